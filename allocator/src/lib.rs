@@ -1,0 +1,1 @@
+//! Puts each match on a game server: control links, the warm pool, join tokens.

@@ -1,0 +1,1 @@
+//! Muster's reference game: a small deterministic top-down shooter.

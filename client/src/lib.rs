@@ -1,0 +1,1 @@
+//! The client core: sans-IO, polled, with prediction and interpolation.

@@ -1,0 +1,1 @@
+//! The shell around a Game: threads, sockets, Agones lifecycle, control link, drain.

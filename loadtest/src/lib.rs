@@ -1,0 +1,1 @@
+//! Bots on the client core, scenarios and reports.

@@ -1,0 +1,1 @@
+//! Turns tickets into matches.

@@ -1,0 +1,1 @@
+//! The thin metagame API: accounts, profiles, ratings, results, tickets.

@@ -1,0 +1,1 @@
+//! The pure core of the network code: endpoints, sessions, channels, replication, and an emulated network.

@@ -1,0 +1,145 @@
+//! Bytes on the game's one UDP port. The book's chapter "Wire format" says the same in prose.
+//!
+//! Every native packet begins with a type byte whose top two bits are clear (QUIC's first byte has bit 0x40 set,
+//! RFC 9443), then an 8-byte connection id. Towards the server that id begins with the server's routing token.
+
+/// Longest UDP payload that is sent before the path has been probed.
+pub const DATAGRAM_BYTES_MAX: usize = 1_200;
+/// Longest packet, on every carrier: what a QUIC datagram leaves of 1,200 bytes.
+pub const PACKET_BYTES_MAX: usize = 1_140;
+/// Length of a connection id.
+pub const CONNECTION_ID_BYTES: usize = 8;
+/// Longest routing token: the rest of a connection id tells sessions apart.
+pub const ROUTING_TOKEN_BYTES_MAX: usize = 3;
+/// Oldest protocol version that this build speaks.
+pub const VERSION_MIN: u16 = 1;
+/// Newest protocol version that this build speaks.
+pub const VERSION_MAX: u16 = 1;
+/// Most inputs that one packet repeats.
+pub const INPUTS_REPEATED_MAX: usize = 12;
+
+/// Why a server refuses a client. The numbers are part of the wire format and never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum Refusal {
+    /// No protocol version in common; the answer names the server's range.
+    Version = 1,
+    /// The client's schema is not the server's; the answer names the server's hash.
+    Schema = 2,
+    /// The join token is malformed or of another type.
+    TokenMalformed = 3,
+    /// The join token is signed by an unknown key or its signature does not fit.
+    TokenSignature = 4,
+    /// The join token has expired: ask for another.
+    TokenExpired = 5,
+    /// The join token is for another server process.
+    TokenAudience = 6,
+    /// The join token was used already: ask for another.
+    TokenUsed = 7,
+    /// No such match here, or it has ended.
+    NoMatch = 8,
+    /// The player is not on the match's roster.
+    NotOnRoster = 9,
+    /// The server is at its limit of sessions or half-open handshakes: try again.
+    Busy = 10,
+    /// The server is draining.
+    Draining = 11,
+    /// The handshake does not decrypt: the client holds another server's key.
+    ServerKey = 12,
+}
+
+impl Refusal {
+    /// Every refusal, in order of number.
+    pub const ALL: [Self; 12] = [
+        Self::Version,
+        Self::Schema,
+        Self::TokenMalformed,
+        Self::TokenSignature,
+        Self::TokenExpired,
+        Self::TokenAudience,
+        Self::TokenUsed,
+        Self::NoMatch,
+        Self::NotOnRoster,
+        Self::Busy,
+        Self::Draining,
+        Self::ServerKey,
+    ];
+
+    /// The refusal with this number.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| *refusal as u16 == code)
+    }
+
+    /// The refusal's name as a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Schema => "schema",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenSignature => "token_signature",
+            Self::TokenExpired => "token_expired",
+            Self::TokenAudience => "token_audience",
+            Self::TokenUsed => "token_used",
+            Self::NoMatch => "no_match",
+            Self::NotOnRoster => "not_on_roster",
+            Self::Busy => "busy",
+            Self::Draining => "draining",
+            Self::ServerKey => "server_key",
+        }
+    }
+}
+
+/// Why a session was closed. The numbers are part of the wire format and never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum CloseReason {
+    /// The client leaves the match for good.
+    Left = 1,
+    /// The match has ended.
+    MatchEnded = 2,
+    /// A newer session of the same player took the seat.
+    SeatTaken = 3,
+    /// Nothing was heard for too long.
+    TimedOut = 4,
+    /// The server is draining and its deadline has come.
+    Draining = 5,
+    /// The peer broke the protocol.
+    Protocol = 6,
+    /// The room failed.
+    RoomFailed = 7,
+    /// An operator or the game removed the player.
+    Kicked = 8,
+}
+
+impl CloseReason {
+    /// Every reason, in order of number.
+    pub const ALL: [Self; 8] = [
+        Self::Left,
+        Self::MatchEnded,
+        Self::SeatTaken,
+        Self::TimedOut,
+        Self::Draining,
+        Self::Protocol,
+        Self::RoomFailed,
+        Self::Kicked,
+    ];
+
+    /// The reason with this number.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u16 == code)
+    }
+
+    /// The reason's name as a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::MatchEnded => "match_ended",
+            Self::SeatTaken => "seat_taken",
+            Self::TimedOut => "timed_out",
+            Self::Draining => "draining",
+            Self::Protocol => "protocol",
+            Self::RoomFailed => "room_failed",
+            Self::Kicked => "kicked",
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Logs: to stderr, as text on a terminal and as JSON elsewhere.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends the process's logs to stderr. `filter` is a tracing filter such as `info` or `warn,allocator=debug`; the
+/// environment variable `MUSTER_LOG` replaces it. Later calls change nothing.
+pub fn init(filter: &str, format: Format) {
+    let wanted = std::env::var("MUSTER_LOG").unwrap_or_else(|_| filter.to_owned());
+    let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    let json = match format {
+        Format::Auto => !std::io::stderr().is_terminal(),
+        Format::Text => false,
+        Format::Json => true,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call finds a subscriber in place and leaves it.
+    let _ = if json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+}

@@ -1,0 +1,4 @@
+//! Fakes, clocks and helpers for the tests of every crate. Never a dependency of a program, only of its tests.
+
+pub mod tokens;
+pub mod wait;

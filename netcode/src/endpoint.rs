@@ -1,0 +1,53 @@
+//! Sans-IO endpoints of the game's UDP port: one [`ServerEndpoint`] with many sessions, one [`ClientEndpoint`] with one.
+//!
+//! The calling contract: hand in every datagram and every expired timeout with the current time, then drain
+//! `poll_transmit` and `poll_event` until they are empty, then wait no longer than `poll_timeout` says. Payloads that were
+//! given to `send_*` leave at the next `flush` (or, when they are resent, at a timeout). Extra calls are harmless.
+//!
+//! ```text
+//! client                                   server
+//!   Hello (1,200 bytes)          ─────►    stateless: no memory, no public-key work
+//!                                ◄─────    Cookie
+//!   Connect (cookie, token)      ─────►    HandshakeJob → worker thread → complete_handshake
+//!                                ◄─────    Accept or Refuse
+//!   Data under session keys      ─────►    ServerEvent::Connected: now the token is used
+//! ```
+
+mod client;
+mod counters;
+mod event;
+mod handshake;
+mod server;
+mod stats;
+
+pub use client::{ClientConfig, ClientEndpoint};
+pub use counters::{Counters, DropReason};
+pub use event::{ClientEvent, Received, RefusalDetail, SendError, ServerEvent, Transmit};
+pub use handshake::{HandshakeDone, HandshakeJob};
+pub use server::{ServerConfig, ServerEndpoint};
+pub use stats::SessionStats;
+
+use std::fmt;
+
+/// Longest payload of [`ServerEndpoint::send_unreliable`] and [`ClientEndpoint::send_unreliable`]: it must fit one packet.
+pub const UNRELIABLE_BYTES_MAX: usize = 1_098;
+/// Longest reliable message. Longer ones are what bulk transfers are for.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Longest bulk transfer.
+pub const BULK_BYTES_MAX: usize = 1024 * 1024;
+
+/// One authenticated connection of one player to one server process; never used twice by an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {}", self.0)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,1 +1,44 @@
-fn main() {}
+//! `cargo xtask …`: the repository's checks and tests, the same on a laptop and in CI.
+#![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
+
+mod check;
+mod command;
+mod layers;
+mod run_tests;
+mod simulate;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+/// Checks, tests and tools of the Muster repository.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Static gates: formatting, clippy, docs, dependency rules, layers, tidiness.
+    Check,
+    /// Every test of the workspace; says what it needs, and ends with one line of counts.
+    Test {
+        /// Passed on to the test programs (a filter, `--nocapture`, …).
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Simulated matches over bad networks in virtual time; prints the seed of any failure.
+    Simulate(simulate::Options),
+    /// The same tests with bigger numbers: minutes to hours.
+    Deep,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Check => check::run(),
+        Task::Test { rest } => run_tests::run(&rest),
+        Task::Simulate(options) => simulate::run(&options),
+        Task::Deep => simulate::deep(),
+    }
+}

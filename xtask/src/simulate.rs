@@ -1,0 +1,33 @@
+//! Simulated matches: the real endpoint, room and client over an emulated network, in virtual time.
+
+use clap::Args;
+
+use crate::command::{cargo, step};
+
+/// How much to simulate.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How many seeds.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first seed; a failure names the seed to give here.
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
+    /// Simulated seconds per seed.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--release", "--package", "arena", "--example", "simulate", "--"]);
+    command.arg(format!("--seeds={}", options.seeds));
+    command.arg(format!("--first-seed={}", options.first_seed));
+    command.arg(format!("--seconds={}", options.seconds));
+    step("simulated matches", &mut command)
+}
+
+/// Ten times as many seeds as CI's, five times as long.
+pub(crate) fn deep() -> anyhow::Result<()> {
+    run(&Options { seeds: 2_000, first_seed: 1, seconds: 300 })
+}

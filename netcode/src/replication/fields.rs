@@ -1,0 +1,197 @@
+//! One entity's fields as bits: whole, or as a difference from an older row.
+//!
+//! A difference: the place of the last changed field among the visible ones plus 1 (0: nothing changed), then a bit
+//! for each field before it, then the changed fields. Only static prefix codes, so bits can be appended anywhere.
+
+use super::plan::{FieldPlan, KindPlan, count_bits};
+use super::snapshot::SnapshotError;
+use crate::bits::{BitReader, BitWriter};
+
+/// Whether two rows show a client the same.
+pub(super) fn equal(plan: &KindPlan, mine: bool, a: &[u32], b: &[u32]) -> bool {
+    plan.visible(mine).iter().all(|&field| a[usize::from(field)] == b[usize::from(field)])
+}
+
+/// Writes all visible fields.
+pub(super) fn write_full(writer: &mut BitWriter, plan: &KindPlan, mine: bool, row: &[u32]) {
+    for &field in plan.visible(mine) {
+        writer.write(row[usize::from(field)], plan.fields[usize::from(field)].bits);
+    }
+}
+
+/// Reads what [`write_full`] wrote.
+pub(super) fn read_full(
+    reader: &mut BitReader<'_>,
+    plan: &KindPlan,
+    mine: bool,
+    row: &mut [u32],
+) -> Result<(), SnapshotError> {
+    for &field in plan.visible(mine) {
+        row[usize::from(field)] = read_raw(reader, &plan.fields[usize::from(field)])?;
+    }
+    Ok(())
+}
+
+/// Writes the visible fields of `new` that differ from `old`.
+pub(super) fn write_delta(writer: &mut BitWriter, plan: &KindPlan, mine: bool, old: &[u32], new: &[u32]) {
+    let visible = plan.visible(mine);
+    let differs = |field: &u8| old[usize::from(*field)] != new[usize::from(*field)];
+    let end = visible.iter().rposition(differs).map_or(0, |last| last + 1);
+    writer.write(end as u32, count_bits(visible.len()));
+    for field in &visible[..end.saturating_sub(1)] {
+        writer.write_bool(differs(field));
+    }
+    for field in visible[..end].iter().filter(|field| differs(field)) {
+        let place = usize::from(*field);
+        write_change(writer, &plan.fields[place], old[place], new[place]);
+    }
+}
+
+/// Reads what [`write_delta`] wrote into `row`, which holds the old values.
+pub(super) fn read_delta(
+    reader: &mut BitReader<'_>,
+    plan: &KindPlan,
+    mine: bool,
+    row: &mut [u32],
+) -> Result<(), SnapshotError> {
+    let visible = plan.visible(mine);
+    let end = reader.read(count_bits(visible.len()))? as usize;
+    if end > visible.len() {
+        return Err(SnapshotError::Malformed);
+    }
+    // At most 64 fields: the flags of those before the last, and the last itself.
+    let mut changed = 0u64;
+    for place in 0..end {
+        let is_changed = place + 1 == end || reader.read_bool()?;
+        changed |= u64::from(is_changed) << place;
+    }
+    for (place, field) in visible[..end].iter().enumerate() {
+        if changed >> place & 1 == 1 {
+            let field = usize::from(*field);
+            row[field] = read_change(reader, &plan.fields[field], row[field])?;
+        }
+    }
+    Ok(())
+}
+
+fn write_change(writer: &mut BitWriter, plan: &FieldPlan, old: u32, new: u32) {
+    if plan.bits == 1 {
+        return;
+    }
+    let Some((small, medium)) = plan.classes else {
+        writer.write(new, plan.bits);
+        return;
+    };
+    let code = zigzag(difference(plan, old, new)) - 1;
+    if code < 1 << small {
+        writer.write(0, 1);
+        writer.write(code as u32, small);
+    } else if code < 1 << medium {
+        writer.write(0b01, 2);
+        writer.write(code as u32, medium);
+    } else {
+        writer.write(0b11, 2);
+        writer.write(new, plan.bits);
+    }
+}
+
+fn read_change(reader: &mut BitReader<'_>, plan: &FieldPlan, old: u32) -> Result<u32, SnapshotError> {
+    if plan.bits == 1 {
+        return Ok(1 - old.min(1));
+    }
+    let Some((small, medium)) = plan.classes else { return read_raw(reader, plan) };
+    let bits = if !reader.read_bool()? {
+        small
+    } else if !reader.read_bool()? {
+        medium
+    } else {
+        return read_raw(reader, plan);
+    };
+    let new = i64::from(old) + unzigzag(u64::from(reader.read(bits)?) + 1);
+    if plan.wraps {
+        return Ok(new as u32 & plan.raw_max);
+    }
+    u32::try_from(new).ok().filter(|&raw| raw <= plan.raw_max).ok_or(SnapshotError::Malformed)
+}
+
+fn read_raw(reader: &mut BitReader<'_>, plan: &FieldPlan) -> Result<u32, SnapshotError> {
+    let raw = reader.read(plan.bits)?;
+    if raw > plan.raw_max { Err(SnapshotError::Malformed) } else { Ok(raw) }
+}
+
+/// `new - old`, for an angle the short way around.
+fn difference(plan: &FieldPlan, old: u32, new: u32) -> i64 {
+    let difference = i64::from(new) - i64::from(old);
+    if !plan.wraps {
+        return difference;
+    }
+    let circle = 1i64 << plan.bits;
+    let half = circle / 2;
+    (difference + half).rem_euclid(circle) - half
+}
+
+/// 0, -1, 1, -2, 2, … become 0, 1, 2, 3, 4, …
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+fn unzigzag(code: u64) -> i64 {
+    (code >> 1) as i64 ^ -((code & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use protocol::schema::{Field, FieldCodec, Kind, Schema};
+
+    use super::super::plan::Plan;
+    use super::*;
+
+    fn plan() -> KindPlan {
+        let fields = vec![
+            Field::new("x", FieldCodec::Range { min: -10.0, max: 10.0, step: 0.01 }),
+            Field::new("aim", FieldCodec::Angle { bits: 12 }),
+            Field::new("alive", FieldCodec::Bool),
+            Field::owner_only("ammo", FieldCodec::Unsigned { bits: 3 }),
+            Field::new("score", FieldCodec::Signed { bits: 32 }),
+        ];
+        let kinds = vec![Kind { name: "player".into(), fields }];
+        Plan::new(&Schema { game: "test".into(), version: 1, kinds, input: vec![] }).kinds.remove(0)
+    }
+
+    fn row() -> impl Strategy<Value = Vec<u32>> {
+        (0u32..=2000, 0u32..4096, 0u32..2, 0u32..8, any::<u32>()).prop_map(|(x, aim, alive, ammo, score)| {
+            vec![x, aim, alive, ammo, score]
+        })
+    }
+
+    #[test]
+    fn an_angle_takes_the_short_way_around() {
+        let plan = plan();
+        let mut writer = BitWriter::new();
+        write_delta(&mut writer, &plan, false, &[0, 4095, 0, 0, 0], &[0, 2, 0, 0, 0]);
+        // Three bits for the last of four visible fields, one flag, one class bit, five bits of difference.
+        assert_eq!(writer.bits(), 3 + 1 + 1 + 5);
+    }
+
+    proptest! {
+        #[test]
+        fn rows_survive_whole_and_as_differences(old in row(), new in row(), same in 0u8..32, mine in any::<bool>()) {
+            let plan = plan();
+            let pick = |place: usize| if same >> place & 1 == 1 { old[place] } else { new[place] };
+            let new: Vec<u32> = (0..5).map(pick).collect();
+            let mut writer = BitWriter::new();
+            write_full(&mut writer, &plan, mine, &old);
+            write_delta(&mut writer, &plan, mine, &old, &new);
+            let bytes = writer.finish().to_vec();
+            let mut reader = BitReader::new(&bytes);
+            let mut row = vec![0; 5];
+            read_full(&mut reader, &plan, mine, &mut row).unwrap();
+            prop_assert!(equal(&plan, mine, &row, &old));
+            read_delta(&mut reader, &plan, mine, &mut row).unwrap();
+            prop_assert!(equal(&plan, mine, &row, &new));
+            prop_assert_eq!(row[3], if mine { new[3] } else { 0 });
+            reader.finish().unwrap();
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub mod world;
 
 pub use entity::{ENTITIES_MAX, EntityId, SeatId};
 pub use replica::{Replica, SnapshotError, SnapshotInfo};
-pub use replicator::{Replicator, WrittenSnapshot};
+pub use replicator::{Mismatch, Replicator, WrittenSnapshot};
 pub use snapshot::{HISTORY_TICKS, SnapshotHeader};
 pub use view::View;
 pub use world::{World, WorldFull};

@@ -160,9 +160,8 @@ mod tests {
     }
 
     fn row() -> impl Strategy<Value = Vec<u32>> {
-        (0u32..=2000, 0u32..4096, 0u32..2, 0u32..8, any::<u32>()).prop_map(|(x, aim, alive, ammo, score)| {
-            vec![x, aim, alive, ammo, score]
-        })
+        (0u32..=2000, 0u32..4096, 0u32..2, 0u32..8, any::<u32>())
+            .prop_map(|(x, aim, alive, ammo, score)| vec![x, aim, alive, ammo, score])
     }
 
     #[test]

@@ -50,7 +50,11 @@ impl Plan {
             .iter()
             .map(|kind| KindPlan {
                 fields: kind.fields.iter().map(|field| FieldPlan::new(field.codec)).collect(),
-                public: (0u8..).zip(&kind.fields).filter(|(_, field)| !field.owner_only).map(|(place, _)| place).collect(),
+                public: (0u8..)
+                    .zip(&kind.fields)
+                    .filter(|(_, field)| !field.owner_only)
+                    .map(|(place, _)| place)
+                    .collect(),
                 all: (0u8..).zip(&kind.fields).map(|(place, _)| place).collect(),
             })
             .collect();

@@ -1,0 +1,23 @@
+//! One place of a match.
+
+use crate::input_buffer::InputBuffer;
+
+/// Whether anyone is there, and what its client sends.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// The player has joined and is not gone.
+    pub(crate) present: bool,
+    /// The player has joined at least once.
+    pub(crate) has_joined: bool,
+    /// Nothing has been heard from its client for a while: snapshots would be wasted.
+    pub(crate) silent: bool,
+    pub(crate) inputs: InputBuffer,
+    /// Messages from the client since the last step.
+    pub(crate) messages: usize,
+}
+
+impl Seat {
+    pub(crate) fn new() -> Self {
+        Self { present: false, has_joined: false, silent: false, inputs: InputBuffer::new(), messages: 0 }
+    }
+}

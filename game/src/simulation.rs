@@ -1,0 +1,1 @@
+//! Seeded matches over an emulated network, checked while they run.

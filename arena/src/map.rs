@@ -128,6 +128,9 @@ impl Map {
     /// Walks the cells that the line crosses (Amanatides and Woo 1987), so nothing is thin enough to be missed.
     pub fn free_way(&self, from: (f32, f32), to: (f32, f32)) -> f32 {
         let way = (to.0 - from.0, to.1 - from.1);
+        if !way.0.is_finite() || !way.1.is_finite() {
+            return 0.0;
+        }
         let mut x = Axis::new(from.0, way.0);
         let mut y = Axis::new(from.1, way.1);
         let mut walked = 0.0;
@@ -137,7 +140,7 @@ impl Map {
                 return walked;
             }
             let axis = if x.next < y.next { &mut x } else { &mut y };
-            if axis.next >= 1.0 || axis.next.is_nan() {
+            if axis.next >= 1.0 {
                 return 1.0;
             }
             walked = axis.next;
@@ -241,7 +244,7 @@ pub(crate) mod tests {
         assert_eq!(map.free_way((15.0, 5.5), (5.0, 5.5)), 0.4);
         assert_eq!(map.free_way((10.5, 5.5), (5.5, 5.5)), 0.0);
         assert!(map.sees((5.5, 4.5), (15.5, 4.5)) && !map.sees((5.5, 5.5), (15.5, 5.5)));
-        assert!(!map.sees((5.5, 5.5), (-1.0e9, f32::NAN)));
+        assert!(!map.sees((5.5, 5.5), (9.5, f32::NAN)) && !map.sees((f32::INFINITY, 5.5), (9.5, 5.5)));
     }
 
     #[test]

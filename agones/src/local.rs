@@ -1,8 +1,8 @@
 //! The local provider: a fleet of real game-server processes on this machine, without a cluster.
 //!
 //! Each process gets an SDK server of its own and the same variables as under Agones, so it cannot tell the
-//! difference. [`desired`] decides how many there should be, [`process`] starts and ends one, [`server`] is the life of
-//! one server, [`fleet`] keeps them all.
+//! difference. [`desired`] decides how many there should be, `process` starts and ends one, `server` is the life of
+//! one server, `fleet` keeps them all.
 //!
 //! **None outlives the provider.** A process holds the read end of a pipe as its standard input (see
 //! [`crate::lifeline`]) and sits in a process group of its own, which gets SIGKILL when the provider lets go of it. If

@@ -1,6 +1,6 @@
 //! An SDK server inside this process, one per game server, that behaves as the real one.
 //!
-//! The state machine is pure and lives in [`state`]; this module and [`service`] give it a clock and a socket. It
+//! The state machine is pure and lives in [`state`]; this module and `service` give it a clock and a socket. It
 //! differs from the real one on purpose in one point: there is no controller beside it, so RequestReady becomes Ready
 //! in the same step.
 
@@ -26,6 +26,9 @@ use state::{Machine, Refused, Write};
 
 /// Agones puts this in front of every label and annotation that a game server sets through the SDK.
 pub const METADATA_PREFIX: &str = "agones.dev/sdk-";
+
+/// Open streams get this long to take their last message when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What an SDK server serves, and how.
 #[derive(Debug, Clone)]
@@ -142,10 +145,12 @@ impl SdkServer {
     }
 
     /// Stops serving and waits until the port is free.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.shared.stop.cancel();
-        // A task that panicked has freed the port as well.
-        drop(self.serving.await);
+        // A client that does not read its last messages must not hold this up.
+        if tokio::time::timeout(STOP_TIMEOUT, &mut self.serving).await.is_err() {
+            self.serving.abort();
+        }
     }
 }
 

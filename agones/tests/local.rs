@@ -65,7 +65,7 @@ async fn provider() {
     let pids = |servers: &Vec<ServerStatus>| servers.iter().filter_map(|server| server.pid).collect::<Vec<_>>();
     let pids = pids(&servers.wait_for(|servers| pids(servers).len() == 2).await.unwrap().clone());
     std::fs::write(std::env::var("AGONES_TEST_PIDS").unwrap(), format!("{} {}\n", pids[0], pids[1])).unwrap();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn fleet_of_servers(minimum: u32, maximum: u32) -> FleetConfig {

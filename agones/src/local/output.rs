@@ -1,8 +1,11 @@
 //! What a game server writes goes into the provider's log, line by line, bounded in length and in number.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tracing::Level;
 
 use crate::metrics;
 
@@ -29,15 +32,31 @@ pub(super) async fn forward(server_id: String, pipe: impl AsyncRead + Unpin) {
 
 /// Writes the line at its own level, where it is one of our JSON log lines, and as information otherwise.
 fn log(server_id: &str, line: &str) {
-    let json = serde_json::from_str::<serde_json::Value>(line).ok();
-    let level = json.as_ref().and_then(|json| json.get("level")?.as_str()).unwrap_or("INFO");
+    let (level, text) = read(line);
     match level {
-        "ERROR" => tracing::error!(target: "gameserver", server_id, "{line}"),
-        "WARN" => tracing::warn!(target: "gameserver", server_id, "{line}"),
-        "DEBUG" => tracing::debug!(target: "gameserver", server_id, "{line}"),
-        "TRACE" => tracing::trace!(target: "gameserver", server_id, "{line}"),
-        _ => tracing::info!(target: "gameserver", server_id, "{line}"),
+        Level::ERROR => tracing::error!(target: "gameserver", server_id, "{text}"),
+        Level::WARN => tracing::warn!(target: "gameserver", server_id, "{text}"),
+        Level::INFO => tracing::info!(target: "gameserver", server_id, "{text}"),
+        Level::DEBUG => tracing::debug!(target: "gameserver", server_id, "{text}"),
+        Level::TRACE => tracing::trace!(target: "gameserver", server_id, "{text}"),
     }
+}
+
+/// Level and text of a line. A JSON line in the flat format of tracing becomes `target: message field=value …`.
+fn read(line: &str) -> (Level, String) {
+    let plain = || (Level::INFO, line.to_owned());
+    let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return plain() };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let level = text("level").and_then(|level| level.parse().ok());
+    let (Some(level), Some(message)) = (level, text("message")) else { return plain() };
+    let mut line = format!("{}: {message}", text("target").unwrap_or("?"));
+    for (name, value) in &fields {
+        if !["timestamp", "level", "target", "message", "span", "spans"].contains(&name.as_str()) {
+            // Writing to a String cannot fail.
+            let _ = write!(line, " {name}={value}");
+        }
+    }
+    (level, line)
 }
 
 /// Lines of at most [`LINE_BYTES_MAX`] bytes, control characters made harmless.
@@ -120,6 +139,15 @@ mod tests {
         assert_eq!(lines.next().await.as_deref(), Some("\u{fffd}[31mred\u{fffd}"));
         assert_eq!(lines.next().await.as_deref(), Some("last"));
         assert_eq!(lines.next().await, None);
+    }
+
+    #[test]
+    fn a_json_log_line_keeps_its_level_and_its_fields() {
+        let line = r#"{"timestamp":"t","level":"WARN","message":"late","match_id":"m-1","target":"room"}"#;
+        assert_eq!(read(line), (Level::WARN, "room: late match_id=\"m-1\"".to_owned()));
+        for plain in ["ready", "{}", "[1]", r#"{"level":"LOUD","message":""}"#, r#"{"level":"INFO"}"#] {
+            assert_eq!(read(plain), (Level::INFO, plain.to_owned()));
+        }
     }
 
     #[test]

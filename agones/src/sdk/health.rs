@@ -41,6 +41,7 @@ impl HealthGate {
 
 /// The task that sends pings; dropping it ends them.
 #[derive(Debug)]
+#[must_use = "dropping it ends the pings"]
 pub struct HealthTask {
     _end: DropGuard,
 }

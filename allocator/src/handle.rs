@@ -4,41 +4,60 @@ use std::time::Duration;
 
 use protocol::pb;
 
+use crate::actor::StandingOrder;
+use crate::client::{ActorClient, ActorEnded};
+
 /// Talks to a running allocator. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Handle {}
+pub struct Handle {
+    actor: ActorClient,
+}
 
-/// The allocator has ended, or there is no such server.
+/// Why the allocator did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
-    /// The allocator has ended.
+    /// It has ended.
     #[error("the allocator has ended")]
     Ended,
-    /// No server of this name has registered.
-    #[error("no game server named \"{0}\" has registered")]
+    /// No server of this name is known.
+    #[error("no game server named \"{0}\" is known")]
     UnknownServer(String),
 }
 
+impl From<ActorEnded> for HandleError {
+    fn from(_: ActorEnded) -> Self {
+        Self::Ended
+    }
+}
+
 impl Handle {
-    /// Says that the process or GameServer `name` is gone: its matches are lost at once.
-    pub async fn server_gone(&self, name: &str) {
-        let _ = name;
+    pub(crate) fn new(actor: ActorClient) -> Self {
+        Self { actor }
     }
 
-    /// Takes a server out of the pool: no new match, then Shutdown when idle. Repeated to it until it is gone.
+    /// Says that the process or GameServer `name` is gone: its matches are lost at once, and nobody waits for it.
+    ///
+    /// # Errors
+    /// [`HandleError::Ended`].
+    pub async fn server_gone(&self, name: &str) -> Result<(), HandleError> {
+        Ok(self.actor.server_gone(name.to_owned()).await?)
+    }
+
+    /// Takes a server out of the pool: no new match, then Shutdown when idle. Said again whenever it reconnects.
     ///
     /// # Errors
     /// [`HandleError`].
     pub async fn retire(&self, name: &str) -> Result<(), HandleError> {
-        Err(HandleError::UnknownServer(name.to_owned()))
+        self.stand(name, StandingOrder::Retire).await
     }
 
-    /// Takes a server out of the pool: no new match; those running have `deadline` from now to end.
+    /// Takes a server out of the pool: no new match; those running have `left` from now to end. Said again, with
+    /// what is left by then, whenever it reconnects.
     ///
     /// # Errors
     /// [`HandleError`].
-    pub async fn drain(&self, name: &str, _deadline: Duration, _reason: &str) -> Result<(), HandleError> {
-        Err(HandleError::UnknownServer(name.to_owned()))
+    pub async fn drain(&self, name: &str, left: Duration, reason: &str) -> Result<(), HandleError> {
+        self.stand(name, StandingOrder::Drain { left, reason: reason.to_owned() }).await
     }
 
     /// Servers and matches as the allocator sees them now.
@@ -46,6 +65,13 @@ impl Handle {
     /// # Errors
     /// [`HandleError::Ended`].
     pub async fn pool(&self) -> Result<pb::GetPoolResponse, HandleError> {
-        Err(HandleError::Ended)
+        Ok(self.actor.pool().await?)
+    }
+
+    async fn stand(&self, name: &str, order: StandingOrder) -> Result<(), HandleError> {
+        match self.actor.stand(name.to_owned(), order).await? {
+            true => Ok(()),
+            false => Err(HandleError::UnknownServer(name.to_owned())),
+        }
     }
 }

@@ -1,13 +1,30 @@
 //! Puts each match on a game server: control links, the warm pool, join tokens.
 //!
 //! [`core`] decides and does no IO: times come in, answers and orders come out. Around it, one actor task owns the
-//! core; the gRPC services (control link, Allocator) and the [`Handle`] talk to it by bounded channels.
+//! core; the gRPC services (control link, Allocator) and the [`Handle`] talk to it by one bounded channel.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `core/` | every decision |
+//! | `actor.rs`, `client.rs` | the task around the core, and how others talk to it |
+//! | `control.rs`, `api.rs` | the two gRPC services |
+//! | `convert.rs` | messages of the wire, checked, into the core's words and back |
+//! | `mint.rs`, `http.rs` | join tokens, certificates, the public keys |
+//! | `epoch.rs` | the leader's epoch on one machine |
+//! | `start.rs`, `config.rs`, `handle.rs` | starting, stopping, and what the embedding program may ask |
 
+mod actor;
+mod api;
+mod client;
 mod config;
+mod control;
+mod convert;
 pub mod core;
 pub mod epoch;
 mod handle;
 mod http;
+mod metrics;
+mod mint;
 mod start;
 
 pub use config::Config;

@@ -1,0 +1,231 @@
+//! The Allocator service: allocate, release, mint join tokens, follow the match log.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::pb;
+use protocol::pb::allocator_server::Allocator;
+use service::token::Caller;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::client::{ActorClient, ActorEnded};
+use crate::convert::{self, BadMessage};
+use crate::core::effect::AllocateError;
+use crate::core::updates::JoinGrantError;
+use crate::metrics;
+use crate::mint::Mint;
+
+/// Programs that may call any method at all; each method narrows them down.
+pub(crate) const CALLERS: &[&str] = &["matchmaker", "metagame", "operator", "console", "muster"];
+/// Callers of Allocate and ReleaseMatch.
+const PLACERS: &[&str] = &["matchmaker"];
+/// Callers that act for players.
+const MINTERS: &[&str] = &["metagame"];
+/// Callers that may follow the match log.
+const WATCHERS: &[&str] = &["metagame", "matchmaker", "operator", "console", "muster"];
+/// Callers that may look at the pool.
+const OBSERVERS: &[&str] = &["operator", "console", "muster"];
+
+/// Events that are taken from the log, and wait for a watcher's stream, at once.
+const EVENTS_PER_PAGE: usize = 256;
+/// A watcher that takes nothing for this long is ended; it resumes by its cursor.
+const WATCHER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a caller should wait before it tries again, in milliseconds.
+const RETRY_MS: &str = "500";
+
+/// Serves the Allocator service.
+#[derive(Debug, Clone)]
+pub(crate) struct AllocatorService {
+    actor: ActorClient,
+    mint: Mint,
+    newest: watch::Receiver<u64>,
+    watchers: Arc<Semaphore>,
+    end: CancellationToken,
+}
+
+impl AllocatorService {
+    /// A service whose streams all end when `end` is cancelled.
+    pub(crate) fn new(
+        actor: ActorClient,
+        mint: Mint,
+        newest: watch::Receiver<u64>,
+        watchers_max: usize,
+        end: CancellationToken,
+    ) -> Self {
+        Self { actor, mint, newest, watchers: Arc::new(Semaphore::new(watchers_max)), end }
+    }
+}
+
+#[tonic::async_trait]
+impl Allocator for AllocatorService {
+    async fn allocate(&self, request: Request<pb::AllocateRequest>) -> Result<Response<pb::AllocateResponse>, Status> {
+        allow(&request, PLACERS)?;
+        let seed = service::random::u64();
+        let (request, attempt, wait) = convert::match_request(request.into_inner(), seed).map_err(bad)?;
+        let (match_id, trace_id) = (request.match_id, request.trace_id.clone());
+        let answer = self.actor.allocate(request, attempt, wait).await.map_err(ended)?;
+        match answer {
+            Ok(placed) => {
+                let took_us = u64::try_from(placed.took.as_micros()).unwrap_or(u64::MAX);
+                let server_id = placed.server.server_id;
+                tracing::info!(%match_id, trace_id, attempt, %server_id, took_us, "allocated");
+                Ok(Response::new(convert::allocate_response(&placed)))
+            }
+            Err(error) => {
+                tracing::warn!(%match_id, trace_id, attempt, %error, "not allocated");
+                Err(allocate_status(&error))
+            }
+        }
+    }
+
+    async fn mint_join_token(
+        &self,
+        request: Request<pb::MintJoinTokenRequest>,
+    ) -> Result<Response<pb::MintJoinTokenResponse>, Status> {
+        allow(&request, MINTERS)?;
+        let request = request.into_inner();
+        let match_id = convert::match_id(&request.match_id).map_err(bad)?;
+        let player_id = convert::player_id(&request.player_id).map_err(bad)?;
+        let grant = self.actor.join_grant(match_id, player_id).await.map_err(ended)?.map_err(|error| {
+            let (outcome, status) = match error {
+                JoinGrantError::NotLive => ("not_live", Status::not_found(error.to_string())),
+                JoinGrantError::NotOnRoster => ("not_on_roster", Status::permission_denied(error.to_string())),
+            };
+            metrics::join_token(outcome);
+            status
+        })?;
+        let now_unix_s = service::clock::unix_s();
+        let (join_token, expires_at_s) = self.mint.join_token(&grant, now_unix_s, service::random::bytes());
+        metrics::join_token("minted");
+        let server_id = grant.server.server_id;
+        tracing::info!(%match_id, trace_id = grant.trace_id, %player_id, %server_id, "join token minted");
+        let assignment = Some(convert::assignment(match_id, &grant.server));
+        Ok(Response::new(pb::MintJoinTokenResponse { join_token, expires_at_s, assignment }))
+    }
+
+    async fn release_match(
+        &self,
+        request: Request<pb::ReleaseMatchRequest>,
+    ) -> Result<Response<pb::ReleaseMatchResponse>, Status> {
+        allow(&request, PLACERS)?;
+        let request = request.into_inner();
+        let match_id = convert::match_id(&request.match_id).map_err(bad)?;
+        let released = self.actor.release(match_id, convert::reason(request.reason)).await.map_err(ended)?;
+        released.map_err(|error| Status::failed_precondition(error.to_string()))?;
+        Ok(Response::new(pb::ReleaseMatchResponse {}))
+    }
+
+    async fn get_keys(&self, request: Request<pb::GetKeysRequest>) -> Result<Response<pb::GetKeysResponse>, Status> {
+        allow(&request, CALLERS)?;
+        Ok(Response::new(pb::GetKeysResponse { jwks: self.mint.jwks().to_owned() }))
+    }
+
+    type WatchMatchesStream = Pin<Box<dyn Stream<Item = Result<pb::MatchEvent, Status>> + Send>>;
+
+    async fn watch_matches(
+        &self,
+        request: Request<pb::WatchMatchesRequest>,
+    ) -> Result<Response<Self::WatchMatchesStream>, Status> {
+        allow(&request, WATCHERS)?;
+        let permit = self.watchers.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Status::resource_exhausted("too many watchers"))?;
+        let (send, receive) = mpsc::channel(EVENTS_PER_PAGE);
+        let (actor, newest, end) = (self.actor.clone(), self.newest.clone(), self.end.clone());
+        let cursor = request.into_inner().cursor;
+        tokio::spawn(async move {
+            let follow = follow(&actor, newest, cursor, &send);
+            let status = tokio::select! {
+                status = follow => status,
+                () = send.closed() => None,
+                () = end.cancelled() => Some(Status::unavailable("the allocator is shutting down: resume by cursor")),
+            };
+            if let Some(status) = status {
+                tokio::time::timeout(WATCHER_PATIENCE, send.send(Err(status))).await.ok();
+            }
+            drop(permit);
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+
+    async fn get_pool(&self, request: Request<pb::GetPoolRequest>) -> Result<Response<pb::GetPoolResponse>, Status> {
+        allow(&request, OBSERVERS)?;
+        Ok(Response::new(self.actor.pool().await.map_err(ended)?))
+    }
+}
+
+/// Sends every event after `cursor`, then waits for more. The log keeps nothing for a watcher: one that is slow
+/// finds its cursor out of range.
+async fn follow(
+    actor: &ActorClient,
+    mut newest: watch::Receiver<u64>,
+    mut cursor: u64,
+    send: &mpsc::Sender<Result<pb::MatchEvent, Status>>,
+) -> Option<Status> {
+    loop {
+        // Seen before the log is read: an event that comes in between wakes the wait below.
+        newest.borrow_and_update();
+        let page = match actor.events(cursor, EVENTS_PER_PAGE).await {
+            Ok(Ok(page)) => page,
+            Ok(Err(error)) => return Some(Status::out_of_range(error.to_string())),
+            Err(error) => return Some(ended(error)),
+        };
+        if page.is_empty() {
+            newest.changed().await.ok()?;
+            continue;
+        }
+        for event in page {
+            cursor = event.cursor;
+            let sent = tokio::time::timeout(WATCHER_PATIENCE, send.send(Ok((*event).clone()))).await;
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some(Status::unavailable("the watcher is too slow: resume by cursor")),
+            }
+        }
+    }
+}
+
+/// Refuses a caller that is not among `callers`.
+fn allow<T>(request: &Request<T>, callers: &[&str]) -> Result<(), Status> {
+    match request.extensions().get::<Caller>() {
+        Some(Caller(name)) if callers.contains(&name.as_str()) => Ok(()),
+        Some(Caller(name)) => Err(Status::permission_denied(format!("{name} may not call this method"))),
+        None => Err(Status::unauthenticated("a service token is required")),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands the error over")]
+fn bad(error: BadMessage) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn ended(error: ActorEnded) -> Status {
+    retry(Status::unavailable(error.to_string()))
+}
+
+/// Says when to try again, in the metadata that gRPC clients with a retry policy obey.
+fn retry(mut status: Status) -> Status {
+    status.metadata_mut().insert("grpc-retry-pushback-ms", tonic::metadata::MetadataValue::from_static(RETRY_MS));
+    status
+}
+
+fn allocate_status(error: &AllocateError) -> Status {
+    let text = error.to_string();
+    match error {
+        AllocateError::OtherRoster => Status::invalid_argument(text),
+        AllocateError::NoServer | AllocateError::QueueFull | AllocateError::TooManyCalls => {
+            Status::resource_exhausted(text)
+        }
+        AllocateError::NotSettled | AllocateError::TimedOut | AllocateError::Stopping => {
+            retry(Status::unavailable(text))
+        }
+        AllocateError::GameRefused(_) | AllocateError::Ended | AllocateError::Released | AllocateError::Lost => {
+            Status::failed_precondition(text)
+        }
+    }
+}

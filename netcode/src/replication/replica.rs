@@ -35,7 +35,7 @@ pub struct SnapshotInfo {
 ///
 /// Every snapshot that the transport delivered must be applied, in the order of arrival, older ones than the newest
 /// too: the server takes delivered snapshots as baselines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Replica {
     plan: Plan,
     /// By ascending tick, never empty; begins with the empty view of tick 0.

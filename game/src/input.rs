@@ -93,10 +93,6 @@ impl Input {
     pub fn raw(&self) -> &RawInput {
         &self.raw
     }
-
-    pub(crate) fn replace(&mut self, raw: &RawInput) {
-        self.raw = *raw;
-    }
 }
 
 impl std::fmt::Debug for Input {

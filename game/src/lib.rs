@@ -11,15 +11,18 @@
 //! | [`setup`], [`outcome`] | what a match begins and ends with |
 //! | [`input`], `input_buffer` | one player's input for one tick, on the wire and on its way to its tick |
 //! | [`outbox`], [`message`] | reliable messages of the game and of the room |
-//! | [`room`], `seat` | the tick |
-//! | [`replay`] | the input log, and the match run again |
+//! | [`room`], `seat`, [`sink`] | the tick, what goes in and what comes out |
+//! | `play` | the deterministic part of a match |
+//! | [`log`], [`replay`] | the input log, and the match run again from it |
 //! | [`simulation`] | seeded matches over an emulated network, checked while they run |
 
 pub mod input;
 mod input_buffer;
+pub mod log;
 pub mod message;
 pub mod outbox;
 pub mod outcome;
+mod play;
 pub mod replay;
 pub mod room;
 pub mod rules;
@@ -27,14 +30,18 @@ pub mod schema;
 mod seat;
 pub mod setup;
 pub mod simulation;
+pub mod sink;
 
 pub use input::{Input, InputPacket, Inputs, Seen};
+pub use log::InputLog;
 pub use message::{RoomMessage, RosterEntry, Standing};
 pub use netcode::replication::{EntityId, SeatId, World, WorldFull};
 pub use outbox::{Outbox, To};
 pub use outcome::{Outcome, PlayerOutcome};
 pub use protocol::tick::Tick;
-pub use room::{Phase, Room, RoomConfig, RoomInput, RoomSink, StepReport};
+pub use replay::replay;
+pub use room::{Room, RoomConfig, RoomInput};
 pub use rules::{Game, Leave, StartError};
 pub use schema::Schema;
 pub use setup::{MatchSetup, Player, Settings};
+pub use sink::{InputCounts, Phase, RoomSink, StepReport};

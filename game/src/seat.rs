@@ -1,12 +1,10 @@
-//! One place of a match.
+//! What a room knows about the client on a seat.
 
 use crate::input_buffer::InputBuffer;
 
-/// Whether anyone is there, and what its client sends.
+/// One seat's client.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    /// The player has joined and is not gone.
-    pub(crate) present: bool,
     /// The player has joined at least once.
     pub(crate) has_joined: bool,
     /// Nothing has been heard from its client for a while: snapshots would be wasted.
@@ -18,6 +16,6 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn new() -> Self {
-        Self { present: false, has_joined: false, silent: false, inputs: InputBuffer::new(), messages: 0 }
+        Self { has_joined: false, silent: false, inputs: InputBuffer::new(), messages: 0 }
     }
 }

@@ -13,11 +13,25 @@
 //!   Data under session keys      ─────►    ServerEvent::Connected: now the token is used
 //! ```
 
+mod acks;
+mod admission;
+mod channel;
 mod client;
+mod closing;
+mod cookie;
 mod counters;
 mod event;
+mod half_open;
 mod handshake;
+mod limits;
+mod noise;
+mod packing;
+mod path;
+mod replay_window;
+mod rtt;
+mod seal;
 mod server;
+mod session;
 mod stats;
 
 pub use client::{ClientConfig, ClientEndpoint};
@@ -27,14 +41,12 @@ pub use handshake::{HandshakeDone, HandshakeJob};
 pub use server::{ServerConfig, ServerEndpoint};
 pub use stats::SessionStats;
 
+pub use protocol::wire::{BULK_BYTES_MAX, UNRELIABLE_BYTES_MAX};
+
 use std::fmt;
 
-/// Longest payload of [`ServerEndpoint::send_unreliable`] and [`ClientEndpoint::send_unreliable`]: it must fit one packet.
-pub const UNRELIABLE_BYTES_MAX: usize = 1_098;
 /// Longest reliable message. Longer ones are what bulk transfers are for.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-/// Longest bulk transfer.
-pub const BULK_BYTES_MAX: usize = 1024 * 1024;
 
 /// One authenticated connection of one player to one server process; never used twice by an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

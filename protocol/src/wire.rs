@@ -3,6 +3,62 @@
 //! Every native packet begins with a type byte whose top two bits are clear (QUIC's first byte has bit 0x40 set,
 //! RFC 9443), then an 8-byte connection id. Towards the server that id begins with the server's routing token.
 
+mod cursor;
+mod data;
+mod frame;
+mod handshake;
+
+pub use data::{
+    Acks, DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES, DataHeader, FRAMES_BYTES_MAX, PLAIN_HEADER_BYTES, SEQUENCE_MAX,
+    TAG_BYTES, nonce,
+};
+pub use frame::{
+    BULK_BYTES_MAX, BULK_CHUNK_BYTES, Frame, Frames, RELIABLE_SEGMENT_BYTES_MAX, UNRELIABLE_BYTES_MAX, frame_type,
+};
+pub use handshake::{
+    Accept, AcceptPayload, COOKIE_BYTES, Connect, Cookie, CookieReply, HANDSHAKE_BYTES, Hello, NOISE_BYTES_MAX,
+    NOISE_PATTERN, Refuse, SessionOffer, prologue,
+};
+
+/// Eight bytes that tell sessions apart; those towards a server begin with its routing token.
+pub type ConnectionId = [u8; CONNECTION_ID_BYTES];
+
+/// First bytes of the native packets. Values from 0x40 up are QUIC's.
+pub mod packet_type {
+    /// Client to server: asks for a cookie.
+    pub const HELLO: u8 = 0x01;
+    /// Server to client: the cookie.
+    pub const COOKIE: u8 = 0x02;
+    /// Client to server: cookie and join token.
+    pub const CONNECT: u8 = 0x03;
+    /// Server to client: the answer, encrypted.
+    pub const ACCEPT: u8 = 0x04;
+    /// Server to client: a refusal before keys exist.
+    pub const REFUSE: u8 = 0x05;
+    /// Both ways: a packet under session keys.
+    pub const DATA: u8 = 0x10;
+}
+
+/// Why bytes are not the packet that they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// The packet ends before its fields do.
+    #[error("packet is too short for its type")]
+    TooShort,
+    /// The packet is longer than its type may be.
+    #[error("packet is too long for its type")]
+    TooLong,
+    /// The first byte names no packet, or not the expected one.
+    #[error("packet has another type")]
+    UnknownType,
+    /// A Hello or Connect is not exactly 1,200 bytes, or is not padded with zeros.
+    #[error("handshake packet is not 1,200 bytes padded with zeros")]
+    WrongPadding,
+    /// A frame is unknown, a length leads past the end, or a value is out of its range.
+    #[error("content breaks the wire format")]
+    Malformed,
+}
+
 /// Longest UDP payload that is sent before the path has been probed.
 pub const DATAGRAM_BYTES_MAX: usize = 1_200;
 /// Longest packet, on every carrier: what a QUIC datagram leaves of 1,200 bytes.

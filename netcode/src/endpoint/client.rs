@@ -1,86 +1,379 @@
-//! The client's side of the port.
+//! The client's side of the port: one handshake, then one session.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use protocol::wire::CloseReason;
+use protocol::jwt::TOKEN_BYTES_MAX;
+use protocol::wire::{
+    Accept, AcceptPayload, CONNECTION_ID_BYTES, CloseReason, Connect, ConnectionId, Cookie, CookieReply, DataHeader,
+    Hello, Refusal, Refuse, VERSION_MAX, VERSION_MIN, packet_type, prologue,
+};
+use zeroize::Zeroizing;
 
-use super::{ClientEvent, Counters, Received, SendError, SessionStats, Transmit};
+use super::limits::{CONNECTS_PER_COOKIE, HANDSHAKE_RETRY_FIRST, HANDSHAKE_RETRY_MAX, HANDSHAKE_TIMEOUT};
+use super::noise::Initiator;
+use super::session::{Role, Session, SessionEvent};
+use super::{ClientEvent, Counters, DropReason, Received, RefusalDetail, SendError, SessionId, SessionStats, Transmit};
 use crate::{Entropy, Micros};
 
-/// What a client endpoint needs to know.
+/// What a client endpoint needs to know, all of it from the assignment.
 pub struct ClientConfig {
-    /// The server's address, from the assignment.
+    /// The server's address.
     pub server: SocketAddr,
-    /// The server's public key, from the assignment.
+    /// The server's public key.
     pub server_key: [u8; 32],
-    /// Beginning of every connection id towards the server, from the assignment; may be empty.
+    /// Beginning of every connection id towards the server; may be empty.
     pub routing_token: Vec<u8>,
-    /// The join token.
+    /// The join token, fetched right before: it lives for a minute.
     pub join_token: String,
     /// Hash of the game's schema.
     pub schema_hash: u64,
 }
 
-/// A client's sans-IO endpoint: one handshake, then one session.
+/// A client's sans-IO endpoint. To connect again, make another one with another token.
 pub struct ClientEndpoint {
-    config: ClientConfig,
+    server: SocketAddr,
+    client_id: ConnectionId,
+    state: State,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<ClientEvent>,
     counters: Counters,
 }
 
-#[allow(unused_variables)]
+enum State {
+    Handshake(Box<Handshake>),
+    Connected(Box<Session>),
+    Done(SessionStats),
+}
+
+/// A handshake that is not answered yet.
+struct Handshake {
+    hello: Hello,
+    initiator: Initiator,
+    /// Noise message 1: the same in every Connect, so that the server knows a repetition.
+    noise: Vec<u8>,
+    cookie: Option<Cookie>,
+    connects_left: u32,
+    retry_after: std::time::Duration,
+    retry_at: Micros,
+    deadline: Micros,
+}
+
 impl ClientEndpoint {
-    /// An endpoint that begins its handshake at once.
-    pub fn new(config: ClientConfig, entropy: Entropy, now: Micros) -> Self {
-        Self { config, counters: Counters::default() }
+    /// An endpoint that begins its handshake at once; its public-key work (0.1 ms) runs here and when the answer comes.
+    /// A token that is too long, or a server key that is none, is refused by an event, as the server would.
+    pub fn new(config: ClientConfig, mut entropy: Entropy, now: Micros) -> Self {
+        let client_id = entropy.bytes();
+        let server = config.server;
+        let mut endpoint = Self {
+            server,
+            client_id,
+            state: State::Done(SessionStats::default()),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        };
+        match Handshake::new(config, client_id, &mut entropy, now) {
+            Ok(handshake) => {
+                endpoint.state = State::Handshake(Box::new(handshake));
+                endpoint.handle_timeout(now);
+            }
+            Err(refusal) => endpoint.events.push_back(ClientEvent::Refused { refusal, detail: None }),
+        }
+        endpoint
     }
-    /// Takes one datagram.
+
+    /// Takes one datagram. Whatever it holds, nothing worse happens than that it is dropped and counted.
     pub fn handle_datagram(&mut self, now: Micros, from: SocketAddr, datagram: &[u8]) -> Received {
-        Received::Accepted
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += datagram.len() as u64;
+        let result = match datagram.first() {
+            _ if from != self.server => Err(DropReason::WrongAddress),
+            None => Err(DropReason::TooShort),
+            Some(&packet_type::COOKIE) => self.handle_cookie(now, datagram),
+            Some(&packet_type::ACCEPT) => self.handle_accept(now, datagram),
+            Some(&packet_type::REFUSE) => self.handle_refuse(datagram),
+            Some(&packet_type::DATA) => self.handle_data(now, datagram),
+            Some(_) => Err(DropReason::UnknownType),
+        };
+        match result {
+            Ok(()) => Received::Accepted,
+            Err(reason) => {
+                self.counters.drop(reason);
+                Received::Dropped(reason)
+            }
+        }
     }
-    /// Takes the passing of time.
-    pub fn handle_timeout(&mut self, now: Micros) {}
-    /// When to call `handle_timeout` next; `None`: the endpoint is done.
+
+    /// Takes the passing of time. Calls before [`poll_timeout`](Self::poll_timeout) are harmless.
+    pub fn handle_timeout(&mut self, now: Micros) {
+        match &mut self.state {
+            State::Handshake(handshake) if now >= handshake.deadline => {
+                self.state = State::Done(SessionStats::default());
+                self.events.push_back(ClientEvent::TimedOut);
+            }
+            State::Handshake(handshake) => {
+                let bytes = handshake.retry(now);
+                self.transmits.extend(bytes.map(|bytes| Transmit { to: self.server, bytes }));
+            }
+            State::Connected(session) => {
+                session.handle_timeout(now);
+                self.service(now, false);
+            }
+            State::Done(_) => {}
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; `None`: the endpoint is done. Ask again after every
+    /// other call.
     pub fn poll_timeout(&self) -> Option<Micros> {
-        None
+        match &self.state {
+            State::Handshake(handshake) => Some(handshake.retry_at.min(handshake.deadline)),
+            State::Connected(session) => session.next_timeout(),
+            State::Done(_) => None,
+        }
     }
+
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        let transmit = self.transmits.pop_front()?;
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += transmit.bytes.len() as u64;
+        Some(transmit)
     }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
-        None
+        self.events.pop_front()
     }
-    /// Queues an unreliable payload for the next flush.
+
+    /// Queues an unreliable payload for the next flush. With a `tag`, [`ClientEvent::Delivered`] tells when the packet that
+    /// carried it was acknowledged.
+    ///
     /// # Errors
-    /// [`SendError`].
-    pub fn send_unreliable(&mut self, now: Micros, payload: &[u8], tag: Option<u32>) -> Result<(), SendError> {
-        Err(SendError::NotOpen)
+    /// [`SendError`]; the payload is dropped.
+    pub fn send_unreliable(&mut self, _now: Micros, payload: &[u8], tag: Option<u32>) -> Result<(), SendError> {
+        self.session()?.send_unreliable(payload, tag)
     }
-    /// Queues a reliable message.
+
+    /// Queues a reliable, ordered message for the next flush.
+    ///
     /// # Errors
-    /// [`SendError`].
-    pub fn send_message(&mut self, now: Micros, payload: &[u8]) -> Result<(), SendError> {
-        Err(SendError::NotOpen)
+    /// [`SendError`]; nothing was queued. [`SendError::Full`]: 256 segments or 64 KiB are not acknowledged yet.
+    pub fn send_message(&mut self, _now: Micros, payload: &[u8]) -> Result<(), SendError> {
+        self.session()?.send_message(payload)
     }
-    /// Packs everything that is due into packets.
-    pub fn flush(&mut self, now: Micros) {}
-    /// Closes the session.
-    pub fn close(&mut self, now: Micros, reason: CloseReason) {}
+
+    /// Packs the pending payloads, with acks, into packets: one datagram where they fit.
+    pub fn flush(&mut self, now: Micros) {
+        self.service(now, true);
+    }
+
+    /// Closes the session; [`ClientEvent::Closed`] follows at once. Keep polling until [`is_done`](Self::is_done): Close is
+    /// sent three times, after reliable messages were delivered or a second has passed. A handshake just ends.
+    pub fn close(&mut self, now: Micros, reason: CloseReason) {
+        match &mut self.state {
+            State::Connected(session) => {
+                session.close(now, reason);
+                self.service(now, false);
+            }
+            State::Handshake(_) => {
+                self.state = State::Done(SessionStats::default());
+                self.events.push_back(ClientEvent::Closed { reason, by_peer: false });
+            }
+            State::Done(_) => {}
+        }
+    }
+
     /// Whether payloads may be sent.
     pub fn is_open(&self) -> bool {
-        false
+        matches!(&self.state, State::Connected(session) if session.is_open())
     }
+
     /// Whether the endpoint is done: refused, timed out or closed, with nothing left to send.
     pub fn is_done(&self) -> bool {
-        false
+        matches!(self.state, State::Done(_)) && self.transmits.is_empty()
     }
-    /// Measurements.
+
+    /// Measurements of the session; those at its end when it has ended.
     pub fn stats(&self) -> SessionStats {
-        SessionStats::default()
+        match &self.state {
+            State::Handshake(_) => SessionStats::default(),
+            State::Connected(session) => session.stats(),
+            State::Done(stats) => *stats,
+        }
     }
-    /// Totals.
+
+    /// Totals since the endpoint was made.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn handle_cookie(&mut self, now: Micros, datagram: &[u8]) -> Result<(), DropReason> {
+        let reply = CookieReply::decode(datagram)?;
+        let State::Handshake(handshake) = &mut self.state else { return Err(DropReason::Stale) };
+        if reply.client_id != self.client_id {
+            return Err(DropReason::UnknownSession);
+        }
+        if handshake.cookie.is_some() {
+            return Err(DropReason::Stale);
+        }
+        handshake.take_cookie(now, reply.cookie);
+        self.handle_timeout(now);
+        Ok(())
+    }
+
+    fn handle_accept(&mut self, now: Micros, datagram: &[u8]) -> Result<(), DropReason> {
+        let accept = Accept::decode(datagram)?;
+        let State::Handshake(handshake) = &mut self.state else { return Err(DropReason::Stale) };
+        if accept.client_id != self.client_id {
+            return Err(DropReason::UnknownSession);
+        }
+        let (payload, keys) = handshake.initiator.finish(&accept.noise).map_err(|_| DropReason::BadAuth)?;
+        match AcceptPayload::decode(&payload) {
+            Ok(AcceptPayload::Offer(offer)) if (VERSION_MIN..=VERSION_MAX).contains(&offer.version) => {
+                let mut session = Session::new(now, Role::Client, offer.session_id, &keys);
+                session.ping_at_once();
+                self.state = State::Connected(Box::new(session));
+                self.counters.handshakes_accepted += 1;
+                let session = SessionId(u64::from_le_bytes(offer.session_id));
+                self.events.push_back(ClientEvent::Connected { session, version: offer.version });
+                self.service(now, false);
+            }
+            Ok(AcceptPayload::Refused(refusal)) => self.refused(refusal, None),
+            // Authentic, so it will not get better: the server speaks another version than it says.
+            Ok(AcceptPayload::Offer(_)) | Err(_) => {
+                self.refused(Refusal::Version, None);
+                return Err(DropReason::Malformed);
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_refuse(&mut self, datagram: &[u8]) -> Result<(), DropReason> {
+        let refuse = Refuse::decode(datagram)?;
+        let State::Handshake(handshake) = &self.state else { return Err(DropReason::Stale) };
+        if refuse.client_id != self.client_id {
+            return Err(DropReason::UnknownSession);
+        }
+        if handshake.cookie != Some(refuse.cookie) {
+            return Err(DropReason::BadCookie);
+        }
+        let detail = RefusalDetail {
+            version_min: refuse.version_min,
+            version_max: refuse.version_max,
+            schema_hash: refuse.schema_hash,
+        };
+        self.refused(refuse.refusal, Some(detail));
+        Ok(())
+    }
+
+    fn handle_data(&mut self, now: Micros, datagram: &[u8]) -> Result<(), DropReason> {
+        let (header, _) = DataHeader::decode(datagram)?;
+        let State::Connected(session) = &mut self.state else { return Err(DropReason::Stale) };
+        if header.connection_id != self.client_id {
+            return Err(DropReason::UnknownSession);
+        }
+        let result = session.receive(now, header, datagram);
+        if matches!(result, Ok(_) | Err(DropReason::Malformed)) {
+            self.service(now, false);
+        }
+        result.map(drop)
+    }
+
+    fn refused(&mut self, refusal: Refusal, detail: Option<RefusalDetail>) {
+        self.counters.refuse(refusal);
+        self.state = State::Done(SessionStats::default());
+        self.events.push_back(ClientEvent::Refused { refusal, detail });
+    }
+
+    fn session(&mut self) -> Result<&mut Session, SendError> {
+        match &mut self.state {
+            State::Connected(session) => Ok(session),
+            State::Handshake(_) | State::Done(_) => Err(SendError::NotOpen),
+        }
+    }
+
+    /// Hands on the session's events and sends what it has to send.
+    fn service(&mut self, now: Micros, flush: bool) {
+        let State::Connected(session) = &mut self.state else { return };
+        let mut packets = Vec::new();
+        session.transmit(now, flush, &mut packets);
+        self.transmits.extend(packets.into_iter().map(|bytes| Transmit { to: self.server, bytes }));
+        while let Some(event) = session.poll_event() {
+            self.events.push_back(client_event(event));
+        }
+        if session.has_ended() {
+            self.state = State::Done(session.stats());
+        }
+    }
+}
+
+impl Handshake {
+    fn new(config: ClientConfig, client_id: ConnectionId, entropy: &mut Entropy, now: Micros) -> Result<Self, Refusal> {
+        let token = Zeroizing::new(config.join_token.into_bytes());
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refusal::TokenMalformed);
+        }
+        let mut destination: ConnectionId = entropy.bytes();
+        let routed = config.routing_token.len().min(CONNECTION_ID_BYTES);
+        destination[..routed].copy_from_slice(&config.routing_token[..routed]);
+        let hello = Hello {
+            destination,
+            client_id,
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            schema_hash: config.schema_hash,
+        };
+        let started = Initiator::start(entropy, &config.server_key, &prologue(&hello), &token);
+        let (initiator, noise) = started.map_err(|_| Refusal::ServerKey)?;
+        Ok(Self {
+            hello,
+            initiator,
+            noise,
+            cookie: None,
+            connects_left: 0,
+            retry_after: HANDSHAKE_RETRY_FIRST,
+            retry_at: now,
+            deadline: now + HANDSHAKE_TIMEOUT,
+        })
+    }
+
+    fn take_cookie(&mut self, now: Micros, cookie: Cookie) {
+        self.cookie = Some(cookie);
+        self.connects_left = CONNECTS_PER_COOKIE;
+        self.retry_after = HANDSHAKE_RETRY_FIRST;
+        self.retry_at = now;
+    }
+
+    /// The packet to send now, if one is due.
+    fn retry(&mut self, now: Micros) -> Option<Vec<u8>> {
+        if now < self.retry_at {
+            return None;
+        }
+        self.retry_at = now + self.retry_after;
+        self.retry_after = (self.retry_after * 2).min(HANDSHAKE_RETRY_MAX);
+        if self.connects_left == 0 {
+            self.cookie = None;
+        }
+        Some(match self.cookie {
+            None => self.hello.encode(),
+            Some(cookie) => {
+                self.connects_left -= 1;
+                Connect { hello: self.hello.clone(), cookie, noise: self.noise.clone() }.encode()
+            }
+        })
+    }
+}
+
+fn client_event(event: SessionEvent) -> ClientEvent {
+    match event {
+        SessionEvent::Unreliable(payload) => ClientEvent::Unreliable { payload },
+        SessionEvent::Message(payload) => ClientEvent::Message { payload },
+        SessionEvent::Bulk(payload) => ClientEvent::Bulk { payload },
+        SessionEvent::Delivered(tag) => ClientEvent::Delivered { tag },
+        SessionEvent::Silent => ClientEvent::Silent,
+        SessionEvent::Heard => ClientEvent::Heard,
+        SessionEvent::Closed { reason, by_peer } => ClientEvent::Closed { reason, by_peer },
     }
 }

@@ -1,6 +1,6 @@
 //! Counts of what came in and what became of it, for metrics. Bounded: one number per reason, nothing per peer.
 
-use protocol::wire::Refusal;
+use protocol::wire::{Refusal, WireError};
 
 /// Why a datagram was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +21,7 @@ pub enum DropReason {
     BadAuth,
     /// Its sequence was seen before, or is older than the replay window.
     Replayed,
-    /// It is authentic but its content breaks the rules; the session is closed.
+    /// Its content breaks the wire format. If it came under session keys, the session is closed.
     Malformed,
     /// A handshake packet that does not fit the handshake's state: a late Cookie, a second Accept.
     Stale,
@@ -59,6 +59,18 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::Stale => "stale",
             Self::WrongAddress => "wrong_address",
+        }
+    }
+}
+
+impl From<WireError> for DropReason {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::TooShort => Self::TooShort,
+            WireError::TooLong => Self::TooLong,
+            WireError::UnknownType => Self::UnknownType,
+            WireError::WrongPadding => Self::WrongPadding,
+            WireError::Malformed => Self::Malformed,
         }
     }
 }

@@ -1,119 +1,273 @@
-//! The server's side of the port.
+//! The server's side of the port: many sessions, told apart by connection id.
 
+mod accepting;
+mod routing;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use protocol::id::ServerId;
-use protocol::wire::CloseReason;
+use protocol::wire::{CloseReason, ConnectionId, ROUTING_TOKEN_BYTES_MAX, packet_type};
+use zeroize::Zeroizing;
 
+use super::admission::{Admission, Seat};
+use super::cookie::CookieJar;
+use super::half_open::{AttemptKey, HalfOpen};
+use super::noise::public_key;
+use super::path::Path;
+use super::session::Session;
 use super::{
-    Counters, HandshakeDone, HandshakeJob, Received, SendError, ServerEvent, SessionId, SessionStats, Transmit,
+    Counters, DropReason, HandshakeDone, HandshakeJob, Received, SendError, ServerEvent, SessionId, SessionStats,
+    Transmit,
 };
 use crate::{Entropy, Micros};
 
 /// What a server endpoint needs to know.
 pub struct ServerConfig {
-    /// X25519 secret; its public key is what assignments name.
+    /// X25519 secret; assignments name its public key. May outlive the process: session keys are fresh all the same.
     pub static_secret: [u8; 32],
     /// Beginning of every connection id, for routing proxies; at most 3 bytes, may be empty.
     pub routing_token: Vec<u8>,
-    /// This incarnation of the server process.
+    /// This incarnation of the server process: the audience of its join tokens.
     pub server_id: ServerId,
     /// Hash of the game's schema.
     pub schema_hash: u64,
-    /// Most sessions at once.
+    /// Most players at once; more are refused as busy. A player who takes over the own seat is not one more.
     pub sessions_max: usize,
-    /// Most handshakes at once that have no session yet.
+    /// Most handshakes at once that have no session yet; more are refused as busy.
     pub half_open_max: usize,
 }
 
-/// A server's sans-IO endpoint.
+/// A server's sans-IO endpoint: one per UDP port.
+///
+/// Public-key work is not done here: run the jobs of [`poll_handshake`](Self::poll_handshake) on a bounded worker and hand
+/// their outcomes to [`complete_handshake`](Self::complete_handshake).
 pub struct ServerEndpoint {
     config: ServerConfig,
+    static_secret: Arc<Zeroizing<[u8; 32]>>,
+    entropy: Entropy,
+    cookies: CookieJar,
+    /// Key of the hash that tells repeated Connects from new ones.
+    attempt_key: [u8; 16],
+    half_open: HalfOpen,
+    admission: Arc<Admission>,
+    jobs: VecDeque<HandshakeJob>,
+    is_draining: bool,
+    sessions: BTreeMap<SessionId, Connected>,
+    next_session: u64,
+    /// Whose packet has this connection id.
+    routes: BTreeMap<ConnectionId, Route>,
+    /// The open session of each player.
+    seats: BTreeMap<Seat, SessionId>,
+    /// When each session wants to be woken.
+    timers: BTreeSet<(Micros, SessionId)>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<ServerEvent>,
     counters: Counters,
 }
 
-#[allow(unused_variables)]
+/// A session with what only a server knows of it.
+struct Connected {
+    session: Session,
+    path: Path,
+    seat: Seat,
+    connection_id: ConnectionId,
+    /// Its entry among the timers.
+    timer: Option<Micros>,
+}
+
+#[derive(Clone, Copy)]
+enum Route {
+    Attempt(AttemptKey),
+    Session(SessionId),
+}
+
 impl ServerEndpoint {
-    /// An endpoint without sessions.
-    pub fn new(config: ServerConfig, entropy: Entropy) -> Self {
-        Self { config, counters: Counters::default() }
+    /// An endpoint without sessions. `entropy` must come from the operating system, freshly for each process.
+    ///
+    /// # Panics
+    /// When the routing token is longer than [`ROUTING_TOKEN_BYTES_MAX`]: check settings before.
+    pub fn new(mut config: ServerConfig, mut entropy: Entropy) -> Self {
+        assert!(config.routing_token.len() <= ROUTING_TOKEN_BYTES_MAX, "a routing token has at most 3 bytes");
+        let static_secret = Arc::new(Zeroizing::new(std::mem::take(&mut config.static_secret)));
+        Self {
+            static_secret,
+            cookies: CookieJar::new(&mut entropy),
+            attempt_key: entropy.bytes(),
+            half_open: HalfOpen::new(config.half_open_max),
+            admission: Arc::new(Admission::new(config.server_id, config.sessions_max)),
+            jobs: VecDeque::new(),
+            is_draining: false,
+            sessions: BTreeMap::new(),
+            next_session: 1,
+            routes: BTreeMap::new(),
+            seats: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            config,
+            entropy,
+        }
     }
+
     /// The public key that clients must know.
     pub fn public_key(&self) -> [u8; 32] {
-        self.config.static_secret
+        public_key(&self.static_secret)
     }
-    /// Takes one datagram.
+
+    /// Takes one datagram. Whatever it holds, nothing worse happens than that it is dropped and counted.
     pub fn handle_datagram(&mut self, now: Micros, from: SocketAddr, datagram: &[u8]) -> Received {
-        Received::Accepted
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += datagram.len() as u64;
+        let result = match datagram.first() {
+            None => Err(DropReason::TooShort),
+            Some(&packet_type::HELLO) => self.handle_hello(now, from, datagram),
+            Some(&packet_type::CONNECT) => self.handle_connect(now, from, datagram),
+            Some(&packet_type::DATA) => self.handle_data(now, from, datagram),
+            Some(_) => Err(DropReason::UnknownType),
+        };
+        match result {
+            Ok(()) => Received::Accepted,
+            Err(reason) => {
+                self.counters.drop(reason);
+                Received::Dropped(reason)
+            }
+        }
     }
-    /// Takes the passing of time.
-    pub fn handle_timeout(&mut self, now: Micros) {}
-    /// When to call `handle_timeout` next.
+
+    /// Takes the passing of time. Calls before [`poll_timeout`](Self::poll_timeout) are harmless.
+    pub fn handle_timeout(&mut self, now: Micros) {
+        self.expire_attempts(now);
+        while let Some(&(due, session)) = self.timers.first() {
+            if due > now {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(connected) = self.sessions.get_mut(&session) {
+                connected.timer = None;
+                connected.session.handle_timeout(now);
+                self.service(now, session, false);
+            }
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next. Ask again after every other call.
     pub fn poll_timeout(&self) -> Option<Micros> {
-        None
+        let session = self.timers.first().map(|(due, _)| *due);
+        [session, self.half_open.next_timeout()].into_iter().flatten().min()
     }
+
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        let transmit = self.transmits.pop_front()?;
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += transmit.bytes.len() as u64;
+        Some(transmit)
     }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<ServerEvent> {
-        None
+        self.events.pop_front()
     }
-    /// The next piece of public-key work.
+
+    /// The next piece of public-key work, for a bounded worker. At most `half_open_max` are outstanding.
     pub fn poll_handshake(&mut self) -> Option<HandshakeJob> {
-        None
+        self.jobs.pop_front()
     }
-    /// Takes the outcome of a piece of public-key work.
-    pub fn complete_handshake(&mut self, now: Micros, done: HandshakeDone) {}
-    /// Queues an unreliable payload for the next flush.
+
+    /// Takes the outcome of a piece of public-key work; one that comes too late is ignored.
+    pub fn complete_handshake(&mut self, now: Micros, done: HandshakeDone) {
+        self.answer(now, done);
+    }
+
+    /// Queues an unreliable payload for the next flush. With a `tag`, [`ServerEvent::Delivered`] tells when the packet that
+    /// carried it was acknowledged. `_now` is here for symmetry: the flush decides when it leaves.
+    ///
     /// # Errors
-    /// [`SendError`].
+    /// [`SendError`]; the payload is dropped.
     pub fn send_unreliable(
         &mut self,
-        now: Micros,
+        _now: Micros,
         session: SessionId,
         payload: &[u8],
         tag: Option<u32>,
     ) -> Result<(), SendError> {
-        Err(SendError::NotOpen)
+        self.open_session(session)?.send_unreliable(payload, tag)
     }
-    /// Queues a reliable message.
+
+    /// Queues a reliable, ordered message for the next flush.
+    ///
     /// # Errors
-    /// [`SendError`].
-    pub fn send_message(&mut self, now: Micros, session: SessionId, payload: &[u8]) -> Result<(), SendError> {
-        Err(SendError::NotOpen)
+    /// [`SendError`]; nothing was queued. [`SendError::Full`]: 256 segments or 64 KiB are not acknowledged yet.
+    pub fn send_message(&mut self, _now: Micros, session: SessionId, payload: &[u8]) -> Result<(), SendError> {
+        self.open_session(session)?.send_message(payload)
     }
-    /// Queues a bulk transfer.
+
+    /// Queues a bulk transfer: reliable, chunked, paced, one after another, beside everything else.
+    ///
     /// # Errors
-    /// [`SendError`].
+    /// [`SendError`]; nothing was queued. [`SendError::Full`]: four transfers wait already.
     pub fn send_bulk(&mut self, now: Micros, session: SessionId, payload: Vec<u8>) -> Result<(), SendError> {
-        Err(SendError::NotOpen)
+        self.open_session(session)?.send_bulk(payload)?;
+        self.arm(session, now);
+        Ok(())
     }
-    /// Packs everything that is due into packets.
-    pub fn flush(&mut self, now: Micros) {}
-    /// Closes a session.
-    pub fn close(&mut self, now: Micros, session: SessionId, reason: CloseReason) {}
-    /// Refuses new clients from now on.
-    pub fn drain(&mut self, now: Micros) {}
+
+    /// Packs the pending payloads of every session, with acks, into packets: one datagram per session where they fit.
+    pub fn flush(&mut self, now: Micros) {
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            self.service(now, session, true);
+        }
+    }
+
+    /// Closes a session; [`ServerEvent::Closed`] follows at once. Close is sent three times. When the session ends in order
+    /// (left, match ended, draining), reliable messages get up to a second to be delivered before it.
+    pub fn close(&mut self, now: Micros, session: SessionId, reason: CloseReason) {
+        if let Some(connected) = self.sessions.get_mut(&session) {
+            connected.session.close(now, reason);
+            self.service(now, session, false);
+        }
+    }
+
+    /// Refuses every new handshake from now on, also of players who were here before; sessions go on.
+    pub fn drain(&mut self, _now: Micros) {
+        self.is_draining = true;
+    }
+
     /// Measurements of a session.
     pub fn stats(&self, session: SessionId) -> Option<SessionStats> {
-        None
+        self.sessions.get(&session).map(|connected| connected.session.stats())
     }
-    /// Totals.
+
+    /// Totals since the endpoint was made.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
-    /// The address a session's packets go to.
+
+    /// The address that a session's packets go to now.
     pub fn remote(&self, session: SessionId) -> Option<SocketAddr> {
-        None
+        self.sessions.get(&session).map(|connected| connected.path.remote())
     }
-    /// Open sessions.
+
+    /// Sessions, those that are being closed included.
     pub fn sessions(&self) -> usize {
-        0
+        self.sessions.len()
     }
-    /// Handshakes without a session yet.
+
+    /// Handshakes that have no session yet.
     pub fn half_open(&self) -> usize {
-        0
+        self.half_open.len()
+    }
+
+    /// Join tokens remembered as used.
+    pub fn tokens_remembered(&self) -> usize {
+        self.admission.tokens()
+    }
+
+    fn open_session(&mut self, session: SessionId) -> Result<&mut Session, SendError> {
+        self.sessions.get_mut(&session).map(|connected| &mut connected.session).ok_or(SendError::NotOpen)
     }
 }

@@ -1,0 +1,128 @@
+//! A server's packets under session keys: which session, from where, and what came of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use protocol::wire::{DATA_OVERHEAD_BYTES, DataHeader, Frame};
+
+use super::{Connected, Route, ServerEndpoint};
+use crate::Micros;
+use crate::endpoint::admission::Seat;
+use crate::endpoint::session::SessionEvent;
+use crate::endpoint::{DropReason, ServerEvent, SessionId, Transmit};
+
+/// Length of a packet with nothing but a path challenge.
+const CHALLENGE_BYTES: usize = DATA_OVERHEAD_BYTES + 9;
+
+impl ServerEndpoint {
+    pub(super) fn handle_data(&mut self, now: Micros, from: SocketAddr, datagram: &[u8]) -> Result<(), DropReason> {
+        let (header, _) = DataHeader::decode(datagram)?;
+        let session = match self.routes.get(&header.connection_id) {
+            None => return Err(DropReason::UnknownSession),
+            Some(Route::Attempt(key)) => {
+                let key = *key;
+                return self.confirm(now, from, &key, header, datagram);
+            }
+            Some(Route::Session(session)) => *session,
+        };
+        let Some(connected) = self.sessions.get_mut(&session) else { return Err(DropReason::UnknownSession) };
+        let result = connected.session.receive(now, header, datagram);
+        if let Ok(is_newest) = result {
+            connected.path.note(now, from, datagram.len(), is_newest, &mut self.entropy);
+            self.take_path_answer_of(session, from);
+        }
+        if matches!(result, Ok(_) | Err(DropReason::Malformed)) {
+            self.service(now, session, false);
+        }
+        result.map(drop)
+    }
+
+    /// Hands on a session's events, sends what it has to send, and sets its timer; ends it when it has ended.
+    pub(super) fn service(&mut self, now: Micros, id: SessionId, flush: bool) {
+        let Some(connected) = self.sessions.get_mut(&id) else { return };
+        let mut packets = Vec::new();
+        connected.session.transmit(now, flush, &mut packets);
+        let to = connected.path.remote();
+        self.transmits.extend(packets.into_iter().map(|bytes| Transmit { to, bytes }));
+        if let Some((to, challenge)) = connected.path.take_challenge(now, CHALLENGE_BYTES)
+            && let Some(bytes) = connected.session.probe(now, &Frame::PathChallenge(challenge))
+        {
+            self.transmits.push_back(Transmit { to, bytes });
+        }
+        let mut is_closed = false;
+        while let Some(event) = connected.session.poll_event() {
+            is_closed |= matches!(event, SessionEvent::Closed { .. });
+            self.events.extend(server_event(id, event));
+        }
+        let (has_ended, seat) = (connected.session.has_ended(), connected.seat);
+        if is_closed && self.seats.get(&seat) == Some(&id) {
+            self.seats.remove(&seat);
+            self.leave_seat(&seat);
+        }
+        if has_ended {
+            self.remove(id);
+        } else {
+            self.arm_next(id);
+        }
+    }
+
+    /// Wakes the session no later than `at`.
+    pub(super) fn arm(&mut self, id: SessionId, at: Micros) {
+        let Some(connected) = self.sessions.get_mut(&id) else { return };
+        if connected.timer.is_some_and(|timer| timer <= at) {
+            return;
+        }
+        if let Some(timer) = connected.timer.replace(at) {
+            self.timers.remove(&(timer, id));
+        }
+        self.timers.insert((at, id));
+    }
+
+    /// Frees a seat that neither a session nor an offer holds any more.
+    pub(super) fn leave_seat(&mut self, seat: &Seat) {
+        if !self.seats.contains_key(seat) && !self.half_open.has_offer(seat) {
+            Arc::make_mut(&mut self.admission).leave_seat(seat);
+        }
+    }
+
+    fn arm_next(&mut self, id: SessionId) {
+        let Some(connected) = self.sessions.get_mut(&id) else { return };
+        let next = connected.session.next_timeout();
+        if connected.timer == next {
+            return;
+        }
+        if let Some(timer) = connected.timer {
+            self.timers.remove(&(timer, id));
+        }
+        connected.timer = next;
+        self.timers.extend(next.map(|at| (at, id)));
+    }
+
+    fn take_path_answer_of(&mut self, id: SessionId, from: SocketAddr) {
+        let Some(Connected { session, path, .. }) = self.sessions.get_mut(&id) else { return };
+        if session.take_path_answer().is_some_and(|answer| path.validate(from, answer)) {
+            self.counters.paths_changed += 1;
+        }
+    }
+
+    fn remove(&mut self, id: SessionId) {
+        let Some(connected) = self.sessions.remove(&id) else { return };
+        self.routes.remove(&connected.connection_id);
+        if let Some(timer) = connected.timer {
+            self.timers.remove(&(timer, id));
+        }
+    }
+}
+
+fn server_event(session: SessionId, event: SessionEvent) -> Option<ServerEvent> {
+    Some(match event {
+        SessionEvent::Unreliable(payload) => ServerEvent::Unreliable { session, payload },
+        SessionEvent::Message(payload) => ServerEvent::Message { session, payload },
+        SessionEvent::Delivered(tag) => ServerEvent::Delivered { session, tag },
+        SessionEvent::Silent => ServerEvent::Silent { session },
+        SessionEvent::Heard => ServerEvent::Heard { session },
+        SessionEvent::Closed { reason, by_peer } => ServerEvent::Closed { session, reason, by_peer },
+        // A server takes no bulk.
+        SessionEvent::Bulk(_) => return None,
+    })
+}

@@ -1,0 +1,352 @@
+//! The half that both ends of a session share: packets under session keys, acks, channels, timers.
+//!
+//! A session knows no address and no connection-id table; [`server`](super::server) and [`client`](super::client) give
+//! it the datagrams that are for it and send what it packs.
+
+use std::collections::VecDeque;
+
+use protocol::wire::{
+    Acks, CloseReason, ConnectionId, DATA_HEADER_BYTES, DataHeader, Frame, Frames, SEQUENCE_MAX, WireError,
+};
+
+use super::acks::{Carried, ReceivedPackets, SentPackets};
+use super::channel::bulk::{BulkReceiver, BulkSender};
+use super::channel::reliable::{ReliableReceiver, ReliableSender};
+use super::channel::unreliable::UnreliableQueue;
+use super::closing::Phase;
+use super::limits::{
+    CLIENT_KEEP_ALIVE, CLOSED_AFTER, CONFIRM_INTERVAL, HANDSHAKE_TIMEOUT, SERVER_KEEP_ALIVE, SILENT_AFTER,
+};
+use super::noise::SessionKeys;
+use super::replay_window::ReplayWindow;
+use super::rtt::Rtt;
+use super::seal::{Aes256Gcm, PacketCipher};
+use super::{DropReason, SendError, SessionStats};
+use crate::Micros;
+
+/// Which end of a session this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Server,
+}
+
+/// What happened in a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SessionEvent {
+    Unreliable(Vec<u8>),
+    Message(Vec<u8>),
+    Bulk(Vec<u8>),
+    Delivered(u32),
+    Silent,
+    Heard,
+    Closed { reason: CloseReason, by_peer: bool },
+}
+
+/// One end of a session.
+pub(super) struct Session {
+    role: Role,
+    /// Connection id of the packets that go out.
+    peer_id: ConnectionId,
+    outgoing: Box<dyn PacketCipher>,
+    incoming: Box<dyn PacketCipher>,
+    pub(super) next_sequence: u32,
+    replay: ReplayWindow,
+    pub(super) received: ReceivedPackets,
+    pub(super) sent: SentPackets,
+    pub(super) rtt: Rtt,
+    pub(super) unreliable: UnreliableQueue,
+    pub(super) reliable: ReliableSender,
+    reliable_in: ReliableReceiver,
+    pub(super) bulk: BulkSender,
+    bulk_in: BulkReceiver,
+    pub(super) path_responses: VecDeque<[u8; 8]>,
+    /// The newest answer to a challenge of ours.
+    path_answer: Option<[u8; 8]>,
+    pub(super) phase: Phase,
+    pub(super) last_sent: Micros,
+    last_heard: Micros,
+    /// Whether the peer has ever sent a packet under these keys.
+    is_confirmed: bool,
+    is_silent: bool,
+    wants_ping: bool,
+    pub(super) stats: SessionStats,
+    events: VecDeque<SessionEvent>,
+    /// Where packets are opened; kept to save an allocation per packet.
+    scratch: Vec<u8>,
+}
+
+impl Session {
+    /// A session that begins now. Each pair of keys may make one session only: sequences begin at 1.
+    pub(super) fn new(now: Micros, role: Role, peer_id: ConnectionId, keys: &SessionKeys) -> Self {
+        let (outgoing, incoming) = match role {
+            Role::Client => (&keys.client_to_server, &keys.server_to_client),
+            Role::Server => (&keys.server_to_client, &keys.client_to_server),
+        };
+        Self {
+            role,
+            peer_id,
+            outgoing: Box::new(Aes256Gcm::new(outgoing)),
+            incoming: Box::new(Aes256Gcm::new(incoming)),
+            next_sequence: 1,
+            replay: ReplayWindow::new(),
+            received: ReceivedPackets::default(),
+            sent: SentPackets::default(),
+            rtt: Rtt::default(),
+            unreliable: UnreliableQueue::default(),
+            reliable: ReliableSender::default(),
+            reliable_in: ReliableReceiver::default(),
+            bulk: BulkSender::new(),
+            bulk_in: BulkReceiver::default(),
+            path_responses: VecDeque::new(),
+            path_answer: None,
+            phase: Phase::Open,
+            last_sent: now,
+            last_heard: now,
+            is_confirmed: false,
+            is_silent: false,
+            wants_ping: false,
+            stats: SessionStats::default(),
+            events: VecDeque::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes a packet with this session's connection id. Returns whether it is the newest so far.
+    pub(super) fn receive(&mut self, now: Micros, header: DataHeader, packet: &[u8]) -> Result<bool, DropReason> {
+        if !self.replay.is_fresh(header.sequence) {
+            return Err(DropReason::Replayed);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.extend_from_slice(packet);
+        let result = match self.incoming.open(header.sequence, &mut scratch) {
+            Some(plain) => self.take_plain(now, header.sequence, packet.len(), plain),
+            None => Err(DropReason::BadAuth),
+        };
+        self.scratch = scratch;
+        result
+    }
+
+    fn take_plain(&mut self, now: Micros, sequence: u32, bytes: usize, plain: &[u8]) -> Result<bool, DropReason> {
+        let is_newest = self.replay.advance(sequence);
+        self.stats.packets_in += 1;
+        self.stats.bytes_in += bytes as u64;
+        self.is_confirmed = true;
+        self.last_heard = now;
+        if !self.phase.takes_packets() {
+            return Ok(is_newest);
+        }
+        if std::mem::take(&mut self.is_silent) && self.is_open() {
+            self.events.push_back(SessionEvent::Heard);
+        }
+        if self.take_content(now, sequence, plain).is_err() {
+            self.close(now, CloseReason::Protocol);
+            return Err(DropReason::Malformed);
+        }
+        Ok(is_newest)
+    }
+
+    fn take_content(&mut self, now: Micros, sequence: u32, plain: &[u8]) -> Result<(), WireError> {
+        let (acks, frames) = Acks::decode(plain)?;
+        if acks.newest >= self.next_sequence {
+            return Err(WireError::Malformed);
+        }
+        // All or nothing: a packet with one bad frame has no effect.
+        for frame in Frames::new(frames) {
+            frame?;
+        }
+        self.received.note(now, sequence, !frames.is_empty());
+        self.take_acks(now, acks);
+        for frame in Frames::new(frames) {
+            self.take_frame(now, frame?)?;
+        }
+        Ok(())
+    }
+
+    fn take_acks(&mut self, now: Micros, acks: Acks) {
+        for sequence in acks.sequences() {
+            let Some((at, carried)) = self.sent.acknowledge(sequence) else { continue };
+            if sequence == acks.newest {
+                let held = std::time::Duration::from_micros(u64::from(acks.delay_100us) * 100);
+                self.rtt.sample(now.since(at), held);
+            }
+            for item in carried {
+                match item {
+                    Carried::Unreliable(tag) if self.is_open() => self.events.push_back(SessionEvent::Delivered(tag)),
+                    Carried::Unreliable(_) => {}
+                    Carried::Reliable(id) => self.reliable.acknowledge(id),
+                    Carried::Bulk { transfer, chunk } => self.bulk.acknowledge(transfer, chunk),
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    fn take_frame(&mut self, now: Micros, frame: Frame<'_>) -> Result<(), WireError> {
+        if !self.is_open() && !matches!(frame, Frame::Close(_)) {
+            return Ok(());
+        }
+        match frame {
+            Frame::Padding | Frame::Ping => {}
+            Frame::Unreliable(payload) => self.events.push_back(SessionEvent::Unreliable(payload.to_vec())),
+            Frame::Reliable { id, more, payload } => {
+                let mut messages = Vec::new();
+                self.reliable_in.take(id, more, payload, &mut messages)?;
+                self.events.extend(messages.into_iter().map(SessionEvent::Message));
+            }
+            Frame::Bulk { transfer, chunk, chunks, payload } => {
+                // A server holds no megabytes for its clients.
+                if self.role == Role::Server {
+                    return Err(WireError::Malformed);
+                }
+                let complete = self.bulk_in.take(transfer, chunk, chunks, payload)?;
+                self.events.extend(complete.map(SessionEvent::Bulk));
+            }
+            Frame::Close(reason) => self.closed_by_peer(reason),
+            Frame::PathChallenge(bytes) => {
+                // The newest challenge is the one that counts; a flood of them is answered with one packet.
+                self.path_responses.truncate(3);
+                self.path_responses.push_front(bytes);
+                self.received.note_urgent(now);
+            }
+            Frame::PathResponse(bytes) => self.path_answer = Some(bytes),
+        }
+        Ok(())
+    }
+
+    /// Updates the loss statistics with packets whose fate is known now.
+    pub(super) fn settle(&mut self, now: Micros) {
+        let stats = &mut self.stats;
+        self.sent.settle(now, |arrived| {
+            // A moving average over about 64 packets.
+            stats.loss += (if arrived { 0.0 } else { 1.0 } - stats.loss) / 64.0;
+            stats.packets_lost += u64::from(!arrived);
+        });
+    }
+
+    /// Takes the passing of time: silence, timeouts, the end of closing. Packing what is due is `transmit`'s.
+    pub(super) fn handle_timeout(&mut self, now: Micros) {
+        self.settle(now);
+        self.advance_closing(now);
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        if now >= self.closes_at() || self.next_sequence >= SEQUENCE_MAX - 1_024 {
+            let reason = if now >= self.closes_at() { CloseReason::TimedOut } else { CloseReason::Protocol };
+            self.close(now, reason);
+        } else if !self.is_silent && now >= self.last_heard + SILENT_AFTER {
+            self.is_silent = true;
+            self.events.push_back(SessionEvent::Silent);
+        }
+    }
+
+    /// When `handle_timeout` and `transmit` have something to do; `None` when the session has ended.
+    pub(super) fn next_timeout(&self) -> Option<Micros> {
+        if let Some(closing) = self.phase.next_timeout() {
+            let resend = if matches!(self.phase, Phase::Lingering { .. }) { self.reliable.due() } else { None };
+            return Some(resend.map_or(closing, |due| due.min(closing)));
+        }
+        if self.phase.has_ended() {
+            return None;
+        }
+        let silence = if self.is_silent { self.closes_at() } else { self.last_heard + SILENT_AFTER };
+        let timers = [self.received.due(), self.reliable.due(), self.bulk.due(), Some(self.keep_alive_at())];
+        timers.into_iter().flatten().chain([silence, self.closes_at()]).min()
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<SessionEvent> {
+        self.events.pop_front()
+    }
+
+    pub(super) fn take_path_answer(&mut self) -> Option<[u8; 8]> {
+        self.path_answer.take()
+    }
+
+    pub(super) fn emit(&mut self, event: SessionEvent) {
+        self.events.push_back(event);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.phase.has_ended()
+    }
+
+    pub(super) fn send_unreliable(&mut self, payload: &[u8], tag: Option<u32>) -> Result<(), SendError> {
+        self.check_open()?;
+        self.unreliable.push(payload, tag)
+    }
+
+    pub(super) fn send_message(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open()?;
+        self.reliable.push(payload)
+    }
+
+    pub(super) fn send_bulk(&mut self, payload: Vec<u8>) -> Result<(), SendError> {
+        self.check_open()?;
+        self.bulk.push(payload)
+    }
+
+    pub(super) fn stats(&self) -> SessionStats {
+        SessionStats {
+            rtt: self.rtt.smoothed,
+            rtt_min: self.rtt.smallest,
+            jitter: self.rtt.jitter,
+            reliable_queued: self.reliable.len(),
+            ..self.stats
+        }
+    }
+
+    /// Makes the next `transmit` send a Ping: the first packet under the session's keys confirms them.
+    pub(super) fn ping_at_once(&mut self) {
+        self.wants_ping = true;
+    }
+
+    /// Whether a Ping is due. It counts as sent.
+    pub(super) fn take_ping(&mut self, now: Micros) -> bool {
+        std::mem::take(&mut self.wants_ping) || now >= self.keep_alive_at()
+    }
+
+    /// When the next Ping is due if nothing else is sent.
+    fn keep_alive_at(&self) -> Micros {
+        let interval = match self.role {
+            Role::Client if !self.is_confirmed => CONFIRM_INTERVAL,
+            Role::Client => CLIENT_KEEP_ALIVE,
+            Role::Server => SERVER_KEEP_ALIVE,
+        };
+        self.last_sent + interval
+    }
+
+    fn closes_at(&self) -> Micros {
+        self.last_heard + if self.is_confirmed { CLOSED_AFTER } else { HANDSHAKE_TIMEOUT }
+    }
+
+    fn check_open(&self) -> Result<(), SendError> {
+        if self.is_open() { Ok(()) } else { Err(SendError::NotOpen) }
+    }
+
+    /// Encrypts frames into a packet under the next sequence. `None` when the session has no sequence left.
+    pub(super) fn seal(&mut self, now: Micros, frames: &[u8], carried: Vec<Carried>) -> Option<Vec<u8>> {
+        if self.next_sequence > SEQUENCE_MAX {
+            return None;
+        }
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        let header = DataHeader { connection_id: self.peer_id, sequence }.encode();
+        let mut packet = Vec::with_capacity(DATA_HEADER_BYTES + frames.len() + 26);
+        packet.extend_from_slice(&header);
+        packet.extend_from_slice(&self.received.take(now).encode());
+        packet.extend_from_slice(frames);
+        self.outgoing.seal(sequence, &mut packet);
+        if !frames.is_empty() {
+            self.sent.note(now, sequence, carried);
+        }
+        self.last_sent = now;
+        self.stats.packets_out += 1;
+        self.stats.bytes_out += packet.len() as u64;
+        Some(packet)
+    }
+}

@@ -155,7 +155,11 @@ impl<G: Game> Room<G> {
             return;
         };
         match input {
-            RoomInput::Joined { seat } => self.queue(Event::Joined(seat)),
+            RoomInput::Joined { seat } => {
+                // A new session numbers its inputs anew; they may arrive before the step that lets it join.
+                *place = Seat { has_joined: place.has_joined, messages: place.messages, ..Seat::new() };
+                self.queue(Event::Joined(seat));
+            }
             RoomInput::Left { seat, why } => self.queue(Event::Left(seat, why)),
             RoomInput::Silent { .. } => place.silent = true,
             RoomInput::Heard { .. } => place.silent = false,
@@ -312,8 +316,8 @@ impl<G: Game> Room<G> {
     }
 
     fn join(&mut self, seat: SeatId, sink: &mut dyn RoomSink) {
-        // A new session has a replica and inputs of its own.
-        self.seats[usize::from(seat.0)] = Seat { has_joined: true, ..Seat::new() };
+        self.seats[usize::from(seat.0)].has_joined = true;
+        // A new session has a replica of its own, which is empty.
         self.replicator.add_client(seat);
         let is_new = self.play.join(seat);
         if let Some(log) = self.log.as_mut().filter(|_| is_new) {

@@ -1,0 +1,2 @@
+//! Plays a match of tag.
+fn main() {}

@@ -17,8 +17,11 @@ pub fn is_requested() -> bool {
     std::env::var(VARIABLE).is_ok_and(|value| value == STDIN)
 }
 
-/// Resolves when the provider is gone; never, when no lifeline was asked for. Call it once: it reads the whole
-/// standard input, on a thread of its own, because a blocking read inside the runtime would hold up its end.
+/// Resolves when the provider is gone; never, when no lifeline was asked for. Select on it from the first moment: a
+/// server that first waits for its SDK server would wait for ever when the provider dies meanwhile.
+///
+/// Call it once: it reads the whole standard input, on a thread of its own, because a blocking read inside the
+/// runtime would hold up its end.
 pub fn watch() -> impl Future<Output = ()> + Send + 'static {
     let end = is_requested().then(|| until_end(std::io::stdin()));
     async move {

@@ -66,10 +66,17 @@ pub struct Observed {
     pub labels: BTreeMap<String, String>,
     /// Annotations, those set through the SDK with their prefix `agones.dev/sdk-`.
     pub annotations: BTreeMap<String, String>,
-    /// Whether someone deletes it: it will get SIGTERM.
+    /// Whether someone deletes it: SIGTERM comes or has come, and its state does not change any more.
     pub deleting: bool,
     /// How its health is judged.
     pub health: HealthSpec,
+}
+
+impl Observed {
+    /// Whether nothing changes its state any more.
+    pub fn is_over(&self) -> bool {
+        self.deleting || self.state.is_final()
+    }
 }
 
 impl From<pb::GameServer> for Observed {

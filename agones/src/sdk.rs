@@ -68,7 +68,7 @@ pub enum SdkError {
     /// A Reserve would have freed a busy server.
     #[error("the GameServer is Allocated: only free() may take it out of this state")]
     Allocated,
-    /// The state is final.
+    /// The state is final; Shutdown also stands for a server that someone deletes.
     #[error("the GameServer is {0}, which nothing leaves: end the process and let a new one take its place")]
     Final(State),
     /// Another state was asked for before this one was seen.
@@ -228,8 +228,8 @@ impl Sdk {
         self.reach(Goal::Free).await
     }
 
-    /// Asks for the end of this server: state Shutdown, seen. SIGTERM follows. A server that is already in a final
-    /// state needs no more.
+    /// Asks for the end of this server: state Shutdown, seen. SIGTERM follows. A server that is in a final state, or
+    /// that someone deletes, needs no more.
     ///
     /// # Errors
     /// [`SdkError::Superseded`], [`SdkError::Stopped`].

@@ -133,6 +133,12 @@ impl SdkServer {
         self.shared.with(|machine, now| machine.set_state(now, state));
     }
 
+    /// Someone deletes the GameServer, as a scale-down or a node drain does: SIGTERM is up to the caller, and from now
+    /// on its state stays as it is.
+    pub fn delete(&self) {
+        self.shared.with(|machine, now| machine.delete(now));
+    }
+
     /// A fault for tests: the next write is acknowledged and forgotten, as when the SDK server dies before its queue
     /// is written.
     pub fn drop_next_write(&self) {

@@ -40,10 +40,14 @@ async fn game_server() {
     let sdk = Sdk::connect(&address).unwrap();
     let mut term = signal(SignalKind::terminate()).unwrap();
     let _health = sdk.start_health(Duration::from_millis(100), HealthGate::new(|| true));
-    sdk.reserve_until_observed(0).await.unwrap();
+    // The provider can be gone before anything else has worked, so the lifeline is watched all the time.
     tokio::select! {
         () = lifeline => std::process::exit(3),
         _ = term.recv() => std::process::exit(0),
+        () = async {
+            sdk.reserve_until_observed(0).await.unwrap();
+            std::future::pending::<()>().await;
+        } => {}
     }
 }
 

@@ -127,6 +127,18 @@ async fn reserve_never_frees_a_busy_server() {
 }
 
 #[tokio::test]
+async fn a_deleted_server_can_only_end() {
+    let server = server(config()).await;
+    let sdk = sdk(server.local_addr());
+    soon(sdk.reserve_until_observed(0)).await.unwrap();
+    server.delete();
+    until_observed(&sdk, |server| server.deleting).await;
+    assert!(matches!(soon(sdk.allocate_until_observed()).await, Err(SdkError::Final(State::Shutdown))));
+    soon(sdk.shutdown()).await.unwrap();
+    assert_eq!(server.state(), State::Reserved);
+}
+
+#[tokio::test]
 async fn the_watch_resumes_after_its_stream_was_cut() {
     let server = server(config()).await;
     let sdk = sdk(server.local_addr());

@@ -200,6 +200,7 @@ impl Life {
         self.why.get_or_insert(why);
         self.startup_ends = None;
         if self.end.is_none() {
+            self.sdk.delete();
             self.process.terminate(self.job.config.lifeline);
         }
         self.end = Some(self.end.map_or(by, |end| end.min(by)));

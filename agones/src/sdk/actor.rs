@@ -29,7 +29,7 @@ pub(super) async fn run(
 ) {
     let mut actor = Actor { client, plan: Plan::new(timing.clone()), timing, waiters: Vec::new() };
     loop {
-        let state = observed.borrow_and_update().as_ref().map(|server| server.state);
+        let state = observed.borrow_and_update().as_ref().map(effective_state);
         let wake = match actor.plan.step(Instant::now(), state) {
             Step::Done(answer) => {
                 actor.answer(&answer);
@@ -52,6 +52,11 @@ pub(super) async fn run(
             () = sleep_until(wake) => {}
         }
     }
+}
+
+/// A GameServer that someone deletes takes no state change any more, whatever its state says.
+fn effective_state(server: &Observed) -> State {
+    if server.deleting { State::Shutdown } else { server.state }
 }
 
 async fn sleep_until(wake: Option<Instant>) {

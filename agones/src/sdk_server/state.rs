@@ -167,9 +167,20 @@ impl Machine {
     /// The platform changes the state past the queue: an allocator, or the end of the process. Final states stay.
     pub fn set_state(&mut self, now: Duration, state: State) {
         self.advance(now);
-        if !self.object.state.is_final() && self.object.state != state {
+        if !self.object.is_over() && self.object.state != state {
             self.reserved_until = None;
             self.object.state = state;
+            self.changed();
+        }
+    }
+
+    /// Someone deletes the GameServer: its state stays as it is, labels and annotations still change.
+    pub fn delete(&mut self, now: Duration) {
+        self.advance(now);
+        if !self.object.deleting {
+            self.reserved_until = None;
+            self.next_look = None;
+            self.object.deleting = true;
             self.changed();
         }
     }
@@ -213,7 +224,7 @@ impl Machine {
     }
 
     fn apply_state(&mut self, at: Duration) {
-        let Some(wanted) = self.wanted.filter(|_| !self.object.state.is_final()) else { return };
+        let Some(wanted) = self.wanted.filter(|_| !self.object.is_over()) else { return };
         if wanted.is_final() {
             self.next_look = None;
         }

@@ -139,6 +139,17 @@ fn labels_and_annotations_get_the_prefix_and_are_checked() {
 }
 
 #[test]
+fn a_deleted_server_keeps_its_state_and_needs_no_health() {
+    let mut machine = machine(LAG, HealthSpec::agones_default());
+    machine.set_state(seconds(1), State::Allocated);
+    machine.write(seconds(1), RESERVE).unwrap();
+    machine.delete(seconds(1));
+    machine.write(seconds(2), Write::Shutdown).unwrap();
+    machine.advance(seconds(1_000));
+    assert_eq!((machine.object().state, machine.object().deleting), (State::Allocated, true));
+}
+
+#[test]
 fn a_dropped_write_is_acknowledged_and_nothing_else() {
     let mut machine = machine(Duration::ZERO, HealthSpec::disabled());
     machine.drop_next_write();
@@ -155,6 +166,7 @@ enum Event {
     Ping,
     Pass(u64),
     Platform(State),
+    Delete,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -166,6 +178,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Ping),
         Just(Event::Platform(State::Allocated)),
         Just(Event::Platform(State::Unhealthy)),
+        Just(Event::Delete),
         (0u64..8_000).prop_map(Event::Pass),
     ]
 }
@@ -178,19 +191,20 @@ proptest! {
     ) {
         let mut machine = machine(Duration::from_millis(lag_ms), HealthSpec::agones_default());
         let mut now = Duration::ZERO;
-        let mut last = State::Scheduled;
+        let (mut last, mut over) = (State::Scheduled, false);
         for event in events {
             match event {
                 Event::Write(write) => machine.write(now, write).unwrap(),
                 Event::Ping => machine.ping(now),
                 Event::Pass(ms) => now += Duration::from_millis(ms),
                 Event::Platform(state) => machine.set_state(now, state),
+                Event::Delete => machine.delete(now),
             }
             machine.advance(now);
             let state = machine.object().state;
-            prop_assert!(!last.is_final() || state == last, "{last} became {state}");
+            prop_assert!(!over || state == last, "{last} became {state}");
             prop_assert!(machine.next_deadline().is_none_or(|at| at > now), "a deadline was left behind");
-            last = state;
+            (last, over) = (state, machine.object().is_over());
         }
     }
 }

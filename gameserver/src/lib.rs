@@ -1,1 +1,54 @@
-//! The shell around a Game: threads, sockets, Agones lifecycle, control link, drain.
+//! The shell around a [`game::Game`]: threads, sockets, Agones lifecycle, control link, drain.
+//!
+//! A studio's whole program:
+//!
+//! ```ignore
+//! fn main() -> std::process::ExitCode {
+//!     gameserver::main::<MyGame>()
+//! }
+//! ```
+//!
+//! Who does the IO: the I/O thread owns the UDP port, the handshake worker does public-key work, each room has a tick
+//! thread, and the host, a task on a small runtime, decides over everything else. `docs/book/src/game-server.md` tells
+//! the same for operators.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`config`], [`program`], [`server`] | settings; the program; putting the parts together |
+//! | [`io_thread`], [`socket`], [`io_rooms`] | the UDP port, its sessions, and the way to the rooms and back |
+//! | [`handshake_worker`] | who may join |
+//! | [`room_thread`], [`tick_timer`], [`match_stats`] | one match at its tick rate, and what it costs |
+//! | [`queues`], [`room_link`], [`notice`] | what passes between the threads |
+//! | [`rooms`], [`seats`], [`drain`], [`control::link`], [`control::updates`] | the decisions, without IO |
+//! | `host`, `host_orders`, `host_matches` | the task that carries the decisions out |
+//! | [`control::dial`], [`lifecycle`], [`result`], [`spool`] | allocator, Agones, metagame, disk |
+//! | [`metrics`] | every metric |
+
+pub mod config;
+pub mod control;
+pub mod drain;
+pub mod handshake_worker;
+mod host;
+mod host_matches;
+mod host_orders;
+pub mod io_rooms;
+pub mod io_thread;
+pub mod lifecycle;
+pub mod match_stats;
+pub mod metrics;
+pub mod notice;
+pub mod program;
+pub mod queues;
+pub mod result;
+pub mod room_link;
+pub mod room_thread;
+pub mod rooms;
+pub mod seats;
+pub mod server;
+pub mod socket;
+pub mod spool;
+pub mod tick_timer;
+
+pub use config::{Args, Config, ConfigFaults};
+pub use program::{main, main_from, run};
+pub use server::{RunError, Running, start};

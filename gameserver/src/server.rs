@@ -1,0 +1,262 @@
+//! Putting a game server together: a table of contents.
+//!
+//! Threads: one for the UDP port, one for handshakes, one per room; everything else are tasks of the caller's runtime.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use agones::sdk::HealthTask;
+use agones::{Observed, Sdk};
+use game::Game;
+use netcode::Entropy;
+use netcode::endpoint::{ServerConfig, ServerEndpoint};
+use protocol::id::ServerId;
+use protocol::jwt::SigningKey;
+use protocol::pb;
+use protocol::pb::control_link_client::ControlLinkClient;
+use protocol::token::ALLOCATOR_AUDIENCE;
+use service::admin::Admin;
+use service::token::{ServiceTokens, with_token};
+use service::{BindError, Listener, Shutdown};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Config;
+use crate::control::dial;
+use crate::handshake_worker::{Doorkeeper, HandshakeWorker, TokenKeys};
+use crate::host::{Ears, Host, HostParts};
+use crate::io_thread::{self, IoCommand, IoHandle, IoParts};
+use crate::lifecycle::{self, Pulse, Want};
+use crate::result::Courier;
+use crate::room_link::Directory;
+use crate::room_thread::{self, RoomOrder, RoomShell};
+use crate::rooms::PLAYERS_MAX;
+use crate::socket::GameSocket;
+use crate::spool::Spool;
+
+/// How long the SDK server may take to show the GameServer for the first time.
+const SDK_PATIENCE: Duration = Duration::from_secs(30);
+/// Handshakes at once that have no session yet.
+const HALF_OPEN_MAX: usize = 256;
+/// News of players that wait for the host.
+const NEWS_MAX: usize = 1_024;
+
+/// Why a game server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A port could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The service key cannot be used.
+    #[error(transparent)]
+    Key(#[from] service::key::KeyError),
+    /// The spool folder cannot be used.
+    #[error("cannot use the spool folder {folder}: {error}; choose a folder that this user may write")]
+    Spool {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// The allocator's URL is none.
+    #[error("--allocator: {0}")]
+    Allocator(#[from] service::grpc::AddressError),
+    /// The SDK server's address is none.
+    #[error("Agones SDK: {0}")]
+    Sdk(#[from] agones::sdk::ConnectError),
+    /// The SDK server does not answer, or names no address.
+    #[error(
+        "the Agones SDK server does not tell this server's address within {} s; is the sidecar running? Or set --advertise",
+        SDK_PATIENCE.as_secs()
+    )]
+    NoAddress,
+    /// The game's schema is faulty.
+    #[error("the game's schema is faulty: {0}")]
+    Schema(protocol::schema::SchemaError),
+    /// The system refuses a thread or a descriptor.
+    #[error("the system refuses what a game server needs: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A game server that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Incarnation of this process: the audience of its join tokens.
+    pub server_id: ServerId,
+    /// The bound UDP address.
+    pub udp: SocketAddr,
+    /// The bound admin address.
+    pub admin: SocketAddr,
+    /// Where clients are told to go.
+    pub address: String,
+    /// Public key for the handshake.
+    pub server_key: [u8; 32],
+    /// Public key that signs results.
+    pub result_key: [u8; 32],
+    host: tokio::task::JoinHandle<()>,
+    io: IoHandle,
+    io_thread: JoinHandle<()>,
+    helpers: Shutdown,
+    _health: HealthTask,
+}
+
+impl Running {
+    /// Waits until the server has drained or retired, and closes what is left.
+    pub async fn wait(self) {
+        if let Err(error) = self.host.await {
+            tracing::error!(%error, "the host failed");
+        }
+        self.helpers.trigger();
+        self.io.send(IoCommand::Stop);
+        let joined = tokio::task::spawn_blocking(move || self.io_thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the I/O thread failed");
+        }
+        tracing::info!("game server ended");
+    }
+}
+
+/// Starts a game server for the game `G`. It drains at `shutdown`, and at once at `hurry`.
+///
+/// # Errors
+/// [`RunError`]; nothing keeps running then.
+pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown) -> Result<Running, RunError> {
+    crate::metrics::describe();
+    let schema = G::schema();
+    schema.validate().map_err(RunError::Schema)?;
+    let ground = Ground::prepare(&config).await?;
+    let (udp, admin_address) = (ground.socket.local_addr(), ground.admin.local_addr());
+    let server_id = ServerId::from_entropy(service::random::bytes());
+    let result_key = Arc::new(SigningKey::from_seed(&service::random::bytes()));
+    let endpoint = endpoint(&config, server_id, schema.hash());
+    let server_key = endpoint.public_key();
+    let identity = pb::Register {
+        server_id: server_id.to_string(),
+        server_key: server_key.to_vec(),
+        result_key: result_key.public_key().to_vec(),
+        schema_hash: schema.hash(),
+        ..ground.identity(&config)
+    };
+
+    let (notices, notice_receiver) = mpsc::unbounded_channel();
+    let (players, player_receiver) = mpsc::channel(NEWS_MAX);
+    let (directory, keys, pulse) = (Directory::default(), TokenKeys::default(), Pulse::default());
+    let doorkeeper = Doorkeeper { server: server_id, keys: keys.clone(), directory: directory.clone() };
+    let io_pulse = Arc::new(AtomicU64::new(0));
+    pulse.add(&io_pulse);
+    let socket = ground.socket;
+    let io_parts = IoParts { socket, endpoint, pulse: io_pulse, notices: notices.clone(), players };
+    let (io, io_thread) = io_thread::start(io_parts, |waker| HandshakeWorker::start(doorkeeper, waker))?;
+    let shell = RoomShell { io: io.clone(), directory: directory.clone(), notices, pulse: pulse.clone() };
+
+    let (helpers, admin) = (Shutdown::new(), Admin::new("gameserver"));
+    let health = lifecycle::start_health(&ground.sdk, pulse);
+    let (want, wants) = watch::channel(Want::Pool);
+    let parts = HostParts {
+        identity,
+        capacity: config.capacity,
+        join_deadline: config.join_deadline,
+        drain_deadline: config.drain_deadline,
+        leave_after: config.leave_after,
+        start_room: Box::new(move |order: RoomOrder| room_thread::start::<G>(order, shell.clone())),
+        io: io.clone(),
+        directory,
+        keys,
+        observed: ground.sdk.observed(),
+        want,
+        result_key: result_key.clone(),
+        courier: Courier::new(&config.metagame),
+        spool: ground.spool,
+        ready: admin.ready_flag(),
+    };
+    let (link, link_receiver) = mpsc::channel(dial::MESSAGES_MAX);
+    tokio::spawn(dial::dial(ground.allocator, link, helpers.clone()));
+    tokio::spawn(lifecycle::follow(ground.sdk, wants));
+    tokio::spawn(admin.serve(ground.admin, helpers.clone()));
+    let ears = Ears { link: link_receiver, notices: notice_receiver, players: player_receiver, shutdown, hurry };
+    let host = tokio::spawn(Host::new(parts).run(ears));
+    let address = ground.address;
+    tracing::info!(%server_id, %udp, address, admin = %admin_address, game = schema.game, "game server started");
+    let result_key = result_key.public_key();
+    let (admin, _health) = (admin_address, health);
+    Ok(Running { server_id, udp, admin, address, server_key, result_key, host, io, io_thread, helpers, _health })
+}
+
+/// Everything that can refuse: files, ports, addresses.
+struct Ground {
+    spool: Spool,
+    allocator: dial::Client,
+    socket: GameSocket,
+    admin: Listener,
+    sdk: Sdk,
+    /// Name of the GameServer.
+    name: String,
+    /// Where clients reach it.
+    address: String,
+}
+
+impl Ground {
+    async fn prepare(config: &Config) -> Result<Self, RunError> {
+        let folder = config.spool.clone();
+        let spool = Spool::open(&folder).map_err(|error| RunError::Spool { folder, error })?;
+        let service_key = Arc::new(service::key::load_or_create(&config.service_key)?);
+        let tokens = with_token(ServiceTokens::new(service_key, "gameserver"), ALLOCATOR_AUDIENCE);
+        let allocator = ControlLinkClient::with_interceptor(service::grpc::channel(&config.allocator)?, tokens);
+        let socket = GameSocket::bind(config.bind)?;
+        let admin = Listener::bind(config.admin, "game server admin").await?;
+        let sdk = config.sdk.as_deref().map_or_else(|| Ok(Sdk::alone(&config.name)), Sdk::connect)?;
+        let server = observed(&sdk).await?;
+        let address = advertised(config, &server, socket.local_addr()).ok_or(RunError::NoAddress)?;
+        let name = if server.name.is_empty() { config.name.clone() } else { server.name };
+        Ok(Self { spool, allocator, socket, admin, sdk, name, address })
+    }
+
+    /// What Register says of this server, but for its keys.
+    fn identity(&self, config: &Config) -> pb::Register {
+        pb::Register {
+            name: self.name.clone(),
+            build: config.build.clone(),
+            region: config.region.clone(),
+            fleet: config.fleet.clone(),
+            capacity: u32::try_from(config.capacity).unwrap_or(u32::MAX),
+            address: self.address.clone(),
+            routing_token: config.routing_token.clone(),
+            tick_rate_hz: config.tick_rate_hz,
+            ..pb::Register::default()
+        }
+    }
+}
+
+fn endpoint(config: &Config, server_id: ServerId, schema_hash: u64) -> ServerEndpoint {
+    let endpoint = ServerConfig {
+        static_secret: service::random::bytes(),
+        routing_token: config.routing_token.clone(),
+        server_id,
+        schema_hash,
+        // Room for every player of every match, and once more while sessions are taken over.
+        sessions_max: (config.capacity + 1) * PLAYERS_MAX,
+        half_open_max: HALF_OPEN_MAX,
+    };
+    ServerEndpoint::new(endpoint, Entropy::new(service::random::bytes()))
+}
+
+/// The GameServer as the SDK server shows it first.
+async fn observed(sdk: &Sdk) -> Result<Observed, RunError> {
+    let mut observed = sdk.observed();
+    let shown = tokio::time::timeout(SDK_PATIENCE, observed.wait_for(Option::is_some)).await;
+    shown.ok().and_then(Result::ok).and_then(|server| server.clone()).ok_or(RunError::NoAddress)
+}
+
+/// Where clients reach this server: as told, as Agones says, or as bound.
+fn advertised(config: &Config, server: &Observed, bound: SocketAddr) -> Option<String> {
+    if let Some(address) = &config.advertise {
+        return Some(address.clone());
+    }
+    if config.sdk.is_none() {
+        return Some(io_thread::reachable(bound).to_string());
+    }
+    let port = server.ports.first().map(|port| port.port).filter(|port| *port > 0)?;
+    (!server.address.is_empty()).then(|| format!("{}:{port}", server.address))
+}

@@ -1,1 +1,31 @@
 //! The thin metagame API: accounts, profiles, ratings, results, tickets.
+//!
+//! Clients speak REST to it ([`openapi`]); it speaks gRPC to matchmaker and allocator and keeps what lasts in a
+//! database. Decisions are made in [`core`], which knows no clock, network or database; [`store`] keeps; the rest is
+//! the shell that joins them. A request comes in through `request` (limits, log, metrics), reaches a handler in
+//! `api/`, which asks `tickets`, `matches`, `results` or the store.
+
+mod api;
+mod app;
+mod auth;
+mod config;
+mod connections;
+pub mod core;
+mod extract;
+mod feed;
+mod keys;
+mod limits;
+mod matches;
+mod metrics;
+mod problem;
+mod request;
+mod results;
+mod start;
+pub mod store;
+mod tickets;
+mod upstream;
+
+pub use api::openapi;
+pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, AccessClaims};
+pub use config::{Config, Limits, Rate};
+pub use start::{Running, ServeError, StartError, serve, start};

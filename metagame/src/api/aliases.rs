@@ -1,0 +1,100 @@
+//! Addresses that clients of other backends know, with the bodies of `/v1`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use protocol::id::{PlayerId, TicketId};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::{LoginBody, SessionBody, login};
+use super::leaderboards::{BoardBody, board};
+use super::players::{PageQuery, PublicProfileBody, public};
+use super::private;
+use super::tickets::{RegionRttBody, TicketBody, new_ticket};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::extract::{Body, Named, Query, QueueName};
+use crate::problem::{Problem, ProblemBody};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(alias_login))
+        .routes(routes!(alias_profile))
+        .routes(routes!(alias_join))
+        .routes(routes!(alias_status))
+        .routes(routes!(alias_leaderboard))
+}
+
+/// A request to be matched, where the server may name the ticket.
+#[derive(Debug, Deserialize, ToSchema)]
+struct JoinBody {
+    queue: String,
+    /// Where it is given, sending the same id again gives the same ticket. Absent: the server makes one.
+    #[schema(value_type = Option<Uuid>)]
+    #[serde(default)]
+    ticket_id: Option<TicketId>,
+    #[serde(default)]
+    region_rtts: Vec<RegionRttBody>,
+    #[serde(default)]
+    build: Option<String>,
+}
+
+/// Alias of POST /v1/auth/device
+#[utoipa::path(post, path = "/auth/login", tag = "aliases", request_body = LoginBody,
+    responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+async fn alias_login(State(app): State<App>, Body(body): Body<LoginBody>) -> Result<impl IntoResponse, Problem> {
+    login(&app, body).await
+}
+
+/// Alias of GET /v1/players/{id}
+#[utoipa::path(get, path = "/player/{id}/profile", tag = "aliases", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses((status = 200, body = PublicProfileBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+async fn alias_profile(
+    State(app): State<App>,
+    _caller: Caller,
+    Named(player): Named<PlayerId>,
+) -> Result<Json<PublicProfileBody>, Problem> {
+    public(&app, player).await
+}
+
+/// Alias of POST /v1/tickets; the server can make the ticket's id
+#[utoipa::path(post, path = "/matchmaking/join", tag = "aliases", security(("access_token" = [])), request_body = JoinBody,
+    responses((status = 201, body = TicketBody), (status = 200, body = TicketBody, description = "The ticket existed"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+async fn alias_join(
+    State(app): State<App>,
+    caller: Caller,
+    Body(body): Body<JoinBody>,
+) -> Result<impl IntoResponse, Problem> {
+    let made = || TicketId::from_time(service::clock::unix_ms(), service::random::bytes());
+    let new = new_ticket(body.ticket_id.unwrap_or_else(made), &body.queue, body.region_rtts, body.build)?;
+    let (ticket, created) = app.tickets.create(caller.player_id, new).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(private((status, Json(TicketBody::from(ticket)))))
+}
+
+/// Alias of GET /v1/tickets/{id} for the ticket that the caller made last
+#[utoipa::path(get, path = "/matchmaking/status", tag = "aliases", security(("access_token" = [])),
+    responses((status = 200, body = TicketBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+async fn alias_status(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
+    Ok(private(Json(TicketBody::from(app.tickets.last(caller.player_id).await?))))
+}
+
+/// Alias of GET /v1/leaderboards/{queue}
+#[utoipa::path(get, path = "/leaderboards/{name}", tag = "aliases", security(("access_token" = [])),
+    params(("name" = String, Path), PageQuery),
+    responses((status = 200, body = BoardBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+async fn alias_leaderboard(
+    State(app): State<App>,
+    _caller: Caller,
+    Named(queue): Named<QueueName>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<BoardBody>, Problem> {
+    board(&app, queue, &page).await
+}

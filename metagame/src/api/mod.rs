@@ -1,0 +1,81 @@
+//! The REST API: one file per subject, OpenAPI from the same code.
+
+mod aliases;
+mod auth;
+mod leaderboards;
+mod matches;
+mod players;
+mod tickets;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+use crate::problem::{Problem, ProblemBody};
+use crate::request;
+
+/// Largest body in bytes, but for a result.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+const TITLE: &str = "Muster metagame API";
+const DESCRIPTION: &str = "Accounts, profiles, ratings, results and tickets of a Muster installation. Ids are hyphenated \
+UUIDs, times Unix milliseconds. Every error is application/problem+json with a stable type. Lists are read in pages: \
+pass next_cursor back as cursor until it is null.";
+
+fn routes() -> OpenApiRouter<App> {
+    let info = InfoBuilder::new()
+        .title(TITLE)
+        .version("1")
+        .description(Some(DESCRIPTION))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+        .build();
+    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
+        .merge(auth::routes())
+        .merge(players::routes())
+        .merge(matches::routes())
+        .merge(leaderboards::routes())
+        .merge(tickets::routes())
+        .merge(aliases::routes())
+}
+
+/// The OpenAPI 3.1 document of the API.
+pub fn openapi() -> OpenApi {
+    let mut document = routes().into_openapi();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("The access_token of a session."))
+        .build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("access_token", SecurityScheme::Http(bearer));
+    let problem = <ProblemBody as utoipa::PartialSchema>::schema();
+    components.schemas.insert("ProblemBody".to_owned(), problem);
+    document
+}
+
+/// The whole API with everything around it.
+pub(crate) fn router(app: App) -> Router {
+    let document = openapi();
+    let (router, _) = routes().split_for_parts();
+    router
+        .route("/openapi.json", get(move || async move { Json(document) }))
+        .fallback(async || Problem::not_found("unknown-route", "there is nothing at this address"))
+        .method_not_allowed_fallback(async || {
+            let detail = "this address does not answer this method; the Allow header names those that it does";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(app.clone(), request::around))
+        .with_state(app)
+}
+
+/// Answers with a player's own data must not be kept by anything in between.
+fn private<T: IntoResponse>(response: T) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], response)
+}

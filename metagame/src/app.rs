@@ -1,0 +1,95 @@
+//! What every request handler shares.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use protocol::id::PlayerId;
+use service::Shutdown;
+use tokio::sync::Semaphore;
+
+use crate::auth::AccessTokens;
+use crate::config::Limits;
+use crate::core::progress::Progression;
+use crate::core::session::RefreshSecret;
+use crate::limits::Buckets;
+use crate::matches::Matches;
+use crate::metrics;
+use crate::problem::Problem;
+use crate::results::Results;
+use crate::store::Store;
+use crate::tickets::Tickets;
+
+/// The state of the API; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) access: AccessTokens,
+    pub(crate) refresh: RefreshSecret,
+    pub(crate) progression: Progression,
+    pub(crate) limits: Limits,
+    pub(crate) tickets: Arc<Tickets>,
+    pub(crate) matches: Arc<Matches>,
+    pub(crate) results: Results,
+    pub(crate) requests: Semaphore,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) by_address: Mutex<Buckets<IpAddr>>,
+    pub(crate) by_account: Mutex<Buckets<PlayerId>>,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// Counts a request against its address.
+    pub(crate) fn limit_address(&self, address: IpAddr, now_ms: u64) -> Result<(), Problem> {
+        let key = network(address);
+        let taken = self.by_address.lock().unwrap_or_else(PoisonError::into_inner).take(key, now_ms);
+        taken.map_err(|seconds| too_many("address", seconds))
+    }
+
+    /// Counts a request against its account.
+    pub(crate) fn limit_account(&self, player: PlayerId, now_ms: u64) -> Result<(), Problem> {
+        let taken = self.by_account.lock().unwrap_or_else(PoisonError::into_inner).take(player, now_ms);
+        taken.map_err(|seconds| too_many("account", seconds))
+    }
+}
+
+fn too_many(limit: &'static str, seconds: u64) -> Problem {
+    metrics::limited(limit);
+    let detail = format!("too many requests of this {limit}");
+    Problem::new(axum::http::StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
+        .retry_after(seconds)
+}
+
+/// An IPv6 client owns at least its /64, so that is what is counted.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let network = |text: &str| network(text.parse().expect("an address"));
+        assert_eq!(network("2001:db8::1:2"), network("2001:db8::ffff:3"));
+        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
+    }
+}

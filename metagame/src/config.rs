@@ -1,0 +1,73 @@
+//! Settings. Addresses and secrets have no defaults; limits and figures do.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::core::progress::Progression;
+
+/// What metagame needs to run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients and game servers reach the API.
+    pub api_address: SocketAddr,
+    /// Where operators reach `/healthz`, `/readyz`, `/metrics` and `/stats`.
+    pub admin_address: SocketAddr,
+    /// The SQLite file; made if there is none.
+    pub database: PathBuf,
+    /// Key file that signs access tokens and guards refresh tokens; made if there is none. With another key every
+    /// player has to log in again.
+    pub access_key_file: PathBuf,
+    /// Key file of the installation, by which metagame proves itself to matchmaker and allocator.
+    pub service_key_file: PathBuf,
+    /// The matchmaker, `http://host:port`.
+    pub matchmaker_url: String,
+    /// The allocator, `http://host:port`.
+    pub allocator_url: String,
+    /// Bounds.
+    pub limits: Limits,
+    /// XP and levels.
+    pub progression: Progression,
+}
+
+/// Bounds on what callers can ask for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Requests at once; more are told to come back.
+    pub requests_max: usize,
+    /// Streams of ticket events at once.
+    pub subscribers_max: usize,
+    /// Sessions of one player; a login beyond that ends the oldest.
+    pub sessions_max: u32,
+    /// Connections that read from the database at once.
+    pub readers_max: u32,
+    /// Requests from one address.
+    pub per_address: Rate,
+    /// Requests of one account.
+    pub per_account: Rate,
+}
+
+/// A rate with room for bursts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Requests per second in the long run.
+    pub per_second: f64,
+    /// Requests at once after a pause.
+    pub burst: f64,
+}
+
+impl Default for Limits {
+    /// Generous per address: a LAN party, a campus or a load test of some hundred clients comes from one address.
+    fn default() -> Self {
+        Self {
+            connections_max: 8_192,
+            requests_max: 512,
+            subscribers_max: 4_096,
+            sessions_max: 8,
+            readers_max: 4,
+            per_address: Rate { per_second: 1_000.0, burst: 4_000.0 },
+            per_account: Rate { per_second: 20.0, burst: 60.0 },
+        }
+    }
+}

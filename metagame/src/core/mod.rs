@@ -1,0 +1,18 @@
+//! What metagame decides, without clock, randomness, database or network: those come as arguments.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`device`], [`name`] | which device ids and player names are accepted |
+//! | [`session`] | what a presented refresh token is worth |
+//! | [`match_state`] | what an event makes of a match, and whether a match holds its players |
+//! | [`rating`], [`progress`], [`settlement`] | what a result gives to each player |
+//! | [`page`] | how a long list is read in pages |
+
+pub mod device;
+pub mod match_state;
+pub mod name;
+pub mod page;
+pub mod progress;
+pub mod rating;
+pub mod session;
+pub mod settlement;

@@ -1,0 +1,80 @@
+//! Every metric of metagame. Labels are of bounded kinds: routes, statuses, outcomes; never a player or a match.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+const REQUESTS: &str = "muster_metagame_requests_total";
+const REQUEST_SECONDS: &str = "muster_metagame_request_seconds";
+const LOGINS: &str = "muster_metagame_logins_total";
+const REFRESHES: &str = "muster_metagame_refreshes_total";
+const TICKETS: &str = "muster_metagame_tickets_total";
+const RESULTS: &str = "muster_metagame_results_total";
+const MATCH_REPORTS: &str = "muster_metagame_match_reports_total";
+const JOIN_TOKENS: &str = "muster_metagame_join_tokens_total";
+const SUBSCRIBERS: &str = "muster_metagame_ticket_subscribers";
+const DATABASE_ERRORS: &str = "muster_metagame_database_errors_total";
+const WATCH_RESTARTS: &str = "muster_metagame_watch_restarts_total";
+const LIMITED: &str = "muster_metagame_limited_total";
+
+pub(crate) fn describe() {
+    describe_counter!(REQUESTS, "HTTP requests by method, route and status");
+    describe_histogram!(REQUEST_SECONDS, "Seconds until the head of the response, by method and route");
+    describe_counter!(LOGINS, "Logins by outcome: created, known");
+    describe_counter!(REFRESHES, "Refresh tokens presented, by outcome: rotated, reused, gone, forged");
+    describe_counter!(TICKETS, "Tickets asked for, by outcome");
+    describe_counter!(RESULTS, "Match results received, by outcome");
+    describe_counter!(MATCH_REPORTS, "Match events from the allocator, by kind and whether they changed anything");
+    describe_counter!(JOIN_TOKENS, "Join tokens asked for, by outcome");
+    describe_gauge!(SUBSCRIBERS, "Open streams of ticket events");
+    describe_counter!(DATABASE_ERRORS, "Use cases that failed in the database, by kind");
+    describe_counter!(WATCH_RESTARTS, "Watch streams that broke and were opened again, by peer");
+    describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
+}
+
+pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Duration) {
+    let route = route.to_owned();
+    counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string()).increment(1);
+    histogram!(REQUEST_SECONDS, "method" => method, "route" => route).record(took.as_secs_f64());
+}
+
+pub(crate) fn login(created: bool) {
+    counter!(LOGINS, "outcome" => if created { "created" } else { "known" }).increment(1);
+}
+
+pub(crate) fn refresh(outcome: &'static str) {
+    counter!(REFRESHES, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn ticket(outcome: &'static str) {
+    counter!(TICKETS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn result(outcome: &'static str) {
+    counter!(RESULTS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn match_report(kind: &'static str, changed: bool) {
+    let changed = if changed { "yes" } else { "no" };
+    counter!(MATCH_REPORTS, "kind" => kind, "changed" => changed).increment(1);
+}
+
+pub(crate) fn join_token(outcome: &'static str) {
+    counter!(JOIN_TOKENS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn subscribers(open: usize) {
+    gauge!(SUBSCRIBERS).set(open as f64);
+}
+
+pub(crate) fn database_error(kind: &'static str) {
+    counter!(DATABASE_ERRORS, "kind" => kind).increment(1);
+}
+
+pub(crate) fn watch_restart(peer: &'static str) {
+    counter!(WATCH_RESTARTS, "peer" => peer).increment(1);
+}
+
+pub(crate) fn limited(limit: &'static str) {
+    counter!(LIMITED, "limit" => limit).increment(1);
+}

@@ -1,0 +1,149 @@
+//! Errors as clients see them: RFC 9457 problem details, each kind with a stable URN.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::store::StoreError;
+
+tokio::task_local! {
+    /// Id of the request that this task answers.
+    pub(crate) static REQUEST_ID: String;
+}
+
+/// The body of every error, `application/problem+json`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct ProblemBody {
+    /// `urn:muster:problem:` and the kind of problem; stable.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:muster:problem:in-match")]
+    urn: String,
+    /// The kind of problem in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// This problem in words.
+    detail: String,
+    /// Names the request in the server's logs.
+    request_id: String,
+    /// What some kinds of problem add (`ticket_id`, `match_id`, …).
+    #[serde(flatten)]
+    extras: Map<String, Value>,
+}
+
+/// A request that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    slug: &'static str,
+    title: &'static str,
+    detail: String,
+    extras: Map<String, Value>,
+    retry_after_s: Option<u64>,
+}
+
+impl Problem {
+    /// A problem of the kind `slug`.
+    pub(crate) fn new(status: StatusCode, slug: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, slug, title, detail: detail.into(), extras: Map::new(), retry_after_s: None }
+    }
+
+    /// Adds a member to the body.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extras.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Says when to come back.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The request lacks a good access token.
+    pub(crate) fn unauthenticated(slug: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, slug, "Not authenticated", detail)
+    }
+
+    /// The caller is known and may not.
+    pub(crate) fn forbidden(slug: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, slug, "Not allowed", detail)
+    }
+
+    /// There is no such thing.
+    pub(crate) fn not_found(slug: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, slug, "Not found", detail)
+    }
+
+    /// It was there and is over.
+    pub(crate) fn gone(slug: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, slug, "Over", detail)
+    }
+
+    /// It contradicts what is.
+    pub(crate) fn conflict(slug: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, slug, "Conflict", detail)
+    }
+
+    /// The request was read and a value in it is not possible.
+    pub(crate) fn invalid(slug: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, slug, "Invalid value", detail)
+    }
+
+    /// Not now.
+    pub(crate) fn unavailable(slug: &'static str, detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, slug, "Not available now", detail).retry_after(retry_after_s)
+    }
+
+    /// A fault of metagame's own; the cause is in the log.
+    pub(crate) fn internal() -> Self {
+        let detail = "the server failed; its log has the cause under this request_id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+        let body = ProblemBody {
+            urn: format!("urn:muster:problem:{}", self.slug),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: self.detail,
+            request_id,
+            extras: self.extras,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"muster\""));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+        tracing::error!(%request_id, %error, "a database use case failed");
+        crate::metrics::database_error(match &error {
+            StoreError::Busy => "busy",
+            StoreError::Failed(_) => "failed",
+            StoreError::Unreadable(_) => "unreadable",
+        });
+        match error {
+            StoreError::Busy | StoreError::Failed(_) => {
+                Self::unavailable("storage-unavailable", "the database cannot be used now; try again", 1)
+            }
+            StoreError::Unreadable(_) => Self::internal(),
+        }
+    }
+}

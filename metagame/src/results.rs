@@ -1,0 +1,108 @@
+//! Results: what a game server signed is checked against what the allocator certified, then recorded once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use protocol::certificate::{CertificateClaims, MatchResult, ResultError, SignedResult};
+use protocol::jwt::JwtError;
+use sha2::{Digest as _, Sha256};
+
+use crate::core::progress::Progression;
+use crate::core::settlement::validate;
+use crate::keys::AllocatorKeys;
+use crate::metrics;
+use crate::problem::Problem;
+use crate::store::{Recorded, Store, VerifiedResult};
+
+/// Takes results in.
+pub(crate) struct Results {
+    store: Arc<dyn Store>,
+    keys: Arc<AllocatorKeys>,
+    progression: Progression,
+}
+
+impl Results {
+    pub(crate) fn new(store: Arc<dyn Store>, keys: Arc<AllocatorKeys>, progression: Progression) -> Self {
+        Self { store, keys, progression }
+    }
+
+    /// Records a result; whether it is the first time.
+    pub(crate) async fn record(&self, match_id: protocol::id::MatchId, signed: SignedResult) -> Result<bool, Problem> {
+        let now_ms = service::clock::unix_ms();
+        let (claims, result) = self.verify(&signed, now_ms / 1_000).await?;
+        if result.match_id != match_id {
+            metrics::result("wrong_match");
+            return Err(Problem::forbidden("result-match", "the result is of another match than the address names"));
+        }
+        validate(&claims, &result, now_ms).map_err(|fault| {
+            metrics::result("impossible");
+            Problem::invalid("impossible-result", fault.to_string())
+        })?;
+        let players = result.players.len();
+        let (reason, queue) = (result.reason.clone(), claims.queue.clone());
+        let body_hash = Sha256::digest(signed.result.as_bytes()).into();
+        let progression = self.progression.clone();
+        let verified = VerifiedResult { claims, result, body: signed.result, body_hash, progression, now_ms };
+        match self.store.record_result(verified).await? {
+            Recorded::First { trace_id } => {
+                metrics::result("first");
+                tracing::info!(%match_id, trace_id, queue, reason, players, "result recorded");
+                Ok(true)
+            }
+            Recorded::Again => {
+                metrics::result("again");
+                Ok(false)
+            }
+            Recorded::Conflict => {
+                metrics::result("conflict");
+                tracing::error!(%match_id, "another result than the recorded one came in; see the audit log");
+                Err(Problem::conflict(
+                    "result-conflict",
+                    "another result is recorded for this match; this one is kept for audit",
+                ))
+            }
+            Recorded::TooLate => {
+                metrics::result("too_late");
+                tracing::warn!(%match_id, "a result came more than 15 minutes after its match was lost");
+                Err(Problem::gone(
+                    "match-lost",
+                    "the match was lost more than 15 minutes ago; this result is kept for audit",
+                ))
+            }
+        }
+    }
+
+    /// The result, if everything fits. A key that is not known yet is asked for.
+    async fn verify(&self, signed: &SignedResult, now_s: u64) -> Result<(CertificateClaims, MatchResult), Problem> {
+        let begun = Instant::now();
+        let mut verdict = signed.verify(&self.keys.current(), now_s);
+        if verdict == Err(ResultError::Certificate(JwtError::UnknownKey)) {
+            self.keys.refresh(begun).await.inspect_err(|_| metrics::result("keys_unavailable"))?;
+            verdict = signed.verify(&self.keys.current(), now_s);
+        }
+        verdict.map_err(|error| {
+            let slug = slug(error);
+            metrics::result(slug);
+            tracing::warn!(%error, "a result is not believed");
+            Problem::forbidden(slug, error.to_string())
+        })
+    }
+}
+
+/// The stable name of what does not fit.
+fn slug(error: ResultError) -> &'static str {
+    match error {
+        ResultError::Certificate(JwtError::Malformed) => "certificate-malformed",
+        ResultError::Certificate(JwtError::WrongType) => "certificate-wrong-type",
+        ResultError::Certificate(JwtError::UnknownKey) => "certificate-unknown-key",
+        ResultError::Certificate(JwtError::BadSignature) => "certificate-bad-signature",
+        ResultError::Certificate(JwtError::WrongAudience) => "certificate-wrong-audience",
+        ResultError::Certificate(JwtError::Expired) => "certificate-expired",
+        ResultError::Certificate(JwtError::BadClaims) => "certificate-bad-claims",
+        ResultError::Key => "result-key",
+        ResultError::Signature => "result-signature",
+        ResultError::Malformed => "result-malformed",
+        ResultError::Match => "result-match",
+        ResultError::Roster => "result-roster",
+    }
+}

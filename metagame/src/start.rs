@@ -1,0 +1,231 @@
+//! Starting and stopping: everything is wired here, in order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use protocol::jwt::SigningKey;
+use protocol::token::{ALLOCATOR_AUDIENCE, MATCHMAKER_AUDIENCE};
+use service::admin::Admin;
+use service::token::{ServiceTokens, with_token};
+use service::{BindError, Listener, Shutdown};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tonic::service::interceptor::InterceptedService;
+
+use crate::api;
+use crate::app::{App, Shared};
+use crate::auth::AccessTokens;
+use crate::config::Config;
+use crate::connections::{BoundedListener, Peer};
+use crate::core::session::RefreshSecret;
+use crate::keys::AllocatorKeys;
+use crate::limits::Buckets;
+use crate::matches::Matches;
+use crate::metrics;
+use crate::problem::Problem;
+use crate::results::Results;
+use crate::store::sqlite::{OpenError, SqliteStore};
+use crate::store::{Stats, Store, StoreError};
+use crate::tickets::Tickets;
+use crate::upstream::Upstream;
+
+/// How long requests that are under way at shutdown may take.
+const DRAIN: Duration = Duration::from_secs(8);
+/// How often expired sessions are removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// Why metagame does not start. Every message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The database was opened and cannot be read.
+    #[error("cannot read the database: {0}")]
+    Read(#[from] StoreError),
+    /// A key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] service::key::KeyError),
+    /// The address of matchmaker or allocator is not one.
+    #[error("the address of the {peer}: {error}")]
+    Address {
+        /// Which of them.
+        peer: &'static str,
+        /// What is wrong with it.
+        error: service::grpc::AddressError,
+    },
+    /// The levels do not ascend.
+    #[error("the progression's levels must ascend: correct the list")]
+    Progression,
+}
+
+/// Why metagame ended other than by shutdown.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A listener failed.
+    #[error("the {0} port failed: {1}")]
+    Listener(&'static str, std::io::Error),
+    /// A task panicked; the log has the cause.
+    #[error("a task of metagame failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// A metagame that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API is.
+    pub api_address: SocketAddr,
+    /// Where the admin port is.
+    pub admin_address: SocketAddr,
+    store: SqliteStore,
+    shutdown: Shutdown,
+    servers: Vec<(&'static str, JoinHandle<std::io::Result<()>>)>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Waits for shutdown, then for the requests under way, then closes the database.
+    ///
+    /// # Errors
+    /// If a part ended by itself.
+    pub async fn wait(self) -> Result<(), ServeError> {
+        let mut outcome = Ok(());
+        for (what, server) in self.servers {
+            let aborter = server.abort_handle();
+            let drained = async {
+                self.shutdown.wait().await;
+                tokio::time::sleep(DRAIN).await;
+            };
+            let ended = tokio::select! {
+                ended = server => ended,
+                () = drained => {
+                    tracing::warn!(what, "requests were still under way 8 s after shutdown; they are cut");
+                    aborter.abort();
+                    continue;
+                }
+            };
+            // One port that fails takes the others with it.
+            self.shutdown.trigger();
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => outcome = Err(ServeError::Listener(what, error)),
+                Err(error) => outcome = Err(error.into()),
+            }
+        }
+        for worker in self.workers {
+            if let Err(error) = worker.await {
+                outcome = Err(error.into());
+            }
+        }
+        self.store.close().await;
+        outcome
+    }
+}
+
+/// Runs metagame until shutdown.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), ServeError> {
+    start(config, shutdown).await?.wait().await
+}
+
+/// Starts metagame: it answers once this returns.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartError> {
+    if !config.progression.is_valid() {
+        return Err(StartError::Progression);
+    }
+    let api = Listener::bind(config.api_address, "metagame API").await?;
+    let admin_listener = Listener::bind(config.admin_address, "metagame admin").await?;
+    let (api_address, admin_address) = (api.local_addr(), admin_listener.local_addr());
+    let store = SqliteStore::open(&config.database, config.limits.readers_max).await?;
+    // Installs the recorder, so it comes before the first metric.
+    let admin = Admin::new("metagame");
+    metrics::describe();
+    let app = assemble(&config, &store, &shutdown).await?;
+
+    let workers = vec![
+        tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
+        tokio::spawn(Arc::clone(&app.matches).follow(shutdown.clone())),
+        tokio::spawn(prune(Arc::clone(&app.store), shutdown.clone())),
+    ];
+    let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
+    let service = api::router(app.clone()).into_make_service_with_connect_info::<Peer>();
+    let stop = shutdown.wait_owned();
+    let api = tokio::spawn(async move { axum::serve(listener, service).with_graceful_shutdown(stop).await });
+    let ready = admin.ready_flag();
+    let admin = tokio::spawn(admin.route(admin_routes(app)).serve(admin_listener, shutdown.clone()));
+    ready.set(true);
+    tracing::info!(api = %api_address, admin = %admin_address, database = %config.database.display(), "metagame is ready");
+    let servers = vec![("metagame API", api), ("metagame admin", admin)];
+    Ok(Running { api_address, admin_address, store, shutdown, servers, workers })
+}
+
+async fn assemble(config: &Config, store: &SqliteStore, shutdown: &Shutdown) -> Result<App, StartError> {
+    let store: Arc<dyn Store> = Arc::new(store.clone());
+    let (access_key, refresh) = access_secrets(&config.access_key_file)?;
+    let service_key = Arc::new(service::key::load_or_create(&config.service_key_file)?);
+    let tokens = ServiceTokens::new(service_key, "metagame");
+    let upstream = |peer, address: &str, audience| -> Result<Upstream, StartError> {
+        let channel = service::grpc::channel(address).map_err(|error| StartError::Address { peer, error })?;
+        Ok(InterceptedService::new(channel, with_token(tokens.clone(), audience)))
+    };
+    let matchmaker = upstream("matchmaker", &config.matchmaker_url, MATCHMAKER_AUDIENCE)?;
+    let allocator = upstream("allocator", &config.allocator_url, ALLOCATOR_AUDIENCE)?;
+    let keys = Arc::new(AllocatorKeys::load(allocator.clone(), Arc::clone(&store)).await?);
+    Ok(App::new(Shared {
+        access: AccessTokens::new(access_key),
+        refresh,
+        progression: config.progression.clone(),
+        limits: config.limits,
+        tickets: Arc::new(Tickets::new(matchmaker, Arc::clone(&store), config.limits.subscribers_max)),
+        matches: Arc::new(Matches::new(allocator, Arc::clone(&store), Arc::clone(&keys))),
+        results: Results::new(Arc::clone(&store), keys, config.progression.clone()),
+        requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
+        shutdown: shutdown.clone(),
+        by_address: Mutex::new(Buckets::new(config.limits.per_address)),
+        by_account: Mutex::new(Buckets::new(config.limits.per_account)),
+        store,
+    }))
+}
+
+/// The key of access tokens and the secret of refresh tokens, both from one seed.
+fn access_secrets(path: &Path) -> Result<(Arc<SigningKey>, RefreshSecret), StartError> {
+    let seed = service::key::seed(path)?;
+    Ok((Arc::new(SigningKey::from_seed(&seed)), RefreshSecret::new(&seed)))
+}
+
+fn admin_routes(app: App) -> Router {
+    async fn stats(State(app): State<App>) -> Result<Json<Stats>, Problem> {
+        Ok(Json(app.store.stats().await?))
+    }
+    Router::new().route("/stats", get(stats)).with_state(app)
+}
+
+async fn prune(store: Arc<dyn Store>, shutdown: Shutdown) {
+    loop {
+        match store.prune(service::clock::unix_ms()).await {
+            Ok(0) => {}
+            Ok(sessions) => tracing::info!(sessions, "expired sessions removed"),
+            Err(error) => tracing::warn!(%error, "cannot remove expired sessions; trying again later"),
+        }
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(PRUNE_EVERY) => {}
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Both directions of acknowledgement: what we received and must acknowledge, what we sent and wait for.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use protocol::wire::Acks;
 
@@ -77,11 +78,13 @@ pub(super) enum Carried {
 
 /// A packet that is not acknowledged yet.
 #[derive(Debug)]
-pub(super) struct SentPacket {
+struct SentPacket {
     sequence: u32,
-    pub(super) at: Micros,
-    pub(super) carried: Vec<Carried>,
+    at: Micros,
+    carried: Vec<Carried>,
     acked: bool,
+    /// Its content was reported lost; the ack may still come.
+    lost: bool,
 }
 
 /// The packets that wait for their ack: those that carry more than acks.
@@ -94,7 +97,7 @@ pub(super) struct SentPackets {
 
 impl SentPackets {
     pub(super) fn note(&mut self, now: Micros, sequence: u32, carried: Vec<Carried>) {
-        self.packets.push_back(SentPacket { sequence, at: now, carried, acked: false });
+        self.packets.push_back(SentPacket { sequence, at: now, carried, acked: false, lost: false });
     }
 
     /// Takes what an ack says about one sequence. Returns when the packet was sent and what it carried, the first time.
@@ -107,6 +110,20 @@ impl SentPackets {
         }
         packet.acked = true;
         Some((packet.at, std::mem::take(&mut packet.carried)))
+    }
+
+    /// Calls `lost` with the time and content of each packet that is older than `late_after` while one sent three packets
+    /// later was acknowledged (RFC 9002, 6.1): once per packet. Should its ack come after all, it counts.
+    pub(super) fn find_lost(&mut self, now: Micros, late_after: Duration, mut lost: impl FnMut(Micros, Carried)) {
+        for packet in &mut self.packets {
+            if u64::from(packet.sequence) + 3 > u64::from(self.newest_acked) || now.since(packet.at) < late_after {
+                break;
+            }
+            if !packet.acked && !packet.lost {
+                packet.lost = true;
+                packet.carried.iter().for_each(|carried| lost(packet.at, *carried));
+            }
+        }
     }
 
     /// Forgets packets that can no longer be acknowledged; calls `resolved` with whether each arrived.
@@ -162,6 +179,25 @@ mod tests {
         received.note(Micros(4_000), 12, true);
         received.note(Micros(5_000), 11, true);
         assert_eq!(received.due(), Some(Micros(5_000)));
+    }
+
+    #[test]
+    fn a_packet_is_lost_when_three_later_ones_arrived_and_it_is_late() {
+        let mut sent = SentPackets::default();
+        for sequence in 1..=6 {
+            sent.note(Micros(u64::from(sequence)), sequence, vec![Carried::Reliable(sequence)]);
+        }
+        let mut lost = Vec::new();
+        sent.acknowledge(5);
+        sent.find_lost(Micros(101), Duration::from_micros(100), |at, carried| lost.push((at, carried)));
+        assert_eq!(
+            lost,
+            [(Micros(1), Carried::Reliable(1))],
+            "the second is not late yet, the third too near the newest"
+        );
+        sent.find_lost(Micros(500), Duration::from_micros(100), |at, carried| lost.push((at, carried)));
+        assert_eq!(lost[1..], [(Micros(2), Carried::Reliable(2))]);
+        assert!(sent.acknowledge(1).is_some(), "a late ack counts all the same");
     }
 
     #[test]

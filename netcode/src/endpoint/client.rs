@@ -170,7 +170,7 @@ impl ClientEndpoint {
     }
 
     /// Closes the session; [`ClientEvent::Closed`] follows at once. Keep polling until [`is_done`](Self::is_done): Close is
-    /// sent three times, after reliable messages were delivered or a second has passed. A handshake just ends.
+    /// sent three times, after reliable messages were delivered or 3 s have passed. A handshake just ends.
     pub fn close(&mut self, now: Micros, reason: CloseReason) {
         match &mut self.state {
             State::Connected(session) => {

@@ -24,6 +24,10 @@ impl Phase {
         matches!(self, Self::Open | Self::Lingering { .. } | Self::Closing { .. })
     }
 
+    pub(super) fn is_closing(self) -> bool {
+        matches!(self, Self::Closing { .. })
+    }
+
     pub(super) fn has_ended(self) -> bool {
         matches!(self, Self::Ended)
     }
@@ -39,7 +43,7 @@ impl Phase {
 
 impl Session {
     /// Ends the session. Where it ends in order (left, match ended, draining), reliable messages that are not
-    /// acknowledged yet are resent for up to a second first; otherwise Close goes out at once.
+    /// acknowledged yet are resent for up to 3 s first; otherwise Close goes out at once.
     pub(super) fn close(&mut self, now: Micros, reason: CloseReason) {
         if !self.is_open() {
             return;

@@ -23,9 +23,9 @@ pub(super) const TOKENS_PER_SESSION_MAX: usize = 64;
 pub(super) const ACK_DELAY_MAX: Duration = Duration::from_millis(25);
 /// Packets that want an ack after which it is sent at once: the 32 ack bits then cover four lost acks.
 pub(super) const ACK_EVERY: u32 = 8;
-/// A client that sent nothing for this long sends a Ping, so that its NAT binding and its RTT stay fresh.
+/// A client that sent nothing but acks for this long sends a Ping, so that its NAT binding and its RTT stay fresh.
 pub(super) const CLIENT_KEEP_ALIVE: Duration = Duration::from_millis(250);
-/// A server that sent nothing for this long sends a Ping.
+/// A server that sent nothing but acks for this long sends a Ping: its round-trip times stay fresh too.
 pub(super) const SERVER_KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// A client that has not heard the server under session keys pings this often: its first packet may be lost.
 pub(super) const CONFIRM_INTERVAL: Duration = Duration::from_millis(100);
@@ -38,7 +38,7 @@ pub(super) const CLOSE_SENDS: u32 = 3;
 /// Least time between two Closes.
 pub(super) const CLOSE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// How long a close waits for reliable messages that are not acknowledged yet.
-pub(super) const LINGER_MAX: Duration = Duration::from_secs(1);
+pub(super) const LINGER_MAX: Duration = Duration::from_secs(3);
 
 /// Shortest time before something reliable is sent again.
 pub(super) const RESEND_MIN: Duration = Duration::from_millis(30);

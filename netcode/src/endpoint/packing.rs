@@ -42,7 +42,7 @@ impl Session {
             if matches!(self.phase, Phase::Open | Phase::Lingering { .. }) {
                 self.pack_payloads(now, flush, &mut packing);
             }
-            let ack_is_due = self.received.due().is_some_and(|due| due <= now);
+            let ack_is_due = !self.phase.is_closing() && self.received.due().is_some_and(|due| due <= now);
             if packing.frames.is_empty() && !ack_is_due {
                 return;
             }

@@ -224,7 +224,7 @@ impl ServerEndpoint {
     }
 
     /// Closes a session; [`ServerEvent::Closed`] follows at once. Close is sent three times. When the session ends in order
-    /// (left, match ended, draining), reliable messages get up to a second to be delivered before it.
+    /// (left, match ended, draining), reliable messages get up to 3 s to be delivered before it.
     pub fn close(&mut self, now: Micros, session: SessionId, reason: CloseReason) {
         if let Some(connected) = self.sessions.get_mut(&session) {
             connected.session.close(now, reason);

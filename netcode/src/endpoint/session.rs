@@ -64,7 +64,8 @@ pub(super) struct Session {
     /// The newest answer to a challenge of ours.
     path_answer: Option<[u8; 8]>,
     pub(super) phase: Phase,
-    pub(super) last_sent: Micros,
+    /// When the last packet that wants an ack was sent.
+    last_asked: Micros,
     last_heard: Micros,
     /// Whether the peer has ever sent a packet under these keys.
     is_confirmed: bool,
@@ -101,7 +102,7 @@ impl Session {
             path_responses: VecDeque::new(),
             path_answer: None,
             phase: Phase::Open,
-            last_sent: now,
+            last_asked: now,
             last_heard: now,
             is_confirmed: false,
             is_silent: false,
@@ -215,8 +216,14 @@ impl Session {
         Ok(())
     }
 
-    /// Updates the loss statistics with packets whose fate is known now.
+    /// Finds lost packets, so that what they carried is sent again, and updates the loss statistics.
     pub(super) fn settle(&mut self, now: Micros) {
+        let (reliable, bulk) = (&mut self.reliable, &mut self.bulk);
+        self.sent.find_lost(now, self.rtt.late_after(), |at, carried| match carried {
+            Carried::Unreliable(_) => {}
+            Carried::Reliable(id) => reliable.lost(id, at),
+            Carried::Bulk { transfer, chunk } => bulk.lost(transfer, chunk, at),
+        });
         let stats = &mut self.stats;
         self.sent.settle(now, |arrived| {
             // A moving average over about 64 packets.
@@ -310,14 +317,14 @@ impl Session {
         std::mem::take(&mut self.wants_ping) || now >= self.keep_alive_at()
     }
 
-    /// When the next Ping is due if nothing else is sent.
+    /// When the next Ping is due if nothing else asks for an ack until then.
     fn keep_alive_at(&self) -> Micros {
         let interval = match self.role {
             Role::Client if !self.is_confirmed => CONFIRM_INTERVAL,
             Role::Client => CLIENT_KEEP_ALIVE,
             Role::Server => SERVER_KEEP_ALIVE,
         };
-        self.last_sent + interval
+        self.last_asked + interval
     }
 
     fn closes_at(&self) -> Micros {
@@ -343,8 +350,8 @@ impl Session {
         self.outgoing.seal(sequence, &mut packet);
         if !frames.is_empty() {
             self.sent.note(now, sequence, carried);
+            self.last_asked = now;
         }
-        self.last_sent = now;
         self.stats.packets_out += 1;
         self.stats.bytes_out += packet.len() as u64;
         Some(packet)

@@ -33,6 +33,7 @@ pub(in crate::endpoint) struct BulkSender {
 #[derive(Debug)]
 struct InFlight {
     due: Micros,
+    sent_at: Micros,
     resends: u32,
 }
 
@@ -91,7 +92,8 @@ impl BulkSender {
             0
         };
         self.burst_left -= 1;
-        self.in_flight.insert(chunk, InFlight { due: now + rtt.resend_after_tries(resends), resends });
+        let due = now + rtt.resend_after_tries(resends);
+        self.in_flight.insert(chunk, InFlight { due, sent_at: now, resends });
         let (transfer, chunks) = (self.transfer, self.chunks());
         let payload = self.transfers.front()?.chunks(BULK_CHUNK_BYTES).nth(usize::from(chunk)).unwrap_or_default();
         let frame = Frame::Bulk { transfer, chunk, chunks, payload };
@@ -108,6 +110,14 @@ impl BulkSender {
             self.transfers.pop_front();
             self.transfer += 1;
             self.next_chunk = 0;
+        }
+    }
+
+    /// The packet of `sent_at` with this chunk was lost: it is due at once, unless it was sent again since.
+    pub(in crate::endpoint) fn lost(&mut self, transfer: u32, chunk: u16, sent_at: Micros) {
+        let in_flight = self.in_flight.get_mut(&chunk).filter(|state| state.sent_at == sent_at);
+        if let Some(state) = in_flight.filter(|_| transfer == self.transfer) {
+            (state.due, state.resends) = (Micros::ZERO, 0);
         }
     }
 

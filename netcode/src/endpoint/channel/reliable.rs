@@ -24,6 +24,8 @@ struct Segment {
     more: bool,
     /// When it is resent; `None`: it was never sent.
     due: Option<Micros>,
+    /// When it was last sent.
+    sent_at: Micros,
     resends: u32,
     acked: bool,
 }
@@ -49,8 +51,9 @@ impl ReliableSender {
         for number in 0..count {
             let end = payload.len().min((number + 1) * RELIABLE_SEGMENT_BYTES_MAX);
             let part = payload[number * RELIABLE_SEGMENT_BYTES_MAX..end].to_vec();
-            let segment = Segment { payload: part, more: number + 1 < count, due: None, resends: 0, acked: false };
-            self.segments.push_back(segment);
+            let more = number + 1 < count;
+            let (due, sent_at, resends, acked) = (None, Micros::ZERO, 0, false);
+            self.segments.push_back(Segment { payload: part, more, due, sent_at, resends, acked });
         }
         Ok(())
     }
@@ -76,6 +79,7 @@ impl ReliableSender {
         if is_resend {
             segment.resends += 1;
         }
+        segment.sent_at = now;
         segment.due = Some(now + rtt.resend_after_tries(segment.resends));
         Some(DueSegment { id, frame, is_resend })
     }
@@ -89,6 +93,17 @@ impl ReliableSender {
             let segment = self.segments.pop_front().expect("it has a front");
             self.bytes -= segment.payload.len();
             self.first_id = self.first_id.wrapping_add(1);
+        }
+    }
+
+    /// The packet of `sent_at` with this segment was lost, though later ones arrive: it is due at once, unless it was sent
+    /// again since.
+    pub(in crate::endpoint) fn lost(&mut self, id: u32, sent_at: Micros) {
+        if let Some(segment) = self.segments.get_mut(id.wrapping_sub(self.first_id) as usize)
+            && segment.sent_at == sent_at
+        {
+            segment.due = Some(Micros::ZERO);
+            segment.resends = 0;
         }
     }
 

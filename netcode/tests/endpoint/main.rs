@@ -1,0 +1,10 @@
+//! Whole endpoints against each other, in virtual time.
+#![allow(clippy::unwrap_used)]
+
+mod channels;
+mod closing;
+mod handshake;
+mod hostile;
+mod paths;
+mod refusals;
+mod world;

@@ -1,0 +1,239 @@
+//! One bot's life: log in, queue, wait, play, look for the result, and again until it is told to stop.
+
+use std::time::Duration;
+
+use arena::random::Random;
+use protocol::id::{MatchId, TicketId};
+use protocol::wire::{CloseReason, Refusal};
+use reqwest::StatusCode;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Api, ApiError, Ticket};
+use crate::play::{End, play};
+use crate::report::{Report, count};
+use crate::run::Progress;
+use crate::ticket::{self, Waited};
+
+/// How long a result may take from the outcome to the player's history.
+const HISTORY_WITHIN: Duration = Duration::from_secs(20);
+/// Attempts to get into one match.
+const ENTER_ATTEMPTS: u32 = 6;
+/// Longest pause after something failed.
+const PAUSE_MAX_MS: u32 = 2_000;
+
+/// One bot.
+pub struct Bot {
+    /// Its account.
+    pub api: Api,
+    /// The queue it plays in.
+    pub queue: String,
+    /// What it says of its regions.
+    pub region_rtts: Vec<(String, u32)>,
+    /// No new tickets after this; a running match is played to its end.
+    pub stop: CancellationToken,
+    /// Leave everything at once.
+    pub abort: CancellationToken,
+    /// Where it counts for the progress display.
+    pub progress: watch::Sender<Progress>,
+    /// What it measured.
+    pub report: Report,
+    random: Random,
+}
+
+/// A match that the bot knows of, and since when.
+struct Found {
+    match_id: MatchId,
+    known: Instant,
+}
+
+impl Bot {
+    /// A bot that has logged in.
+    pub fn new(api: Api, seed: u64, run: &crate::run::Shared) -> Self {
+        let mut random = Random::new(seed);
+        // Its own region is near, the others farther away, each as far as the seed says.
+        let nearest = random.below(run.regions.len().max(1) as u32) as usize;
+        let region_rtts = run.regions.iter().enumerate().map(|(place, region)| {
+            let base = if place == nearest { 5 } else { 60 };
+            (region.clone(), base + random.below(40))
+        });
+        Self {
+            api,
+            queue: run.queue.clone(),
+            region_rtts: region_rtts.collect(),
+            stop: run.stop.clone(),
+            abort: run.abort.clone(),
+            progress: run.progress.clone(),
+            report: Report { players: 1, ..Report::default() },
+            random,
+        }
+    }
+
+    /// Plays matches until it is told to stop.
+    pub async fn live(mut self) -> Report {
+        while !self.stop.is_cancelled() && !self.abort.is_cancelled() {
+            match self.find_match().await {
+                Ok(Some(found)) => self.play_match(&found).await,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a bot cannot queue");
+                    self.pause().await;
+                }
+            }
+        }
+        for (kind, times) in std::mem::take(&mut self.api.failures) {
+            *self.report.api_failures.entry(kind).or_default() += times;
+        }
+        self.report
+    }
+
+    /// Queues and waits for a match; none when the ticket ended otherwise or the bot was stopped.
+    async fn find_match(&mut self) -> Result<Option<Found>, ApiError> {
+        let asked = Instant::now();
+        let mut ticket_id = TicketId::from_entropy(service::random::bytes());
+        match self.api.create_ticket(ticket_id, &self.queue, &self.region_rtts).await {
+            Ok(_) => {}
+            Err(ApiError::Problem { kind, ticket_id: Some(own), .. }) if kind == "has-ticket" => ticket_id = own,
+            Err(ApiError::Problem { kind, match_id: Some(match_id), .. }) if kind == "in-match" => {
+                // The result of the last match may still be on its way; a match that is not over can be entered again.
+                self.pause().await;
+                let is_known_over = self.report.matches_ended.contains(&match_id);
+                return Ok((!is_known_over).then_some(Found { match_id, known: asked }));
+            }
+            Err(error) => return Err(error),
+        }
+        self.report.tickets += 1;
+        self.progress.send_modify(|progress| progress.queued += 1);
+        let waited = self.wait_for(ticket_id).await;
+        self.progress.send_modify(|progress| progress.queued -= 1);
+        let Some(ticket) = waited? else { return Ok(None) };
+        let Some(placed) = ticket.placed.filter(|_| ticket.state == "completed") else {
+            count(&mut self.report.tickets_unmatched, &ticket.state);
+            self.pause().await;
+            return Ok(None);
+        };
+        self.report.time_to_match.add(asked.elapsed());
+        Ok(Some(Found { match_id: placed.match_id, known: Instant::now() }))
+    }
+
+    /// Waits for the ticket. A stopped bot cancels it, and plays if it was too late for that.
+    async fn wait_for(&mut self, ticket_id: TicketId) -> Result<Option<Ticket>, ApiError> {
+        let stop = self.stop.clone();
+        match ticket::wait(&mut self.api, ticket_id, &stop).await? {
+            Waited::Final(ticket) => return Ok(Some(ticket)),
+            Waited::Stopped if self.abort.is_cancelled() => return Ok(None),
+            Waited::Stopped => {}
+        }
+        let ticket = self.api.cancel_ticket(ticket_id).await?;
+        if ticket.is_final() {
+            return Ok(Some(ticket));
+        }
+        // It is being placed, so there will be a match within seconds, with this player on its roster.
+        let abort = self.abort.clone();
+        match ticket::wait(&mut self.api, ticket_id, &abort).await? {
+            Waited::Final(ticket) => Ok(Some(ticket)),
+            Waited::Stopped => Ok(None),
+        }
+    }
+
+    /// Enters a match, again when the session breaks, and plays it to its end.
+    async fn play_match(&mut self, found: &Found) {
+        let mut was_inside = false;
+        for _ in 0..ENTER_ATTEMPTS {
+            let join = match self.api.join_token(found.match_id).await {
+                Ok(join) => join,
+                Err(error) if matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::GONE)) => return,
+                Err(error) => {
+                    tracing::warn!(match_id = %found.match_id, %error, "no join token");
+                    count(&mut self.report.join_failures, "no_token");
+                    self.pause().await;
+                    continue;
+                }
+            };
+            self.progress.send_modify(|progress| progress.playing += 1);
+            let brain_seed = self.random.next_u64();
+            let end = play(&join, brain_seed, found.known, &self.abort, &mut self.report).await;
+            self.progress.send_modify(|progress| progress.playing -= 1);
+            let end = match end {
+                Ok(end) => end,
+                Err(error) => {
+                    tracing::error!(match_id = %found.match_id, error = format!("{error:#}"), "cannot play");
+                    count(&mut self.report.join_failures, "unplayable");
+                    return self.pause().await;
+                }
+            };
+            if self.take_end(found.match_id, end, &mut was_inside).await {
+                return;
+            }
+            self.pause().await;
+        }
+    }
+
+    /// Counts how a session ended; true when there is nothing more to do in this match.
+    async fn take_end(&mut self, match_id: MatchId, end: End, was_inside: &mut bool) -> bool {
+        let is_inside = matches!(end, End::Ended { .. } | End::Closed(_));
+        if is_inside {
+            self.report.matches.insert(match_id);
+            self.report.udp_clients = 1;
+            self.report.reconnects += u64::from(std::mem::replace(was_inside, true));
+        }
+        match end {
+            End::Ended { score } => {
+                self.report.games_ended += 1;
+                self.report.matches_ended.insert(match_id);
+                self.report.kills += u64::try_from(score).unwrap_or(0);
+                self.progress.send_modify(|progress| progress.games_ended += 1);
+                self.look_up(match_id).await;
+                true
+            }
+            End::Aborted => true,
+            End::Closed(reason) => {
+                tracing::warn!(%match_id, reason = reason.label(), "disconnected");
+                self.report.disconnects += 1;
+                self.progress.send_modify(|progress| progress.disconnects += 1);
+                matches!(reason, CloseReason::Kicked | CloseReason::SeatTaken | CloseReason::RoomFailed)
+            }
+            End::TimedOut => {
+                self.fail(match_id, "timed_out");
+                false
+            }
+            End::Refused(refusal) => {
+                // A match that the bot has been in and that is gone by now has ended meanwhile.
+                if *was_inside && refusal == Refusal::NoMatch {
+                    return true;
+                }
+                self.fail(match_id, refusal.label());
+                matches!(refusal, Refusal::NoMatch | Refusal::NotOnRoster | Refusal::Version | Refusal::Schema)
+            }
+        }
+    }
+
+    fn fail(&mut self, match_id: MatchId, why: &str) {
+        tracing::warn!(%match_id, why, "cannot enter the match");
+        count(&mut self.report.join_failures, why);
+        self.progress.send_modify(|progress| progress.join_failures += 1);
+    }
+
+    /// Waits for the match to appear in the player's history.
+    async fn look_up(&mut self, match_id: MatchId) {
+        let give_up = Instant::now() + HISTORY_WITHIN;
+        while Instant::now() < give_up && !self.abort.is_cancelled() {
+            if self.api.recent_matches().await.is_ok_and(|matches| matches.contains(&match_id)) {
+                self.report.games_in_history += 1;
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(150 + u64::from(self.random.below(200)))).await;
+        }
+        tracing::warn!(%match_id, "the result does not appear in the player's history");
+        self.report.games_missing += 1;
+    }
+
+    async fn pause(&mut self) {
+        let wait = Duration::from_millis(u64::from(200 + self.random.below(PAUSE_MAX_MS - 200)));
+        tokio::select! {
+            () = self.abort.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}

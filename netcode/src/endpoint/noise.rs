@@ -240,4 +240,41 @@ mod tests {
         alice.dh(bob.pubkey(), &mut shared).unwrap();
         assert_eq!(shared, bytes("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"));
     }
+
+    /// The handshake with every secret fixed, as published for clients in other languages.
+    #[test]
+    fn the_handshake_is_as_published() {
+        let (server, client_e, server_e) = ([0x11; 32], [0x22; 32], [0x33; 32]);
+        let prologue =
+            hex::decode("6d75737465722d756470010002 00efcdab8967452301 1112131415161718".replace(' ', "")).unwrap();
+        let builder = || Builder::with_resolver(pattern().unwrap(), Resolver::boxed(&mut Entropy::new([1; 32])));
+        let server_key = public_key(&server);
+        let client = builder().prologue(&prologue).unwrap().remote_public_key(&server_key).unwrap();
+        let mut client = client.fixed_ephemeral_key_for_testing_only(&client_e).build_initiator().unwrap();
+        let responder = builder().prologue(&prologue).unwrap().local_private_key(&server).unwrap();
+        let mut responder = responder.fixed_ephemeral_key_for_testing_only(&server_e).build_responder().unwrap();
+        let (mut one, mut two, mut payload) = ([0; 58], [0; 55], [0; 100]);
+        client.write_message(b"join-token", &mut one).unwrap();
+        responder.read_message(&one, &mut payload).unwrap();
+        responder.write_message(b"payload", &mut two).unwrap();
+        client.read_message(&two, &mut payload).unwrap();
+        let keys = SessionKeys::split(&mut client);
+        let rows = [
+            ("server secret", hex::encode(server)),
+            ("server public key", hex::encode(server_key)),
+            ("client ephemeral secret", hex::encode(client_e)),
+            ("server ephemeral secret", hex::encode(server_e)),
+            ("prologue", hex::encode(&prologue)),
+            ("message 1, payload \"join-token\"", hex::encode(one)),
+            ("message 2, payload \"payload\"", hex::encode(two)),
+            ("key client to server", hex::encode(*keys.client_to_server)),
+            ("key server to client", hex::encode(*keys.server_to_client)),
+        ];
+        let rendered: String = rows.iter().map(|(name, hex)| format!("{name} = {hex}\n")).collect();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/tests/golden/noise.txt");
+        if std::env::var_os("MUSTER_BLESS").is_some() {
+            std::fs::write(path, &rendered).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), rendered);
+    }
 }

@@ -357,3 +357,70 @@ impl Session {
         Some(packet)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn pair() -> (Session, Session) {
+        let keys = SessionKeys { client_to_server: Zeroizing::new([1; 32]), server_to_client: Zeroizing::new([2; 32]) };
+        let client = Session::new(Micros(0), Role::Client, [8; 8], &keys);
+        (client, Session::new(Micros(0), Role::Server, [9; 8], &keys))
+    }
+
+    fn carry(from: &mut Session, to: &mut Session, frames: &[u8]) -> Result<bool, DropReason> {
+        let packet = from.seal(Micros(0), frames, Vec::new()).unwrap();
+        let (header, _) = DataHeader::decode(&packet).unwrap();
+        to.receive(Micros(0), header, &packet)
+    }
+
+    #[test]
+    fn a_session_ends_before_its_sequences_do() {
+        let (mut client, mut server) = pair();
+        client.next_sequence = SEQUENCE_MAX - 1_024;
+        assert_eq!(carry(&mut client, &mut server, &[]), Ok(true));
+        client.handle_timeout(Micros(0));
+        let closed = SessionEvent::Closed { reason: CloseReason::Protocol, by_peer: false };
+        assert_eq!(client.poll_event(), Some(closed));
+        client.next_sequence = SEQUENCE_MAX;
+        assert!(client.seal(Micros(0), &[], Vec::new()).is_some());
+        assert_eq!(client.seal(Micros(0), &[], Vec::new()), None, "no sequence is used twice");
+    }
+
+    #[test]
+    fn an_authentic_packet_with_one_bad_frame_has_no_effect_but_the_close() {
+        let (mut client, mut server) = pair();
+        let mut frames = Vec::new();
+        Frame::Unreliable(b"good").encode(&mut frames);
+        frames.push(0xFF);
+        assert_eq!(carry(&mut client, &mut server, &frames), Err(DropReason::Malformed));
+        let closed = SessionEvent::Closed { reason: CloseReason::Protocol, by_peer: false };
+        assert_eq!((server.poll_event(), server.poll_event()), (Some(closed), None));
+    }
+
+    #[test]
+    fn acks_of_packets_never_sent_and_bulk_towards_a_server_break_the_protocol() {
+        let (mut client, mut server) = pair();
+        server.next_sequence = 10;
+        assert_eq!(carry(&mut server, &mut client, &[]), Ok(true));
+        server.next_sequence = 5;
+        assert_eq!(carry(&mut client, &mut server, &[]), Err(DropReason::Malformed));
+        let (mut client, mut server) = pair();
+        let mut frames = Vec::new();
+        Frame::Bulk { transfer: 0, chunk: 0, chunks: 1, payload: b"map" }.encode(&mut frames);
+        assert_eq!(carry(&mut client, &mut server, &frames), Err(DropReason::Malformed));
+        assert_eq!(carry(&mut server, &mut client, &frames), Ok(true));
+    }
+
+    #[test]
+    fn directions_do_not_share_a_key() {
+        let (mut client, mut server) = pair();
+        let packet = client.seal(Micros(0), &[], Vec::new()).unwrap();
+        let (header, _) = DataHeader::decode(&packet).unwrap();
+        assert_eq!(client.receive(Micros(0), header, &packet), Err(DropReason::BadAuth), "a reflected packet");
+        assert_eq!(server.receive(Micros(0), header, &packet), Ok(true));
+        assert_eq!(server.receive(Micros(0), header, &packet), Err(DropReason::Replayed));
+    }
+}

@@ -283,6 +283,11 @@ impl Matchmaker {
         self.matches.len()
     }
 
+    /// Tickets that have not ended.
+    pub fn live_tickets(&self) -> usize {
+        self.tickets.live()
+    }
+
     /// The events since the last call, in order.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

@@ -159,7 +159,7 @@ impl Reader<'_> {
             window_max: self.number(&section, "window_max", 0.0, None),
             pre_expand_wait_s: self.number(&section, "pre_expand_wait_s", 0.0, Some(10.0)),
         };
-        if rule.window_max < rule.window_start {
+        if section.get("window_max").is_some() && rule.window_max < rule.window_start {
             self.fault_at(&section, "window_max", &format!("must not be below window_start ({})", rule.window_start));
         }
         Some(rule)

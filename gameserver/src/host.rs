@@ -103,6 +103,8 @@ pub(crate) struct Hosting {
     /// Why it is to be aborted as soon as it is there.
     pub(crate) abort: Option<&'static str>,
     pub(crate) has_ended: bool,
+    /// The allocator has given the match up and may place it elsewhere: no result of it may leave this server.
+    pub(crate) is_released: bool,
 }
 
 /// The task's state.
@@ -228,8 +230,7 @@ impl Host {
 
     /// Agones shows another state.
     fn observe(&mut self) {
-        let ends =
-            self.parts.observed.borrow().as_ref().is_some_and(|server| server.deleting || server.state.is_final());
+        let ends = self.parts.observed.borrow().as_ref().is_some_and(Observed::is_over);
         if ends && !self.drain.has_begun() {
             self.leave("Agones ends this server");
             self.drain.begin(self.now_ms() + millis(self.parts.drain_deadline));
@@ -288,8 +289,8 @@ impl Host {
         self.parts.want.send_replace(Want::End);
         let deadline = tokio::time::Instant::now() + FAREWELL;
         let mut observed = self.parts.observed.clone();
-        let is_final = |server: &Option<Observed>| server.as_ref().is_some_and(|server| server.state.is_final());
-        let _ = tokio::time::timeout_at(deadline, observed.wait_for(is_final)).await;
+        let is_over = |server: &Option<Observed>| server.as_ref().is_some_and(Observed::is_over);
+        let _ = tokio::time::timeout_at(deadline, observed.wait_for(is_over)).await;
         while self.link.is_up() && !self.link.is_settled() {
             for message in self.link.due(self.now_ms()) {
                 self.send(message);

@@ -36,15 +36,18 @@ impl Host {
         self.open_rooms.insert(id);
         let Some(hosting) = self.matches.get_mut(&id) else { return };
         let unanswered = std::mem::take(&mut hosting.unanswered);
-        let abort = hosting.abort;
+        // It was released, or the server began to drain, while the room was being made.
+        if let Some(reason) = hosting.abort {
+            if let Some(link) = self.parts.directory.links().into_iter().find(|link| link.id == id) {
+                link.inbox.put(RoomEvent::Abort { reason });
+            }
+            for attempt in unanswered {
+                self.refuse(id, attempt, RefusalReason::Ended, reason.into());
+            }
+            return;
+        }
         for attempt in unanswered {
             self.reply(id, attempt, Reply::Joinable(pb::Joinable {}));
-        }
-        // It was released, or the server began to drain, while the room was being made.
-        if let Some(reason) = abort
-            && let Some(link) = self.parts.directory.links().into_iter().find(|link| link.id == id)
-        {
-            link.inbox.put(RoomEvent::Abort { reason });
         }
     }
 
@@ -64,6 +67,10 @@ impl Host {
         hosting.has_ended = true;
         tracing::info!(match_id = %id, trace_id = hosting.trace_id, reason, ticks = ended.ticks, "match ended");
         crate::metrics::match_ended(if reason == "finished" { "finished" } else { "aborted" });
+        if hosting.is_released {
+            self.update(id, MatchPhase::Ended, &reason, Some(stats));
+            return self.close(id, "released by the allocator");
+        }
         let signed = SignedResult::sign(&self.parts.result_key, hosting.certificate.clone(), &document(ended));
         self.update(id, MatchPhase::Ended, &reason, Some(stats));
         let (courier, spool) = (self.parts.courier.clone(), self.parts.spool.clone());
@@ -99,10 +106,16 @@ impl Host {
             Delivery::Stopped => ("spooled", "the result is in the spool".into()),
         };
         crate::metrics::result(what);
-        let trace_id = self.matches.remove(&id).map(|hosting| hosting.trace_id).unwrap_or_default();
+        let trace_id = self.matches.get(&id).map(|hosting| hosting.trace_id.as_str()).unwrap_or_default();
         tracing::info!(match_id = %id, trace_id, what, "result");
+        self.close(id, &reason);
+    }
+
+    /// Nothing of the match is left to do; its place is free.
+    fn close(&mut self, id: MatchId, reason: &str) {
+        self.matches.remove(&id);
         self.arbiter.advance(id, MatchPhase::Closed);
-        self.update(id, MatchPhase::Closed, &reason, None);
+        self.update(id, MatchPhase::Closed, reason, None);
     }
 
     fn update(&mut self, id: MatchId, phase: MatchPhase, reason: &str, stats: Option<pb::MatchStats>) {

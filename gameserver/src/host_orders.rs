@@ -7,7 +7,7 @@ use protocol::id::MatchId;
 use protocol::pb;
 use protocol::pb::assign_reply::Reply;
 use protocol::pb::server_message::Message as ToAllocator;
-use protocol::pb::{PlayerPhase, RefusalReason};
+use protocol::pb::{MatchPhase, PlayerPhase, RefusalReason};
 
 use crate::control::dial::LinkEvent;
 use crate::control::link::Order;
@@ -112,6 +112,9 @@ impl Host {
         let Some(hosting) = self.matches.get_mut(&id).filter(|hosting| !hosting.has_ended) else { return };
         tracing::info!(match_id = %id, trace_id = hosting.trace_id, reason, "released by the allocator");
         hosting.abort.get_or_insert("released");
+        hosting.is_released = true;
+        // A repeated Assign is refused from now on, instead of being answered with a room that is about to end.
+        self.arbiter.advance(id, MatchPhase::Ended);
         if let Some(link) = self.parts.directory.links().into_iter().find(|link| link.id == id) {
             link.inbox.put(RoomEvent::Abort { reason: "released" });
         }
@@ -140,6 +143,7 @@ impl Host {
                         unanswered: BTreeSet::from([assign.attempt]),
                         abort: None,
                         has_ended: false,
+                        is_released: false,
                     };
                     self.matches.insert(id, hosting);
                     (self.parts.start_room)(order);

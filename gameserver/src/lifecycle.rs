@@ -50,10 +50,8 @@ pub fn is_reached(want: Want, observed: Option<State>) -> bool {
 /// Why the observed state forbids a new match, if it does. That an Allocated server has room is the arbiter's to say.
 pub fn closed(observed: Option<&Observed>) -> Option<String> {
     let Some(server) = observed else { return Some("the Agones SDK server has not answered yet".into()) };
-    if server.deleting {
-        return Some("the GameServer is being deleted".into());
-    }
     match server.state {
+        _ if server.deleting => Some("the GameServer is being deleted".into()),
         State::Reserved | State::Allocated => None,
         other => Some(format!("the GameServer is {other}")),
     }
@@ -70,7 +68,8 @@ pub async fn follow(sdk: Sdk, mut wants: watch::Receiver<Want>) {
     let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     loop {
         let want = *wants.borrow_and_update();
-        if is_reached(want, state(&observed)) {
+        let is_over = observed.borrow_and_update().as_ref().is_some_and(Observed::is_over);
+        if is_over || is_reached(want, state(&observed)) {
             backoff.reset();
             // Either may change: a state that was reached can be lost again.
             tokio::select! {

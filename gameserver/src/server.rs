@@ -254,9 +254,11 @@ fn advertised(config: &Config, server: &Observed, bound: SocketAddr) -> Option<S
     if let Some(address) = &config.advertise {
         return Some(address.clone());
     }
-    if config.sdk.is_none() {
-        return Some(io_thread::reachable(bound).to_string());
+    let port = server.ports.first().map(|port| port.port).filter(|port| *port > 0);
+    match port {
+        Some(port) if !server.address.is_empty() => Some(format!("{}:{port}", server.address)),
+        // A local provider may not know the port that the system chose.
+        _ if config.sdk.is_none() || !bound.ip().is_unspecified() => Some(io_thread::reachable(bound).to_string()),
+        _ => None,
     }
-    let port = server.ports.first().map(|port| port.port).filter(|port| *port > 0)?;
-    (!server.address.is_empty()).then(|| format!("{}:{port}", server.address))
 }

@@ -1,0 +1,144 @@
+//! A player: the client core on a real UDP socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use client::{Client, ClientConfig, Event, NoPrediction};
+use game::Game as _;
+use gameserver::Running;
+use netcode::{Entropy, Micros};
+use protocol::wire::{CloseReason, Refusal};
+use testkit::wait::PATIENCE;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::game::Race;
+
+/// A player at play; ends by itself when its session does.
+pub(crate) struct Player {
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    commands: mpsc::UnboundedSender<Command>,
+    task: JoinHandle<u64>,
+}
+
+enum Command {
+    Leave,
+    Vanish,
+}
+
+/// How a player plays.
+#[derive(Clone, Copy)]
+pub(crate) struct Style {
+    pub(crate) goes: bool,
+}
+
+impl Player {
+    pub(crate) async fn join(running: &Running, token: String, style: Style) -> Self {
+        Self::join_at(running.udp, running.server_key, token, style).await
+    }
+
+    pub(crate) async fn join_at(server: SocketAddr, server_key: [u8; 32], join_token: String, style: Style) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+        let schema = Arc::new(Race::schema());
+        let config = ClientConfig { server, server_key, routing_token: vec![7], join_token, schema };
+        let (event_sender, events) = mpsc::unbounded_channel();
+        let (commands, command_receiver) = mpsc::unbounded_channel();
+        let task = tokio::spawn(pump(socket, config, style, event_sender, command_receiver));
+        Self { events, commands, task }
+    }
+
+    pub(crate) fn leave(&self) {
+        self.commands.send(Command::Leave).expect("still playing");
+    }
+
+    /// Falls silent for ever, as a crashed client does.
+    pub(crate) fn vanish(&self) {
+        self.commands.send(Command::Vanish).expect("still playing");
+    }
+
+    /// The first event that `wanted` makes something of; others are skipped.
+    pub(crate) async fn until_some<T>(&mut self, what: &str, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                let event = self.events.recv().await.unwrap_or_else(|| panic!("the client ended before {what}"));
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    }
+
+    pub(crate) async fn connected(&mut self) -> client::Welcome {
+        self.until_some("the welcome", |event| match event {
+            Event::Connected(welcome) => Some(welcome),
+            Event::Refused { refusal, .. } => panic!("refused: {refusal:?}"),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn refused(&mut self) -> Refusal {
+        let refused = |event| if let Event::Refused { refusal, .. } = event { Some(refusal) } else { None };
+        self.until_some("a refusal", refused).await
+    }
+
+    pub(crate) async fn ended(&mut self) -> client::Ending {
+        let ended = |event| if let Event::Ended(ending) = event { Some(ending) } else { None };
+        self.until_some("the end of the match", ended).await
+    }
+
+    pub(crate) async fn closed(&mut self) -> CloseReason {
+        let closed = |event| if let Event::Closed { reason, .. } = event { Some(reason) } else { None };
+        self.until_some("the end of the session", closed).await
+    }
+
+    /// Snapshots that arrived, once the client is done.
+    pub(crate) async fn snapshots(self) -> u64 {
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the client ends").expect("no panic")
+    }
+}
+
+async fn pump(
+    socket: UdpSocket,
+    config: ClientConfig,
+    style: Style,
+    events: mpsc::UnboundedSender<Event>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) -> u64 {
+    let start = Instant::now();
+    let now = || Micros(u64::try_from(start.elapsed().as_micros()).expect("short") + 1_000_000);
+    let entropy = Entropy::new(service::random::bytes());
+    let mut client: Client<NoPrediction> = Client::new(config, entropy, now());
+    let mut buffer = vec![0; 2_048];
+    loop {
+        client.handle_timeout(now());
+        while client.due_input(now()).is_some() {
+            let mut input = client.neutral_input();
+            input.set_int(0, i64::from(style.goes));
+            client.send_input(now(), &input);
+        }
+        while let Some(transmit) = client.poll_transmit() {
+            let _ = socket.send_to(&transmit.bytes, transmit.to).await;
+        }
+        while let Some(event) = client.poll_event() {
+            let _ = events.send(event);
+        }
+        let Some(at) = client.poll_timeout() else { break };
+        let wait = at.since(now()).clamp(Duration::from_micros(200), Duration::from_millis(50));
+        tokio::select! {
+            received = tokio::time::timeout(wait, socket.recv_from(&mut buffer)) => {
+                if let Ok(Ok((length, from))) = received {
+                    client.handle_datagram(now(), from, &buffer[..length]);
+                }
+            }
+            Some(command) = commands.recv() => match command {
+                Command::Leave => client.leave(now()),
+                Command::Vanish => break,
+            },
+        }
+    }
+    client.stats(now()).counts.snapshots
+}

@@ -1,1 +1,41 @@
-fn main() {}
+//! `muster`: the platform's one program. This file is its table of contents.
+#![expect(clippy::print_stdout, reason = "a command-line program answers on stdout; logs go to stderr")]
+
+mod bots;
+mod cli;
+mod demo;
+mod exit;
+mod gameserver;
+mod observe;
+mod output;
+mod platform;
+mod progress;
+mod services;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Task};
+
+fn main() -> ExitCode {
+    let args = match cli::arguments(std::env::args_os()) {
+        Ok(args) => args,
+        Err(failure) => return failure.report(),
+    };
+    let cli = Cli::parse_from(args);
+    let done = match cli.task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Up(options) => up::run(&options),
+        Task::Bots(options) => bots::run(&options),
+        Task::Gameserver(_) => return gameserver::run(std::env::args_os().skip(1)),
+        Task::Allocator(options) => services::allocator(&options),
+        Task::Matchmaker(options) => services::matchmaker(&options),
+        Task::Metagame(options) => services::metagame(&options),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

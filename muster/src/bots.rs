@@ -1,0 +1,154 @@
+//! `muster bots`: bots for a platform that runs already.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use loadtest::{BotsConfig, Progress as BotsProgress, Report};
+use service::Shutdown;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::BotsOptions;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Runs bots until their time is up or Ctrl-C, and prints what came of it.
+pub(crate) fn run(options: &BotsOptions) -> Result<ExitCode, Failure> {
+    service::logs::init(&options.log, service::logs::Format::Auto);
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
+    let seed = options.seed.unwrap_or_else(service::random::u64);
+    let report = runtime.block_on(play(options, seed))?;
+    match options.output {
+        Output::Json => println!("{}", serde_json::to_string(&report.summary()).expect("a summary is plain data")),
+        Output::Text => print!("{}", text_of(&report, seed)),
+    }
+    Ok(if faults(&report).is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+async fn play(options: &BotsOptions, seed: u64) -> Result<Report, Failure> {
+    answers(&options.url).await?;
+    let stop = Shutdown::new();
+    stop.on_signals().map_err(Failure::setup)?;
+    let mut progress = Progress::new(options.seconds.unwrap_or(0));
+    progress.step(&format!("{} bots (seed {seed}) on {}", options.players, options.url));
+    let crowd = Crowd::new(&options.url, options.players, seed, &options.queue);
+    let report = crowd.follow(&stop, options.seconds, &mut progress).await;
+    progress.finish();
+    report
+}
+
+/// Fails with what to do when nobody answers at the address.
+async fn answers(url: &str) -> Result<(), Failure> {
+    let asked = reqwest::Client::new()
+        .get(format!("{}/.well-known/jwks.json", url.trim_end_matches('/')))
+        .timeout(Duration::from_secs(5))
+        .send()
+        .await;
+    match asked {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::setup(format!("no platform answers at {url}: {error}"))
+            .help("start one with `muster up`, or name another with --url")),
+    }
+}
+
+/// Bots that are about to play, and how to end them.
+pub(crate) struct Crowd {
+    config: BotsConfig,
+    sender: watch::Sender<BotsProgress>,
+    receiver: watch::Receiver<BotsProgress>,
+}
+
+impl Crowd {
+    /// Bots for the platform at `url`.
+    pub(crate) fn new(url: &str, players: u32, seed: u64, queue: &str) -> Self {
+        let (sender, receiver) = watch::channel(BotsProgress::default());
+        let config = BotsConfig {
+            url: url.to_owned(),
+            players: players as usize,
+            seed,
+            queue: queue.to_owned(),
+            stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        };
+        Self { config, sender, receiver }
+    }
+
+    /// Lets them play, showing what they do. They stop queueing after `seconds` or at `stop`, and play their matches
+    /// to the end; a signal after that makes them leave at once.
+    pub(crate) async fn follow(
+        self,
+        stop: &Shutdown,
+        seconds: Option<u64>,
+        progress: &mut Progress,
+    ) -> Result<Report, Failure> {
+        let (no_more, abort, receiver) = (self.config.stop.clone(), self.config.abort.clone(), self.receiver);
+        let bots = loadtest::run(self.config, self.sender);
+        tokio::pin!(bots);
+        let hurry = Shutdown::new();
+        let start = tokio::time::Instant::now();
+        let mut beat = tokio::time::interval(Duration::from_millis(250));
+        loop {
+            tokio::select! {
+                report = &mut bots => return report.map_err(Failure::from),
+                () = hurry.wait(), if !abort.is_cancelled() => abort.cancel(),
+                _ = beat.tick() => {
+                    let second = start.elapsed().as_secs();
+                    let is_over = stop.is_triggered() || seconds.is_some_and(|seconds| second >= seconds);
+                    if is_over && !no_more.is_cancelled() {
+                        no_more.cancel();
+                        hurry.on_signals().map_err(Failure::setup)?;
+                    }
+                    progress.update(second, &line(*receiver.borrow(), is_over));
+                }
+            }
+        }
+    }
+}
+
+fn line(p: BotsProgress, finishing: bool) -> String {
+    let mut line = format!("{} queued, {} playing, {} games played", p.queued, p.playing, p.games_ended);
+    for (count, what) in [(p.join_failures, "join failures"), (p.disconnects, "disconnects")] {
+        if count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if finishing {
+        line.push_str("; queueing is over, matches finish");
+    }
+    line
+}
+
+fn text_of(report: &Report, seed: u64) -> String {
+    let mut text = format!(
+        "{} bots (seed {seed}) played {} games in {} matches\n  time to match  p50 {:.0} ms, p95 {:.0} ms\n  \
+         round trip     p50 {:.1} ms, p99 {:.1} ms\n  snapshots      {:.0} bytes per client and second\n",
+        report.players,
+        report.games_ended,
+        report.matches.len(),
+        report.time_to_match.quantile_ms(0.5),
+        report.time_to_match.quantile_ms(0.95),
+        report.rtt.quantile_ms(0.5),
+        report.rtt.quantile_ms(0.99),
+        report.snapshot_bytes_per_client_s(),
+    );
+    for fault in faults(report) {
+        text.push_str(&format!("  fault: {fault}\n"));
+    }
+    text
+}
+
+/// What the bots could not do, in words.
+pub(crate) fn faults(report: &Report) -> Vec<String> {
+    let mut faults: Vec<String> =
+        report.join_failures.iter().map(|(reason, count)| format!("{count} joins failed: {reason}")).collect();
+    for (count, what) in [
+        (report.disconnects, "sessions ended before their match"),
+        (report.games_missing, "games are missing in their player's history"),
+    ] {
+        if count > 0 {
+            faults.push(format!("{count} {what}"));
+        }
+    }
+    faults
+}

@@ -1,0 +1,266 @@
+//! The command line: one definition serves flags, environment variables and settings files.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use service::logs::Format;
+
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// Dedicated game servers, from ticket to result.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Run the whole platform for a minute, with bots that play real matches, and sum up.
+    Demo(DemoOptions),
+    /// Keep a platform running on this machine.
+    Up(UpOptions),
+    /// Send bots to a running platform.
+    Bots(BotsOptions),
+    /// Run one game server of the reference game (normally started by a fleet).
+    Gameserver(::gameserver::Args),
+    /// Run the allocator by itself.
+    Allocator(AllocatorOptions),
+    /// Run the matchmaker by itself.
+    Matchmaker(MatchmakerOptions),
+    /// Run the metagame API by itself.
+    Metagame(MetagameOptions),
+}
+
+/// What every long-running command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Settings file: TOML whose keys are this command's long flags.
+    #[arg(long, env = "MUSTER_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to log: a level, or a list such as `warn,allocator=debug`. MUSTER_LOG wins over it.
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// How to log.
+    #[arg(long, env = "MUSTER_LOG_FORMAT", value_enum, default_value = "auto")]
+    pub(crate) log_format: Format,
+}
+
+impl Common {
+    /// Starts logging.
+    pub(crate) fn start_logs(&self) {
+        service::logs::init(&self.log, self.log_format);
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoOptions {
+    /// Bots that queue and play; a match takes 8.
+    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(8..=1_000))]
+    pub(crate) players: u32,
+    /// How long bots queue; matches that run then are played to their end.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// How long a match is played.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=600))]
+    pub(crate) match_seconds: u32,
+    /// Seed of the bots; random where it is not given.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// What to print on stdout at the end.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+    /// What to log: a level, or a list such as `warn,allocator=debug`. MUSTER_LOG wins over it.
+    #[arg(long, default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where accounts and keys are kept.
+    #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// Where clients reach the metagame API. Its admin port is the next one.
+    #[arg(long, env = "MUSTER_LISTEN", default_value_t = local(7100))]
+    pub(crate) listen: SocketAddr,
+    /// Where the allocator listens. Its admin port is the next one.
+    #[arg(long, env = "MUSTER_ALLOCATOR_LISTEN", default_value_t = local(7110))]
+    pub(crate) allocator_listen: SocketAddr,
+    /// Where the matchmaker listens. Its admin port is the next one.
+    #[arg(long, env = "MUSTER_MATCHMAKER_LISTEN", default_value_t = local(7120))]
+    pub(crate) matchmaker_listen: SocketAddr,
+    /// Address of this machine that game clients reach.
+    #[arg(long, env = "MUSTER_ADVERTISE", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) advertise: IpAddr,
+    /// Queue file; without it there is one queue, arena-4v4.
+    #[arg(long, env = "MUSTER_QUEUES", value_name = "FILE")]
+    pub(crate) queues: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) fleet: FleetOptions,
+    /// How long running matches may take to finish after Ctrl-C.
+    #[arg(long, env = "MUSTER_DRAIN_SECONDS", default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) drain_seconds: u64,
+}
+
+/// The local fleet of game-server processes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FleetOptions {
+    /// Fewest game-server processes.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) servers_min: u32,
+    /// Most game-server processes.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) servers_max: u32,
+    /// Idle game-server processes to keep ready.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) servers_buffer: u32,
+    /// Matches that one process holds at once.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) capacity: u32,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BotsOptions {
+    /// Bots that queue and play.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) players: u32,
+    /// The metagame API.
+    #[arg(long, env = "MUSTER_URL", default_value = "http://127.0.0.1:7100")]
+    pub(crate) url: String,
+    /// The queue to join.
+    #[arg(long, default_value = "arena-4v4")]
+    pub(crate) queue: String,
+    /// How long bots queue; without it until Ctrl-C. Running matches are played to their end.
+    #[arg(long)]
+    pub(crate) seconds: Option<u64>,
+    /// Seed of the bots, their accounts too; random where it is not given.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// What to print on stdout at the end.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+    /// What to log: a level, or a list such as `warn,loadtest=debug`. MUSTER_LOG wins over it.
+    #[arg(long, default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AllocatorOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where keys and the epoch are kept.
+    #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// Where gRPC is served.
+    #[arg(long, env = "MUSTER_ALLOCATOR_LISTEN", default_value_t = local(7110))]
+    pub(crate) listen: SocketAddr,
+    /// Where health and metrics are served.
+    #[arg(long, env = "MUSTER_ADMIN_LISTEN", default_value_t = local(7111))]
+    pub(crate) admin: SocketAddr,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MatchmakerOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where the installation's service key is kept.
+    #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// Where gRPC is served.
+    #[arg(long, env = "MUSTER_MATCHMAKER_LISTEN", default_value_t = local(7120))]
+    pub(crate) listen: SocketAddr,
+    /// Where health and metrics are served.
+    #[arg(long, env = "MUSTER_ADMIN_LISTEN", default_value_t = local(7121))]
+    pub(crate) admin: SocketAddr,
+    /// The allocator.
+    #[arg(long, env = "MUSTER_ALLOCATOR", default_value = "http://127.0.0.1:7110")]
+    pub(crate) allocator: String,
+    /// Queue file; without it there is one queue, arena-4v4.
+    #[arg(long, env = "MUSTER_QUEUES", value_name = "FILE")]
+    pub(crate) queues: Option<PathBuf>,
+    /// How long matches that are being placed may take to finish after the shutdown signal.
+    #[arg(long, env = "MUSTER_DRAIN_SECONDS", default_value_t = 15, value_name = "SECONDS")]
+    pub(crate) drain_seconds: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MetagameOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where accounts and keys are kept.
+    #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// Where clients reach the API.
+    #[arg(long, env = "MUSTER_LISTEN", default_value_t = local(7100))]
+    pub(crate) listen: SocketAddr,
+    /// Where health and metrics are served.
+    #[arg(long, env = "MUSTER_ADMIN_LISTEN", default_value_t = local(7101))]
+    pub(crate) admin: SocketAddr,
+    /// The matchmaker.
+    #[arg(long, env = "MUSTER_MATCHMAKER", default_value = "http://127.0.0.1:7120")]
+    pub(crate) matchmaker: String,
+    /// The allocator.
+    #[arg(long, env = "MUSTER_ALLOCATOR", default_value = "http://127.0.0.1:7110")]
+    pub(crate) allocator: String,
+}
+
+/// A loopback address with this port.
+const fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// The program's arguments, completed by the settings file that they or the environment name.
+pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, Failure> {
+    let mut args: Vec<OsString> = given.collect();
+    let Some(name) = args.get(1).and_then(|arg| arg.to_str()).map(str::to_owned) else { return Ok(args) };
+    let command = Cli::command();
+    let Some(task) = command.find_subcommand(&name) else { return Ok(args) };
+    // A game server reads its own settings file.
+    if name == "gameserver" || !task.get_arguments().any(|arg| arg.get_long() == Some("config")) {
+        return Ok(args);
+    }
+    let Some(file) = config_file(&args) else { return Ok(args) };
+    let from_file = service::settings::file_args(task, &args[2..], &file).map_err(Failure::setup)?;
+    args.splice(2..2, from_file);
+    Ok(args)
+}
+
+fn config_file(args: &[OsString]) -> Option<PathBuf> {
+    let mut rest = args.iter().skip(2);
+    while let Some(arg) = rest.next() {
+        if arg == "--config" {
+            return rest.next().map(PathBuf::from);
+        }
+        if let Some(file) = arg.to_str().and_then(|arg| arg.strip_prefix("--config=")) {
+            return Some(file.into());
+        }
+    }
+    std::env::var_os("MUSTER_CONFIG").map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_settings_file_completes_the_command_line() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("muster.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:9\"\ncapacity = 3\n").expect("write");
+        let given = ["muster", "up", "--capacity=4", "--config"].map(OsString::from);
+        let args = arguments(given.into_iter().chain([path.into_os_string()])).expect("a good file");
+        let Task::Up(options) = Cli::parse_from(args).task else { panic!("not `up`") };
+        assert_eq!((options.listen.port(), options.fleet.capacity), (9, 4));
+    }
+}

@@ -1,0 +1,148 @@
+//! `muster demo`: the whole platform, bots that play on it, and a summary.
+
+mod report;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use service::Shutdown;
+
+use crate::bots::{self, Crowd};
+use crate::cli::DemoOptions;
+use crate::demo::report::Report;
+use crate::exit::Failure;
+use crate::observe::Observer;
+use crate::output::Output;
+use crate::platform::{Addresses, FleetSize, Platform, PlatformConfig, demo_queues};
+use crate::progress::Progress;
+
+/// Players of one match of the demo's queue.
+const PLAYERS_PER_MATCH: u32 = 8;
+/// Matches that one game-server process holds.
+const CAPACITY: u32 = 2;
+/// The demo's queue.
+const QUEUE: &str = "arena-4v4";
+/// How long the last matches' results and servers may take after the last bot has left.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Runs the demo and prints its report; status 0 only after a success.
+pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
+    service::logs::init(&options.log, service::logs::Format::Auto);
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
+    let report = runtime.block_on(play(options))?;
+    let faults = report.faults();
+    match options.output {
+        Output::Json => println!("{}", serde_json::to_string(&report).expect("a report is plain data")),
+        Output::Text => {
+            println!(
+                "{}\n{}",
+                if faults.is_empty() { "The demo succeeded." } else { "The demo failed." },
+                report.text()
+            );
+        }
+    }
+    for fault in &faults {
+        eprintln!("fault: {fault}");
+    }
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+async fn play(options: &DemoOptions) -> Result<Report, Failure> {
+    let stop = Shutdown::new();
+    stop.on_signals().map_err(Failure::setup)?;
+    let seed = options.seed.unwrap_or_else(service::random::u64);
+    let folder = Folder::new()?;
+    let mut progress = Progress::new(options.seconds);
+    progress.step(&format!("starting the platform (seed {seed})"));
+    let platform = Platform::start(config(options, &folder)?).await?;
+    let observer =
+        Observer::start(platform.allocator_url(), platform.tokens("muster"), Shutdown::new()).map_err(Failure::run)?;
+    progress.step(&format!("{} bots queue for {} s at {}", options.players, options.seconds, platform.url()));
+
+    let crowd = Crowd::new(platform.url(), options.players, seed, QUEUE);
+    let played = tokio::select! {
+        played = crowd.follow(&stop, Some(options.seconds), &mut progress) => played,
+        failure = platform.failed() => Err(failure),
+    };
+    progress.finish();
+    let players = played?;
+    let report = sum_up(options, seed, &platform, &observer, &players).await;
+    platform.drain(DRAIN, &Shutdown::new()).await?;
+    for fault in bots::faults(&players) {
+        tracing::warn!(fault, "bots");
+    }
+    Ok(report)
+}
+
+fn config(options: &DemoOptions, folder: &Folder) -> Result<PlatformConfig, Failure> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let matches = options.players / PLAYERS_PER_MATCH;
+    let busy = matches.div_ceil(CAPACITY);
+    Ok(PlatformConfig {
+        data: folder.0.clone(),
+        addresses: Addresses { metagame: any, allocator: any, matchmaker: any },
+        advertise: any.ip(),
+        queues: demo_queues(options.match_seconds)?,
+        fleet: FleetSize { minimum: busy, maximum: busy + 2, buffer: 1, capacity: CAPACITY },
+        drain: DRAIN,
+    })
+}
+
+async fn sum_up(
+    options: &DemoOptions,
+    seed: u64,
+    platform: &Platform,
+    observer: &Observer,
+    players: &loadtest::Report,
+) -> Report {
+    platform.settled(observer, DRAIN).await;
+    let results_recorded = platform.results_recorded().await;
+    let totals = observer.totals();
+    let ms = |us: u64| us as f64 / 1_000.0;
+    let client_seconds = totals.stats.client_ms as f64 / 1_000.0;
+    Report {
+        players: players.players,
+        seconds: options.seconds,
+        seed,
+        matches_started: totals.started(),
+        matches_completed: totals.completed(),
+        matches_lost: totals.lost(),
+        udp_clients: players.udp_clients,
+        quic_clients: players.quic_clients,
+        join_failures: players.join_failures_total(),
+        disconnects: players.disconnects,
+        reconnects: players.reconnects,
+        time_to_match_ms_p95: players.time_to_match.quantile_ms(0.95),
+        allocation_ms_p99: ms(totals.allocation_us.value_at_quantile(0.99)),
+        tick_ms_p99: ms(totals.tick_us.value_at_quantile(0.99)),
+        tick_overruns: totals.stats.tick_overruns,
+        snapshot_bytes_per_client_s: totals.stats.snapshot_bytes as f64 / client_seconds.max(0.001),
+        rtt_ms_p50: players.rtt.quantile_ms(0.5),
+        rtt_ms_p99: players.rtt.quantile_ms(0.99),
+        results_recorded,
+        server_processes: platform.server_processes_max(),
+        games_in_history: players.games_in_history,
+    }
+}
+
+/// A temporary folder that is removed when the demo ends.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self, Failure> {
+        let name = format!("muster-demo-{}-{:08x}", std::process::id(), service::random::u64() as u32);
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path)
+            .map_err(|error| Failure::setup(format!("cannot make the folder {}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), %error, "the demo's folder could not be removed");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! How the program ends: stable exit codes, and one message that says what to do.
+//!
+//! 0: done. 1: it ran and failed. 2: it could not start, and the message says what to mend.
+
+use std::process::ExitCode;
+
+use miette::MietteDiagnostic;
+
+/// Why the program ends without success.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    message: String,
+    help: Option<String>,
+}
+
+impl Failure {
+    /// Something that the user can mend before the next start.
+    pub(crate) fn setup(message: impl std::fmt::Display) -> Self {
+        Self { status: 2, message: message.to_string(), help: None }
+    }
+
+    /// Something that went wrong after the start.
+    pub(crate) fn run(message: impl std::fmt::Display) -> Self {
+        Self { status: 1, message: message.to_string(), help: None }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl std::fmt::Display) -> Self {
+        self.help = Some(help.to_string());
+        self
+    }
+
+    /// Prints the message to stderr; the exit status to end with.
+    pub(crate) fn report(self) -> ExitCode {
+        let mut diagnostic = MietteDiagnostic::new(self.message);
+        diagnostic.help = self.help;
+        eprintln!("{:?}", miette::Report::new(diagnostic));
+        ExitCode::from(self.status)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::run(format!("{error:#}"))
+    }
+}

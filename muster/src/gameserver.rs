@@ -1,0 +1,9 @@
+//! `muster gameserver`: one game server of the reference game.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs it to its end. It reads its own arguments, settings file included, exactly as a studio's server does.
+pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    gameserver::main_from::<arena::Arena>(arguments)
+}

@@ -1,0 +1,200 @@
+//! Follows the allocator's match events and adds up what the matches cost.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use protocol::pb::allocator_client::AllocatorClient;
+use protocol::pb::{MatchEvent, MatchEventKind, MatchStats, WatchMatchesRequest};
+use protocol::token::ALLOCATOR_AUDIENCE;
+use service::Shutdown;
+use service::backoff::Backoff;
+use service::token::{ServiceTokens, with_token};
+
+/// How far a match has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Started,
+    Ended,
+    Lost,
+}
+
+/// What all matches so far add up to.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    stages: BTreeMap<String, Stage>,
+    /// Allocate to Joinable, in microseconds.
+    pub(crate) allocation_us: Histogram<u64>,
+    /// Time of each tick, in microseconds.
+    pub(crate) tick_us: Histogram<u64>,
+    /// Sums over the matches that ended.
+    pub(crate) stats: MatchStats,
+}
+
+impl Totals {
+    fn new() -> Self {
+        let histogram = || Histogram::new_with_max(60_000_000, 3).expect("three digits up to a minute are valid");
+        Self { stages: BTreeMap::new(), allocation_us: histogram(), tick_us: histogram(), stats: MatchStats::default() }
+    }
+
+    fn count(&self, stage: Stage) -> u64 {
+        self.stages.values().filter(|s| **s == stage).count() as u64
+    }
+
+    /// Matches that became joinable.
+    pub(crate) fn started(&self) -> u64 {
+        self.stages.len() as u64
+    }
+
+    /// Matches that ended by the game's rules.
+    pub(crate) fn completed(&self) -> u64 {
+        self.count(Stage::Ended)
+    }
+
+    /// Matches whose server was lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.count(Stage::Lost)
+    }
+
+    /// Matches that neither ended nor were lost.
+    pub(crate) fn running(&self) -> u64 {
+        self.count(Stage::Started)
+    }
+
+    fn add(&mut self, event: &MatchEvent) {
+        let stage = match event.kind() {
+            MatchEventKind::Joinable => {
+                // Zero where a new leader learned of a running match.
+                if event.allocation_us > 0 {
+                    self.allocation_us.saturating_record(event.allocation_us);
+                }
+                Stage::Started
+            }
+            MatchEventKind::Ended => Stage::Ended,
+            MatchEventKind::Lost => Stage::Lost,
+            MatchEventKind::Playing | MatchEventKind::Closed | MatchEventKind::Unspecified => return,
+        };
+        let before = self.stages.insert(event.match_id.clone(), stage);
+        if before != Some(stage)
+            && let Some(stats) = &event.stats
+        {
+            self.add_stats(stats);
+        }
+    }
+
+    fn add_stats(&mut self, stats: &MatchStats) {
+        let sum = &mut self.stats;
+        sum.ticks += stats.ticks;
+        sum.tick_overruns += stats.tick_overruns;
+        sum.ticks_skipped += stats.ticks_skipped;
+        sum.snapshot_bytes += stats.snapshot_bytes;
+        sum.client_ms += stats.client_ms;
+        sum.joins += stats.joins;
+        sum.join_failures += stats.join_failures;
+        sum.disconnects += stats.disconnects;
+        sum.reconnects += stats.reconnects;
+        sum.udp_clients += stats.udp_clients;
+        sum.quic_clients += stats.quic_clients;
+        let ticks: Option<Histogram<u64>> = Deserializer::new().deserialize(&mut stats.tick_us.as_slice()).ok();
+        if let Some(ticks) = ticks {
+            for value in ticks.iter_recorded() {
+                self.tick_us.saturating_record_n(value.value_iterated_to(), value.count_at_value());
+            }
+        }
+    }
+}
+
+/// Follows match events until shutdown; the totals can be read at any time.
+#[derive(Debug, Clone)]
+pub(crate) struct Observer {
+    totals: Arc<Mutex<Totals>>,
+}
+
+impl Observer {
+    /// Starts to follow the allocator at `address` (`http://host:port`).
+    pub(crate) fn start(
+        address: &str,
+        tokens: ServiceTokens,
+        shutdown: Shutdown,
+    ) -> Result<Self, service::grpc::AddressError> {
+        let channel = service::grpc::channel(address)?;
+        let client = AllocatorClient::with_interceptor(channel, with_token(tokens, ALLOCATOR_AUDIENCE));
+        let observer = Self { totals: Arc::new(Mutex::new(Totals::new())) };
+        let follower = observer.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = shutdown.wait() => {}
+                () = follower.follow(client) => {}
+            }
+        });
+        Ok(observer)
+    }
+
+    /// The totals so far.
+    pub(crate) fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn follow<T>(&self, mut client: AllocatorClient<T>)
+    where
+        T: tonic::client::GrpcService<tonic::body::Body> + Clone,
+        T::Error: Into<tonic::codegen::StdError>,
+        T::ResponseBody: tonic::codegen::Body<Data = tonic::codegen::Bytes> + Send + 'static,
+        <T::ResponseBody as tonic::codegen::Body>::Error: Into<tonic::codegen::StdError> + Send,
+    {
+        let mut cursor = 0;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            match client.watch_matches(WatchMatchesRequest { cursor }).await {
+                Ok(answer) => {
+                    let mut events = answer.into_inner();
+                    while let Ok(Some(event)) = events.message().await {
+                        backoff.reset();
+                        cursor = event.cursor;
+                        self.totals().add(&event);
+                    }
+                }
+                Err(status) if status.code() == tonic::Code::OutOfRange => cursor = 0,
+                Err(status) => tracing::debug!(%status, "match events are away"),
+            }
+            tokio::time::sleep(backoff.next(service::random::u64())).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+
+    use super::*;
+
+    fn event(match_id: &str, kind: MatchEventKind, stats: Option<MatchStats>) -> MatchEvent {
+        MatchEvent { match_id: match_id.into(), kind: kind.into(), stats, allocation_us: 1_500, ..Default::default() }
+    }
+
+    fn stats(ticks: &[u64]) -> MatchStats {
+        let mut histogram = Histogram::<u64>::new(3).expect("three digits");
+        for tick in ticks {
+            histogram.record(*tick).expect("in range");
+        }
+        let mut tick_us = Vec::new();
+        V2Serializer::new().serialize(&histogram, &mut tick_us).expect("to memory");
+        MatchStats { ticks: ticks.len() as u64, tick_us, joins: 8, ..Default::default() }
+    }
+
+    #[test]
+    fn a_repeated_event_counts_once() {
+        let mut totals = Totals::new();
+        totals.add(&event("a", MatchEventKind::Joinable, None));
+        totals.add(&event("b", MatchEventKind::Joinable, None));
+        totals.add(&event("a", MatchEventKind::Ended, Some(stats(&[100, 200, 9_000]))));
+        totals.add(&event("a", MatchEventKind::Ended, Some(stats(&[100, 200, 9_000]))));
+        assert_eq!((totals.started(), totals.completed(), totals.running(), totals.lost()), (2, 1, 1, 0));
+        assert_eq!((totals.stats.ticks, totals.stats.joins, totals.tick_us.len()), (3, 8, 3));
+        assert!(totals.tick_us.value_at_quantile(0.99) >= 9_000);
+        totals.add(&event("b", MatchEventKind::Lost, None));
+        assert_eq!((totals.running(), totals.lost(), totals.allocation_us.len()), (0, 1, 2));
+    }
+}

@@ -1,0 +1,229 @@
+//! The whole platform in one process, with a fleet of game-server processes beside it: for `up` and `demo`.
+//!
+//! Start: keys and folder, allocator, matchmaker, metagame, fleet. End, in the order that loses nothing: no new
+//! tickets, game servers finish their matches and hand in their results, then allocator and metagame.
+
+mod data;
+mod fleet;
+mod queue_file;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use agones::local::LocalFleet;
+use matchmaker::Queues;
+use service::Shutdown;
+use service::token::ServiceTokens;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+pub(crate) use self::data::ServiceData;
+use self::data::next_port;
+pub(crate) use self::queue_file::{demo_queues, queues};
+use crate::exit::Failure;
+use crate::observe::Observer;
+
+/// How long the matchmaker may take to finish what it is placing.
+const PLACING: Duration = Duration::from_secs(15);
+
+/// Where the services listen; port 0 lets the system choose. Each admin port is the next one.
+#[derive(Debug, Clone)]
+pub(crate) struct Addresses {
+    pub(crate) metagame: SocketAddr,
+    pub(crate) allocator: SocketAddr,
+    pub(crate) matchmaker: SocketAddr,
+}
+
+/// Size of the fleet, in processes, and of a process, in matches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FleetSize {
+    pub(crate) minimum: u32,
+    pub(crate) maximum: u32,
+    pub(crate) buffer: u32,
+    pub(crate) capacity: u32,
+}
+
+/// What a platform is given.
+#[derive(Debug, Clone)]
+pub(crate) struct PlatformConfig {
+    /// Where accounts and keys are kept.
+    pub(crate) data: PathBuf,
+    pub(crate) addresses: Addresses,
+    /// Address of this machine that game clients reach.
+    pub(crate) advertise: IpAddr,
+    pub(crate) queues: Queues,
+    pub(crate) fleet: FleetSize,
+    /// How long running matches may take to finish at the end.
+    pub(crate) drain: Duration,
+}
+
+/// A running platform.
+pub(crate) struct Platform {
+    data: ServiceData,
+    /// Held while the platform runs: two platforms on one folder would fight over its epoch.
+    _lock: std::fs::File,
+    metagame_url: String,
+    admin_url: String,
+    allocator_url: String,
+    fleet: LocalFleet,
+    servers_max: Arc<AtomicU64>,
+    /// Ends the matchmaker.
+    queueing: Shutdown,
+    /// Ends allocator and metagame.
+    serving: Shutdown,
+    services: Mutex<JoinSet<Result<(), String>>>,
+}
+
+impl Platform {
+    /// Starts everything; returns when the services answer. Game servers register within the next moments.
+    pub(crate) async fn start(config: PlatformConfig) -> Result<Self, Failure> {
+        let data = ServiceData::open(&config.data)?;
+        let lock = data.lock("platform.lock")?;
+        let at = config.addresses;
+        let (queueing, serving) = (Shutdown::new(), Shutdown::new());
+        let mut services = JoinSet::new();
+
+        let (expected_sender, expected) = tokio::sync::watch::channel(std::collections::BTreeSet::new());
+        let allocator = allocator::start(
+            allocator::Config { expected: Some(expected), ..data.allocator(at.allocator, next_port(at.allocator))? },
+            serving.child(),
+        );
+        let allocator = allocator.await.map_err(Failure::setup)?;
+        let (allocator_url, allocator_handle) = (format!("http://{}", allocator.address), allocator.handle());
+        services.spawn(async { allocator.wait().await.map_err(|error| format!("allocator: {error}")) });
+
+        let matchmaker = matchmaker::start(
+            data.matchmaker(at.matchmaker, next_port(at.matchmaker), &allocator_url, config.queues, PLACING),
+            queueing.child(),
+        );
+        let matchmaker = matchmaker.await.map_err(Failure::setup)?;
+        let matchmaker_url = format!("http://{}", matchmaker.address);
+        services.spawn(async { matchmaker.wait().await.map_err(|error| format!("matchmaker: {error}")) });
+
+        let metagame = metagame::start(
+            data.metagame(at.metagame, next_port(at.metagame), &allocator_url, &matchmaker_url),
+            serving.child(),
+        );
+        let metagame = metagame.await.map_err(Failure::setup)?;
+        let metagame_url = format!("http://{}", metagame.address);
+        let admin_url = format!("http://{}", metagame.admin_address);
+        services.spawn(async { metagame.wait().await.map_err(|error| format!("metagame: {error}")) });
+
+        let fleet_config = fleet::config(
+            &data,
+            config.fleet,
+            config.advertise,
+            [allocator_url.as_str(), metagame_url.as_str()],
+            config.drain,
+            allocator_handle.clone(),
+        )?;
+        let fleet = LocalFleet::start(fleet_config, std::future::pending()).map_err(Failure::setup)?;
+        let servers_max = Arc::new(AtomicU64::new(0));
+        tokio::spawn(fleet::report(fleet.watch(), allocator_handle, expected_sender, Arc::clone(&servers_max)));
+
+        Ok(Self {
+            data,
+            _lock: lock,
+            metagame_url,
+            admin_url,
+            allocator_url,
+            fleet,
+            servers_max,
+            queueing,
+            serving,
+            services: Mutex::new(services),
+        })
+    }
+
+    /// The metagame API.
+    pub(crate) fn url(&self) -> &str {
+        &self.metagame_url
+    }
+
+    /// The admin port of the process.
+    pub(crate) fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    /// The allocator's gRPC.
+    pub(crate) fn allocator_url(&self) -> &str {
+        &self.allocator_url
+    }
+
+    /// Service tokens that say "I am `subject`".
+    pub(crate) fn tokens(&self, subject: &str) -> ServiceTokens {
+        ServiceTokens::new(Arc::clone(&self.data.service_key), subject)
+    }
+
+    /// Most game-server processes at once so far.
+    pub(crate) fn server_processes_max(&self) -> u64 {
+        self.servers_max.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when a service ends by itself, with the reason.
+    pub(crate) async fn failed(&self) -> Failure {
+        let mut services = self.services.lock().await;
+        match services.join_next().await {
+            Some(Ok(Err(reason))) => Failure::run(reason),
+            Some(Ok(Ok(()))) => Failure::run("a service ended although nobody asked it to"),
+            Some(Err(error)) => Failure::run(format!("a service crashed: {error}")),
+            None => Failure::run("no service is running"),
+        }
+    }
+
+    /// Results that metagame has booked so far; 0 if it does not answer.
+    pub(crate) async fn results_recorded(&self) -> u64 {
+        let ask = async {
+            let answer = reqwest::get(format!("{}/stats", self.admin_url)).await?;
+            answer.json::<serde_json::Value>().await
+        };
+        match ask.await {
+            Ok(stats) => stats["results_recorded"].as_u64().unwrap_or(0),
+            Err(error) => {
+                tracing::warn!(%error, "metagame's statistics are away");
+                0
+            }
+        }
+    }
+
+    /// Waits until every match that started has ended and every result is booked, `patience` at most.
+    pub(crate) async fn settled(&self, observer: &Observer, patience: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
+        while tokio::time::Instant::now() < deadline {
+            let (running, completed) = {
+                let totals = observer.totals();
+                (totals.running(), totals.completed())
+            };
+            if running == 0 && self.results_recorded().await >= completed {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Ends everything in the order that loses nothing; `hurry` cuts the wait for running matches short.
+    pub(crate) async fn drain(self, patience: Duration, hurry: &Shutdown) -> Result<(), Failure> {
+        self.queueing.trigger();
+        let drained = tokio::select! {
+            drained = self.fleet.drain(patience) => drained,
+            () = hurry.wait() => self.fleet.drain(Duration::ZERO).await,
+        };
+        self.serving.trigger();
+        let mut services = self.services.into_inner();
+        while let Some(ended) = services.join_next().await {
+            if let Ok(Err(reason)) = ended {
+                tracing::warn!(reason, "a service did not end cleanly");
+            }
+        }
+        if drained.killed > 0 {
+            return Err(Failure::run(format!(
+                "{} of {} game servers had to be killed because their matches did not finish in time",
+                drained.killed, drained.servers
+            )));
+        }
+        Ok(())
+    }
+}

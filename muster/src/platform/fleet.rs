@@ -1,0 +1,83 @@
+//! The fleet of game-server processes beside the platform, and what the allocator hears of it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use agones::local::{FleetConfig, ServerStatus};
+use tokio::sync::watch;
+
+use super::FleetSize;
+use super::data::ServiceData;
+use crate::exit::Failure;
+
+/// Name of the one fleet, as queue files call it.
+const FLEET: &str = "arena";
+
+/// A fleet of this program's own `gameserver` command.
+pub(crate) fn config(
+    data: &ServiceData,
+    size: FleetSize,
+    advertise: IpAddr,
+    [allocator, metagame]: [&str; 2],
+    drain: Duration,
+    handle: allocator::Handle,
+) -> Result<FleetConfig, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::setup(format!("cannot find this program's own file: {error}")))?;
+    let bind = if advertise.is_loopback() { advertise.to_string() } else { "0.0.0.0".to_owned() };
+    let mut command = vec![program.display().to_string(), "gameserver".to_owned()];
+    let drain_flag = format!("--drain-deadline={}ms", drain.as_millis());
+    let flags = [
+        "--name={name}",
+        "--fleet={fleet}",
+        "--region={region}",
+        "--capacity={capacity}",
+        &format!("--allocator={allocator}"),
+        &format!("--metagame={metagame}"),
+        &format!("--bind={bind}:0"),
+        &drain_flag,
+    ];
+    command.extend(flags.into_iter().map(str::to_owned));
+    command.push(format!("--service-key={}", data.path("service.key").display()));
+    command.push(format!("--spool={}", data.path("spool").display()));
+
+    let mut fleet = FleetConfig::new(FLEET, command, size.minimum, size.maximum, size.buffer);
+    fleet.address = advertise.to_string();
+    fleet.capacity = size.capacity;
+    // A server that was told to drain for so long still needs a moment to hand in its results.
+    fleet.drain_deadline = drain + Duration::from_secs(10);
+    fleet.retire = Some(Arc::new(move |name: &str| {
+        let (handle, name) = (handle.clone(), name.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = handle.retire(&name).await {
+                tracing::debug!(server = name, %error, "not retired");
+            }
+        });
+    }));
+    Ok(fleet)
+}
+
+/// Tells the allocator which servers exist and which are gone, for as long as the fleet lives.
+pub(crate) async fn report(
+    mut servers: watch::Receiver<Vec<ServerStatus>>,
+    handle: allocator::Handle,
+    expected: watch::Sender<BTreeSet<String>>,
+    most: Arc<AtomicU64>,
+) {
+    let mut known = BTreeSet::new();
+    loop {
+        let now: BTreeSet<String> = servers.borrow_and_update().iter().map(|server| server.name.clone()).collect();
+        most.fetch_max(now.len() as u64, Ordering::Relaxed);
+        expected.send_replace(now.clone());
+        for name in known.difference(&now) {
+            handle.server_gone(name).await;
+        }
+        known = now;
+        if servers.changed().await.is_err() {
+            return;
+        }
+    }
+}

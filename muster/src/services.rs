@@ -1,0 +1,59 @@
+//! Each service by itself: `muster allocator`, `muster matchmaker`, `muster metagame`.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use service::Shutdown;
+
+use crate::cli::{AllocatorOptions, MatchmakerOptions, MetagameOptions};
+use crate::exit::Failure;
+use crate::platform::{ServiceData, queues};
+
+/// Runs the allocator until Ctrl-C or SIGTERM.
+pub(crate) fn allocator(options: &AllocatorOptions) -> Result<ExitCode, Failure> {
+    options.common.start_logs();
+    let config = ServiceData::open(&options.data)?.allocator(options.listen, options.admin)?;
+    until_signal(|shutdown| async move {
+        let running = allocator::start(config, shutdown).await.map_err(Failure::setup)?;
+        tracing::info!(address = %running.address, admin = %running.admin_address, "allocator is up");
+        running.wait().await.map_err(Failure::run)
+    })
+}
+
+/// Runs the matchmaker until Ctrl-C or SIGTERM.
+pub(crate) fn matchmaker(options: &MatchmakerOptions) -> Result<ExitCode, Failure> {
+    options.common.start_logs();
+    let data = ServiceData::open(&options.data)?;
+    let drain = Duration::from_secs(options.drain_seconds);
+    let queues = queues(options.queues.as_deref())?;
+    let config = data.matchmaker(options.listen, options.admin, &options.allocator, queues, drain);
+    until_signal(|shutdown| async move {
+        let running = matchmaker::start(config, shutdown).await.map_err(Failure::setup)?;
+        tracing::info!(address = %running.address, admin = %running.admin_address, "matchmaker is up");
+        running.wait().await.map_err(Failure::run)
+    })
+}
+
+/// Runs metagame until Ctrl-C or SIGTERM.
+pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
+    options.common.start_logs();
+    let data = ServiceData::open(&options.data)?;
+    let config = data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker);
+    until_signal(|shutdown| async move {
+        let running = metagame::start(config, shutdown).await.map_err(Failure::setup)?;
+        tracing::info!(address = %running.address, admin = %running.admin_address, "metagame is up");
+        running.wait().await.map_err(Failure::run)
+    })
+}
+
+fn until_signal<F: Future<Output = Result<(), Failure>>>(
+    serve: impl FnOnce(Shutdown) -> F,
+) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::new();
+        shutdown.on_signals().map_err(Failure::setup)?;
+        serve(shutdown).await.map(|()| ExitCode::SUCCESS)
+    })
+}

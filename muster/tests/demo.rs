@@ -1,0 +1,40 @@
+//! The whole way, from ticket to result, with the real program and real processes.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Running, children, is_alive, muster, run};
+
+#[test]
+fn a_demo_plays_every_match_to_a_booked_result() {
+    let args = ["demo", "--players=16", "--seconds=8", "--match-seconds=5", "--seed=7", "-o", "json"];
+    let output = run(muster().args(args), Duration::from_secs(180));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
+    let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} is missing in {report}"));
+    assert!(number("matches_started") >= 2.0, "{report}");
+    for (name, expected) in [
+        ("players", 16.0),
+        ("matches_completed", number("matches_started")),
+        ("results_recorded", number("matches_started")),
+        ("matches_lost", 0.0),
+        ("join_failures", 0.0),
+        ("disconnects", 0.0),
+        ("udp_clients", 16.0),
+        ("games_in_history", number("matches_started") * 8.0),
+    ] {
+        assert_eq!(number(name), expected, "{name} in {report}\n{stderr}");
+    }
+    assert!(number("snapshot_bytes_per_client_s") > 100.0 && number("tick_ms_p99") > 0.0, "{report}");
+}
+
+#[test]
+fn no_game_server_outlives_a_platform_that_is_killed() {
+    let platform = Running::start(muster().args(["demo", "--players=8", "--seconds=60"]));
+    let pid = platform.id();
+    let servers = testkit::wait::until_blocking("game servers", || Some(children(pid)).filter(|c| !c.is_empty()));
+    platform.kill();
+    testkit::wait::until_blocking("the game servers' end", || servers.iter().all(|s| !is_alive(*s)).then_some(()));
+}

@@ -34,8 +34,6 @@ pub(crate) struct Play<P: Predict> {
     due: Micros,
     /// The moment shown, in microseconds since tick 0.
     shown_us: f64,
-    /// The newest tick whose margin has been counted.
-    counted: Tick,
 }
 
 impl<P: Predict> Play<P> {
@@ -52,7 +50,6 @@ impl<P: Predict> Play<P> {
             next: None,
             due: Micros::ZERO,
             shown_us: 0.0,
-            counted: Tick::ZERO,
         }
     }
 
@@ -93,20 +90,13 @@ impl<P: Predict> Play<P> {
         self.advance(now, counts);
     }
 
-    /// Uses what the server says about the arrival of inputs: the margin of the newest one used, or, negative, of
-    /// one that came for a tick already over.
+    /// Uses what the server says about the input for the snapshot's tick: how early it was there, or that it was not.
     fn take_margin(&mut self, info: &SnapshotInfo, counts: &mut Counts) {
-        if info.margin_ms >= 0 {
-            if info.last_input > self.counted {
-                self.counted = info.last_input;
-                counts.inputs_in_time += 1;
-            }
-            self.lead.reported(info.last_input, info.margin_ms);
-        } else {
+        if info.last_input == info.tick {
+            self.lead.in_time(info.tick, info.margin_ms);
+            counts.inputs_in_time += 1;
+        } else if self.lead.missed(info.tick, info.margin_ms) {
             counts.inputs_late += 1;
-            // It came shortly before this snapshot, so it was for about this tick, less by what it was late.
-            let late_ticks = (f64::from(-i32::from(info.margin_ms)) * 1e3 / self.tick_us).ceil() as u32;
-            self.lead.reported(Tick(info.tick.0.saturating_sub(late_ticks).saturating_add(1)), info.margin_ms);
         }
     }
 

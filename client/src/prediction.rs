@@ -198,3 +198,133 @@ impl<P: Predict> Prediction<P> {
         Some((blend(before, &ghost.before), blend(newest, &ghost.state)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use game::schema::{SchemaBuilder, range, signed};
+    use netcode::replication::{Replica, Replicator, SnapshotHeader, World};
+    use protocol::schema::Schema;
+
+    use super::*;
+
+    /// A walker on a line: the input is its speed in metres per tick.
+    struct Walk;
+
+    impl Predict for Walk {
+        type State = f32;
+
+        fn read(&self, view: &View, entity: EntityId) -> Option<f32> {
+            view.contains(entity).then(|| view.get(entity, 0))
+        }
+        fn step(&self, at: &f32, input: &Input) -> f32 {
+            at + input.get(0)
+        }
+        fn error(&self, a: &f32, b: &f32) -> f32 {
+            (a - b).abs()
+        }
+        fn blend(&self, from: &f32, to: &f32, part: f32) -> f32 {
+            from + (to - from) * part
+        }
+        fn jump(&self) -> f32 {
+            10.0
+        }
+    }
+
+    fn schema() -> Arc<Schema> {
+        let builder = SchemaBuilder::new("walk", 1).kind("walker", [range("at", -500.0, 500.0, 0.5)]);
+        Arc::new(builder.input([signed("speed", 4)]).build())
+    }
+
+    fn input(speed: f32) -> Input {
+        let mut input = Input::neutral(schema());
+        input.set(0, speed);
+        input
+    }
+
+    /// What a client sees at a tick: its walker there, or nobody.
+    fn replica(tick: u32, at: Option<f32>) -> Replica {
+        let seat = SeatId(2);
+        let mut world = World::new(schema(), 4);
+        if let Some(at) = at {
+            let walker = world.spawn(0, Some(seat)).unwrap();
+            world.set(walker, 0, at);
+        }
+        let mut replicator = Replicator::new(&schema(), 4);
+        replicator.add_client(seat);
+        replicator.record(Tick(tick), &world);
+        let mut bytes = Vec::new();
+        replicator.write_snapshot(seat, SnapshotHeader::default(), &mut |_| true, &mut bytes, 1_000).unwrap();
+        let mut replica = Replica::new(schema());
+        replica.apply(&bytes).unwrap();
+        replica
+    }
+
+    /// At tick 10 on 0 m, then ten ticks of one metre.
+    fn walking() -> Prediction<Walk> {
+        let mut prediction = Prediction::new(Walk, SeatId(2));
+        assert_eq!(prediction.newest(), None);
+        prediction.reconcile(Micros(0), replica(10, Some(0.0)).newest());
+        for tick in 11..=20 {
+            prediction.push(Tick(tick), &input(1.0));
+        }
+        assert_eq!(prediction.newest(), Some(&10.0));
+        prediction
+    }
+
+    #[test]
+    fn a_right_prediction_is_left_alone() {
+        let mut prediction = walking();
+        assert_eq!(prediction.reconcile(Micros(1), replica(15, Some(5.0)).newest()), Comparison::Right);
+        assert_eq!(prediction.newest(), Some(&10.0));
+        assert_eq!(prediction.shown(Micros(1), 0.5), Some(9.5));
+        assert_eq!(prediction.reconcile(Micros(1), replica(14, Some(77.0)).newest()), Comparison::Nothing, "older");
+    }
+
+    #[test]
+    fn a_wrong_one_is_replayed_from_the_truth_and_its_error_fades_from_view() {
+        let mut prediction = walking();
+        let before = prediction.shown(Micros(1), 1.0);
+        assert_eq!(prediction.reconcile(Micros(1), replica(15, Some(3.0)).newest()), Comparison::Wrong(2.0));
+        assert_eq!(prediction.newest(), Some(&8.0), "the truth and five inputs");
+        assert_eq!(prediction.shown(Micros(1), 1.0), before, "nothing jumps at the moment of the correction");
+        let half = Micros(1) + HALF_LIFE;
+        assert_eq!(prediction.shown(half, 1.0), Some(9.0));
+        // What is shown keeps moving with the inputs while the error fades.
+        prediction.push(Tick(21), &input(1.0));
+        assert_eq!(prediction.shown(half, 1.0), Some(10.0));
+        assert_eq!(prediction.shown(half + HALF_LIFE * 9, 1.0), Some(9.0));
+    }
+
+    #[test]
+    fn a_second_correction_starts_from_what_is_shown() {
+        let mut prediction = walking();
+        prediction.reconcile(Micros(1), replica(15, Some(3.0)).newest());
+        let half = Micros(1) + HALF_LIFE;
+        let before = prediction.shown(half, 1.0);
+        prediction.reconcile(half, replica(16, Some(0.0)).newest());
+        assert_eq!(prediction.newest(), Some(&4.0));
+        assert_eq!(prediction.shown(half, 1.0), before);
+    }
+
+    #[test]
+    fn a_jump_is_shown_at_once_and_a_missing_player_not_at_all() {
+        let mut prediction = walking();
+        assert_eq!(prediction.reconcile(Micros(1), replica(15, Some(105.0)).newest()), Comparison::Wrong(100.0));
+        assert_eq!(prediction.shown(Micros(1), 1.0), Some(110.0));
+        assert_eq!(prediction.reconcile(Micros(2), replica(16, None).newest()), Comparison::Nothing);
+        assert_eq!((prediction.newest(), prediction.shown(Micros(2), 1.0)), (None, None));
+        prediction.push(Tick(21), &input(1.0));
+        assert_eq!(prediction.newest(), None, "nobody to predict");
+    }
+
+    #[test]
+    fn a_silent_server_takes_no_endless_memory() {
+        let mut prediction = walking();
+        for tick in 21..10_000 {
+            prediction.push(Tick(tick), &input(0.0));
+        }
+        assert_eq!(prediction.steps.len(), STEPS_MAX);
+    }
+}

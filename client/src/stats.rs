@@ -36,9 +36,9 @@ pub struct Counts {
     pub inputs: u64,
     /// Inputs skipped because the client was stopped for too long.
     pub inputs_skipped: u64,
-    /// Inputs that the server reports to have come in time.
+    /// Snapshots whose tick had its input in time.
     pub inputs_in_time: u64,
-    /// Reports of the server that inputs came late.
+    /// Snapshots whose tick had to do without the input that was sent for it.
     pub inputs_late: u64,
     /// Predicted ticks that were compared with the server's.
     pub predictions: u64,

@@ -2,6 +2,7 @@
 //!
 //! Its queue is bounded; what does not fit stays in the endpoint, which bounds half-open handshakes itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -83,7 +84,12 @@ impl HandshakeWorker {
         let (finished, done) = sync_channel(JOBS_MAX);
         let work = move || {
             while let Ok(job) = incoming.recv() {
-                let result = job.run(&|token| doorkeeper.verify(token, service::clock::unix_s()));
+                let run = || job.run(&|token| doorkeeper.verify(token, service::clock::unix_s()));
+                // No handshake may cost the next one its worker; its client tries again or gives up.
+                let Ok(result) = catch_unwind(AssertUnwindSafe(run)) else {
+                    tracing::error!("a handshake panicked; dropping it");
+                    continue;
+                };
                 if finished.send(result).is_err() {
                     return;
                 }

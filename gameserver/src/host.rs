@@ -43,8 +43,10 @@ use crate::spool::Spool;
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the allocator hears of this server's load.
 const LOAD_MS: u64 = 1_000;
-/// Time that the last updates have to be acknowledged, and Agones to see the end, once everything else is done.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Time that Agones has to show the end, once everything else is done: a real SDK server needs a second or two.
+const END_OBSERVED_MAX: Duration = Duration::from_secs(5);
+/// Time that the allocator has to acknowledge the last updates.
+const LAST_ACKS_MAX: Duration = Duration::from_secs(1);
 
 /// What the host is told at its start.
 pub(crate) struct HostParts {
@@ -287,10 +289,7 @@ impl Host {
     async fn farewell(&mut self, ears: &mut Ears) {
         self.parts.ready.set(false);
         self.parts.want.send_replace(Want::End);
-        let deadline = tokio::time::Instant::now() + FAREWELL;
-        let mut observed = self.parts.observed.clone();
-        let is_over = |server: &Option<Observed>| server.as_ref().is_some_and(Observed::is_over);
-        let _ = tokio::time::timeout_at(deadline, observed.wait_for(is_over)).await;
+        let deadline = tokio::time::Instant::now() + LAST_ACKS_MAX;
         while self.link.is_up() && !self.link.is_settled() {
             for message in self.link.due(self.now_ms()) {
                 self.send(message);
@@ -299,6 +298,12 @@ impl Host {
                 Ok(Some(event)) => self.link_event(event),
                 Ok(None) | Err(_) => break,
             }
+        }
+        let mut observed = self.parts.observed.clone();
+        let is_over = |server: &Option<Observed>| server.as_ref().is_some_and(Observed::is_over);
+        let seen = tokio::time::timeout(END_OBSERVED_MAX, observed.wait_for(is_over)).await;
+        if seen.is_err() {
+            tracing::warn!("Agones does not show the end of this server; ending all the same");
         }
     }
 }

@@ -88,6 +88,8 @@ pub struct IoHandle {
     commands: SyncSender<IoCommand>,
     waker: Waker,
     players: Arc<AtomicUsize>,
+    /// Held so that health still watches it when the thread has died.
+    _pulse: Arc<AtomicU64>,
 }
 
 impl IoHandle {
@@ -135,6 +137,7 @@ pub fn start(
     let worker = worker(waker.clone())?;
     let players = Arc::new(AtomicUsize::new(0));
     let rooms = IoRooms::new(parts.players, parts.notices, players.clone());
+    let pulse = parts.pulse.clone();
     let thread = IoThread {
         socket: parts.socket,
         endpoint: parts.endpoint,
@@ -146,7 +149,7 @@ pub fn start(
         housekeeping_at: Micros::ZERO,
     };
     let join = std::thread::Builder::new().name("game-io".into()).spawn(move || thread.run())?;
-    Ok((IoHandle { commands: sender, waker, players }, join))
+    Ok((IoHandle { commands: sender, waker, players, _pulse: pulse }, join))
 }
 
 struct IoThread {

@@ -27,6 +27,10 @@ async fn a_server_says_who_it_is_and_answers_pings() {
     link.send(FromAllocator::Ping(pb::Ping { nonce: 42 })).await;
     let pong = |message| if let ToAllocator::Pong(pong) = message { Some(pong.nonce) } else { None };
     assert_eq!(link.until_some("a pong", pong).await, 42);
+    let get = async |path: &str| reqwest::get(format!("http://{}{path}", running.admin)).await.expect("an answer");
+    testkit::wait::until("readiness", async || get("/readyz").await.status().is_success().then_some(())).await;
+    let metrics = get("/metrics").await.text().await.expect("text");
+    assert!(metrics.contains("muster_gameserver_link_up"), "{metrics}");
     stage.end(running).await;
 }
 
@@ -172,8 +176,33 @@ async fn agones_sees_reserved_then_allocated_then_reserved_and_at_last_shutdown(
     until(State::Allocated).await;
     link.until_phase(MatchPhase::Closed).await;
     until(State::Reserved).await;
-    // Somebody else made it Ready: no match until it is back in the pool.
     stage.shutdown.trigger();
     until(State::Shutdown).await;
+    ended(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_an_allocator_leaves_the_pool_and_comes_back_with_the_next() {
+    use agones::{SdkServer, SdkServerConfig, State};
+    let mut stage = Stage::new("http://127.0.0.1:9").await;
+    let sdk = SdkServer::start(SdkServerConfig::local("gs-1")).await.expect("an SDK server");
+    stage.config.sdk = Some(sdk.local_addr().to_string());
+    stage.config.leave_after = std::time::Duration::from_millis(100);
+    let running = stage.start().await;
+    let mut observed = sdk.observed();
+    // The allocator is there but does not answer Register: that is no allocator.
+    let mut link = stage.allocator.link().await;
+    let seen = observed.wait_for(|server| server.state == State::Ready);
+    tokio::time::timeout(testkit::wait::PATIENCE, seen).await.expect("left the pool").expect("serving");
+    let register = link.register().await;
+    let seen = observed.wait_for(|server| server.state == State::Reserved);
+    tokio::time::timeout(testkit::wait::PATIENCE, seen).await.expect("back in the pool").expect("serving");
+    link.until_some("the news of it", |message| match message {
+        ToAllocator::Load(load) if load.state == "Reserved" => Some(()),
+        _ => None,
+    })
+    .await;
+    link.assign(assign(&register, match_id(1), &[1], "{}")).await;
+    stage.hurry.trigger();
     ended(running).await;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use netcode::Micros;
 use netcode::emulator::Random;
@@ -16,6 +17,8 @@ use crate::input::{Input, InputPacket, Seen};
 
 /// How early inputs should arrive.
 const MARGIN_MS: i16 = 40;
+/// How long connecting may take: several attempts of five seconds.
+const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 /// A message goes to the server once in this many ticks.
 const MESSAGE_EVERY: u32 = 50;
 
@@ -34,6 +37,8 @@ pub(super) enum Outcome<'a> {
 pub(super) struct SimClient {
     pub(super) seat: SeatId,
     pub(super) replica: Replica,
+    /// When it began to connect.
+    pub(super) begun_at: Micros,
     /// When the session began; `None`: not connected.
     pub(super) connected_at: Option<Micros>,
     /// When its link is bright again.
@@ -55,6 +60,7 @@ impl SimClient {
         Self {
             seat,
             replica: Replica::new(Arc::clone(&schema)),
+            begun_at: Micros::ZERO,
             connected_at: None,
             dark_until: Micros::ZERO,
             schema,
@@ -68,8 +74,11 @@ impl SimClient {
         }
     }
 
-    /// Forgets everything, as a process that begins anew.
-    pub(super) fn restart(&mut self) {
+    /// Forgets everything, as a process that begins anew. An attempt to connect that failed goes on with the next.
+    pub(super) fn restart(&mut self, now: Micros) {
+        if self.connected_at.is_some() {
+            self.begun_at = now;
+        }
         self.replica = Replica::new(Arc::clone(&self.schema));
         self.connected_at = None;
         self.tick = Tick::ZERO;
@@ -126,9 +135,11 @@ impl SimClient {
         }
     }
 
-    /// Age of what the client shows, when its link has been good for two seconds.
+    /// Age of what the client shows, when its link has been good for two seconds. A client that does not connect counts
+    /// from then on when it should have.
     pub(super) fn view_age_ms(&self, now: Micros, server_tick: Tick) -> Option<u32> {
-        let good_since = self.connected_at?.max(self.dark_until);
+        let connected_at = self.connected_at.unwrap_or(self.begun_at + CONNECT_WITHIN);
+        let good_since = connected_at.max(self.dark_until);
         let age_ticks = server_tick.since(self.replica.newest().tick());
         (now.since(good_since).as_secs() >= 2).then_some((age_ticks as f64 * self.tick_ms) as u32)
     }

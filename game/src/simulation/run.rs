@@ -206,7 +206,7 @@ impl<'a, G: Game> Run<'a, G> {
 
     /// The client's process begins anew, at another address.
     fn connect_again(&mut self, place: usize) {
-        self.clients[place].restart();
+        self.clients[place].restart(self.network.now);
         self.network.hosts[place].client = self.endpoint(place);
         self.network.hosts[place].address = self.client_address(place);
         self.network.hosts[place].events.clear();

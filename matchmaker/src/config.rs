@@ -23,6 +23,7 @@ pub struct Config {
     pub service_key: Arc<SigningKey>,
     /// Verifies the service tokens of callers.
     pub caller_keys: Arc<KeySet>,
-    /// How long matches that are being placed may take to finish after the shutdown signal.
+    /// How long matches that are being placed may take to finish after the shutdown signal. 20 s cover a call to the
+    /// allocator that has just begun and the release after it.
     pub drain: Duration,
 }

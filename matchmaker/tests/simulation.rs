@@ -192,6 +192,10 @@ impl Simulation {
         let answer = match step {
             Step::Allocate { .. } => self.allocate(match_id),
             _ if self.random.percent(20) => Answer::Unknown("lost on the way".into()),
+            // Its players came in before anyone heard of it.
+            _ if self.allocator.live.contains_key(&match_id) && self.random.percent(30) => {
+                Answer::Refused("it is being played".into())
+            }
             _ => {
                 self.allocator.live.remove(&match_id);
                 self.allocator.gone.insert(match_id);

@@ -85,8 +85,8 @@ impl Seating<'_> {
 #[derive(Debug)]
 pub struct Packing {
     shape: Shape,
-    /// By the sizes of the parties, sorted; lone players fill any gap and do not count.
-    memo: HashMap<Vec<u32>, bool>,
+    /// By the parties' [`Filling::code`].
+    memo: HashMap<u128, bool>,
 }
 
 impl Packing {
@@ -102,32 +102,48 @@ impl Packing {
 
     /// Whether a ticket of `size` fits beside those that are in `filling`.
     pub fn fits(&mut self, filling: &Filling, size: u32) -> bool {
-        if size == 0 || filling.players + size > self.shape.players() {
+        if size == 0 || size > self.shape.team_size || filling.players + size > self.shape.players() {
             return false;
         }
-        if size == 1 {
+        // Lone players fill any gap, and the first ticket fits anywhere.
+        if size == 1 || filling.parties.is_empty() {
             return true;
         }
-        let mut parties = filling.parties.clone();
-        insert_sorted(&mut parties, size);
-        if let Some(known) = self.memo.get(&parties) {
+        let code = filling.code_with(size);
+        if let Some(known) = code.and_then(|code| self.memo.get(&code)) {
             return *known;
         }
+        let mut parties = filling.parties.clone();
+        parties.push(size);
         let fits = seat(self.shape, &parties).is_some();
-        if self.memo.len() >= MEMO_MAX {
-            self.memo.clear();
+        if let Some(code) = code {
+            if self.memo.len() >= MEMO_MAX {
+                self.memo.clear();
+            }
+            self.memo.insert(code, fits);
         }
-        self.memo.insert(parties, fits);
         fits
     }
 }
+
+/// Largest party that has a digit in a [`Filling::code`].
+const CODED_MAX: u32 = 17;
 
 /// The sizes of the tickets of a match in the making.
 #[derive(Debug, Clone, Default)]
 pub struct Filling {
     players: u32,
-    /// Sizes of 2 and more, sorted.
+    /// Sizes of 2 and more.
     parties: Vec<u32>,
+    /// How many parties there are of each size from 2 to [`CODED_MAX`]: 8 bits each, since 128 players make at most
+    /// 64 parties.
+    code: u128,
+    /// Parties larger than [`CODED_MAX`].
+    uncoded: u32,
+}
+
+fn digit(size: u32) -> Option<u128> {
+    (2..=CODED_MAX).contains(&size).then(|| 1 << (8 * (size - 2)))
 }
 
 impl Filling {
@@ -136,21 +152,32 @@ impl Filling {
         self.players
     }
 
+    /// The parties and one more as a number that no other parties have; `None` if one is too large for that.
+    fn code_with(&self, size: u32) -> Option<u128> {
+        digit(size).filter(|_| self.uncoded == 0).map(|digit| self.code + digit)
+    }
+
     /// Adds a ticket that fits.
     pub fn add(&mut self, size: u32) {
         self.players += size;
         if size > 1 {
-            insert_sorted(&mut self.parties, size);
+            self.parties.push(size);
+            match digit(size) {
+                Some(digit) => self.code += digit,
+                None => self.uncoded += 1,
+            }
         }
     }
 
     /// Takes a ticket of this size out again.
     pub fn remove(&mut self, size: u32) {
         self.players -= size;
-        if size > 1
-            && let Ok(place) = self.parties.binary_search(&size)
-        {
-            self.parties.remove(place);
+        if let Some(place) = self.parties.iter().rposition(|party| *party == size) {
+            self.parties.swap_remove(place);
+            match digit(size) {
+                Some(digit) => self.code -= digit,
+                None => self.uncoded -= 1,
+            }
         }
     }
 
@@ -158,12 +185,8 @@ impl Filling {
     pub fn clear(&mut self) {
         self.players = 0;
         self.parties.clear();
+        (self.code, self.uncoded) = (0, 0);
     }
-}
-
-fn insert_sorted(sizes: &mut Vec<u32>, size: u32) {
-    let place = sizes.partition_point(|other| *other < size);
-    sizes.insert(place, size);
 }
 
 #[cfg(test)]
@@ -205,6 +228,20 @@ mod tests {
         }
         assert_eq!(filling.players(), 8);
         filling.remove(3);
-        assert!(packing.fits(&filling, 3) && packing.fits(&filling, 2));
+        assert!(packing.fits(&filling, 3) && !packing.fits(&filling, 4));
+    }
+
+    #[test]
+    fn parties_too_large_to_be_remembered_are_seated_all_the_same() {
+        let mut packing = Packing::new(Shape { teams: 2, team_size: 40 });
+        let mut filling = Filling::default();
+        for (size, fits) in [(30, true), (30, true), (20, false), (10, true), (11, false), (10, true), (1, false)] {
+            assert_eq!(packing.fits(&filling, size), fits, "{size} beside {filling:?}");
+            if fits {
+                filling.add(size);
+            }
+        }
+        filling.remove(30);
+        assert!(packing.fits(&filling, 30) && !packing.fits(&filling, 31));
     }
 }

@@ -14,9 +14,9 @@ use service::backoff::Backoff;
 pub const UNKNOWN_MAX: u32 = 5;
 /// Attempts that may be refused outright before the match fails.
 pub const REFUSED_MAX: u32 = 5;
-/// Releases that may be refused outright (not: unanswered) before the match fails without one. The allocator then
-/// says for certain that it will not act on the match; nobody holds an assignment, and a match that nobody joins
-/// ends by itself.
+/// Calls that may be refused outright (not: unanswered) while a match is being released, before it fails without a
+/// release. After a refusal the match is asked for once more in between: if it is played already, that finds it. When
+/// both are refused for so long, the allocator will not act on the match, and nobody holds an assignment.
 pub const RELEASE_REFUSED_MAX: u32 = 20;
 /// First and longest wait between tries.
 const WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -83,11 +83,14 @@ pub struct Placing {
     backoff: Backoff,
     /// Set once the match is being released: how it ends then.
     releasing: Option<Outcome>,
+    /// While it is being released: the latest step asked for the match once more.
+    asking: bool,
 }
 
 impl Default for Placing {
     fn default() -> Self {
-        Self { attempt: 1, unknown: 0, refused: 0, backoff: Backoff::new(WAIT.0, WAIT.1), releasing: None }
+        let backoff = Backoff::new(WAIT.0, WAIT.1);
+        Self { attempt: 1, unknown: 0, refused: 0, backoff, releasing: None, asking: false }
     }
 }
 
@@ -145,15 +148,21 @@ impl Placing {
     }
 
     fn after_release(&mut self, outcome: Outcome, answer: Answer, entropy: u64) -> Step {
+        let asked = std::mem::take(&mut self.asking);
         match answer {
             Answer::Released => return Step::End(outcome),
+            Answer::Placed(assignment) => return Step::End(Outcome::Placed(assignment)),
             Answer::Refused(reason) => {
                 self.refused += 1;
                 if self.refused >= RELEASE_REFUSED_MAX {
                     return Step::End(Outcome::Failed { reason });
                 }
+                if !asked {
+                    self.asking = true;
+                    return self.allocate_again(entropy);
+                }
             }
-            Answer::Placed(_) | Answer::NoServer | Answer::Unknown(_) => {}
+            Answer::NoServer | Answer::Unknown(_) => {}
         }
         let (Outcome::GiveBack { reason } | Outcome::Failed { reason }) = outcome else {
             return Step::End(outcome);
@@ -213,6 +222,14 @@ mod tests {
             assert!(matches!(placing.next(unknown(), 0, false), Step::Release { .. }));
         }
         assert!(matches!(placing.next(Answer::Released, 0, false), Step::End(Outcome::GiveBack { .. })));
+    }
+
+    #[test]
+    fn a_match_that_cannot_be_released_because_it_is_played_is_found_again() {
+        let answers = [Answer::NoServer, Answer::Refused("it is being played".into()), Answer::Placed(Box::default())];
+        assert_eq!(run(&answers, false), (vec![1, 0, 2], Some(Outcome::Placed(Box::default()))));
+        let answers = [Answer::NoServer, Answer::Refused("no leader".into()), Answer::NoServer, Answer::Released];
+        assert_eq!(run(&answers, false).0, [1, 0, 2, 0]);
     }
 
     #[test]

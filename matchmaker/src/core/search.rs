@@ -207,7 +207,8 @@ impl<'a> Search<'a> {
             let rtt = member.waiting.rtts.get(lane.region as usize)?;
             Some(f64::from(*rtt) / f64::from(member.rtt_limit_ms.max(1)))
         });
-        let cost = if spread > 0.0 { spread / narrowest } else { 0.0 } + far.fold(0.0, f64::max);
+        let used = if spread > 0.0 { spread / narrowest } else { 0.0 };
+        let cost = used + far.fold(0.0, f64::max);
         let oldest_ms = of().map(|member| member.waiting.created_ms).min().unwrap_or(0);
         Offer { cost, oldest_ms, start, end: start + members.len() }
     }

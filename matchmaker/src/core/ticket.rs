@@ -160,8 +160,8 @@ pub struct IllegalTransition {
 /// A ticket.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ticket {
-    /// What was asked for.
-    pub request: NewTicket,
+    /// What was asked for; shared by all events of the ticket.
+    pub request: Arc<NewTicket>,
     /// Place of its queue among the queues.
     pub queue: usize,
     /// Unix milliseconds.
@@ -181,7 +181,7 @@ impl Ticket {
     /// A ticket that begins to wait.
     pub fn new(request: NewTicket, queue: usize, now_ms: u64) -> Self {
         Self {
-            request,
+            request: Arc::new(request),
             queue,
             created_ms: now_ms,
             updated_ms: now_ms,

@@ -37,7 +37,7 @@ const BATCH: usize = 32;
 pub enum End {
     /// The match ended.
     Ended {
-        /// The bot's own score.
+        /// The bot's own score, 0 when it was not told.
         score: i64,
     },
     /// The server refused.
@@ -74,7 +74,7 @@ pub async fn play(
     report: &mut Report,
 ) -> anyhow::Result<End> {
     let begin = Instant::now();
-    let config = config(join)?;
+    let config = config(join).await?;
     let any: SocketAddr = if config.server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(any).await.context("failed to open a UDP socket")?;
     let entropy = Entropy::new(service::random::bytes());
@@ -160,7 +160,12 @@ impl Session {
                 Event::Refused { refusal, .. } => return Some(End::Refused(refusal)),
                 Event::TimedOut => return Some(End::TimedOut),
                 Event::Closed { reason, .. } => {
-                    return Some(self.ended().unwrap_or(End::Closed(reason)));
+                    // The close may overtake the outcome; the match has ended all the same.
+                    let unknown = match reason {
+                        CloseReason::MatchEnded => End::Ended { score: 0 },
+                        reason => End::Closed(reason),
+                    };
+                    return Some(self.ended().unwrap_or(unknown));
                 }
                 Event::PlayerJoined(_) | Event::PlayerLeft { .. } | Event::Game(_) | Event::Silent | Event::Heard => {}
             }
@@ -213,7 +218,7 @@ impl Session {
 }
 
 /// What the client core needs of an assignment.
-fn config(join: &JoinToken) -> anyhow::Result<ClientConfig> {
+async fn config(join: &JoinToken) -> anyhow::Result<ClientConfig> {
     let placed = &join.placed;
     let schema: Schema = arena::Arena::schema();
     let hash = u64::from_str_radix(&placed.schema_hash, 16).context("the assignment's schema_hash is no hex number")?;
@@ -222,8 +227,9 @@ fn config(join: &JoinToken) -> anyhow::Result<ClientConfig> {
         "the match is of another game, or another version: bots play the arena only"
     );
     let key = URL_SAFE_NO_PAD.decode(&placed.server_key).context("the assignment's server_key is not base64url")?;
+    let server = tokio::net::lookup_host(&placed.address).await.ok().and_then(|mut found| found.next());
     Ok(ClientConfig {
-        server: placed.address.parse().with_context(|| format!("\"{}\" is not an address", placed.address))?,
+        server: server.with_context(|| format!("\"{}\" is not a host and port that exist", placed.address))?,
         server_key: key.try_into().ok().context("the assignment's server_key has not 32 bytes")?,
         routing_token: URL_SAFE_NO_PAD.decode(&placed.routing_token).context("the routing_token is not base64url")?,
         join_token: join.join_token.clone(),

@@ -56,11 +56,11 @@ fn play(seed: u64, players: u8) -> Outcome {
                 name: format!("p{seat}"),
             })
             .collect(),
-        settings: serde_json::from_str(r#"{"mode": "teams", "seconds": 20}"#).unwrap(),
+        settings: serde_json::from_str(r#"{"mode": "teams", "seconds": 20}"#).expect("JSON"),
     };
     let schema = Arc::new(Arena::schema());
     let mut world = World::new(Arc::clone(&schema), 512);
-    let mut game = Arena::start(&setup, &mut world).unwrap();
+    let mut game = Arena::start(&setup, &mut world).expect("the setup is good");
     (0..players).for_each(|seat| game.join(SeatId(seat), &mut world));
     let mut inputs = vec![(true, Input::neutral(schema)); usize::from(players)];
     let rate = game.simulation().rate;

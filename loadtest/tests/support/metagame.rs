@@ -56,7 +56,7 @@ pub(crate) async fn start(world: Shared) -> SocketAddr {
     address
 }
 
-fn problem(status: StatusCode, kind: &str, extras: Value) -> Response {
+fn problem(status: StatusCode, kind: &str, extras: &Value) -> Response {
     let mut body = json!({ "type": format!("urn:muster:problem:{kind}"), "detail": "a test" });
     body.as_object_mut().unwrap().extend(extras.as_object().unwrap().clone());
     (status, Json(body)).into_response()
@@ -86,19 +86,19 @@ async fn refresh(State(world): State<Shared>, Json(body): Json<Value>) -> Respon
 }
 
 /// Who calls, unless the call is to fail.
-fn caller(world: &mut World, headers: &HeaderMap, call: &str) -> Result<PlayerId, Response> {
+fn caller(world: &mut World, headers: &HeaderMap, call: &str) -> Result<PlayerId, Box<Response>> {
     world.calls.push(call.into());
     if let Some((status, retry_after)) = world.faults.pop() {
-        let mut answer = problem(status, "test", json!({}));
+        let mut answer = problem(status, "test", &json!({}));
         if let Some(seconds) = retry_after {
             answer.headers_mut().insert("retry-after", seconds.parse().unwrap());
         }
-        return Err(answer);
+        return Err(Box::new(answer));
     }
     let bearer = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
     let (player, generation) = bearer.split_once(' ').unwrap();
     if generation.parse() != Ok(world.generation) {
-        return Err(problem(StatusCode::UNAUTHORIZED, "token-expired", json!({})));
+        return Err(Box::new(problem(StatusCode::UNAUTHORIZED, "token-expired", &json!({}))));
     }
     Ok(player.parse().unwrap())
 }
@@ -106,7 +106,7 @@ fn caller(world: &mut World, headers: &HeaderMap, call: &str) -> Result<PlayerId
 async fn queues(State(world): State<Shared>, headers: HeaderMap) -> Response {
     match caller(&mut world.lock().unwrap(), &headers, "queues") {
         Ok(_) => Json(json!({ "queues": [{ "name": "duel", "regions": ["here", "there"] }] })).into_response(),
-        Err(answer) => answer,
+        Err(answer) => *answer,
     }
 }
 
@@ -114,7 +114,7 @@ async fn create_ticket(State(world): State<Shared>, headers: HeaderMap, Json(bod
     let world = &mut *world.lock().unwrap();
     let player = match caller(world, &headers, "create ticket") {
         Ok(player) => player,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     assert_eq!(body["region_rtts"].as_array().unwrap().len(), 2);
     let id = body["ticket_id"].as_str().unwrap().to_owned();
@@ -158,7 +158,7 @@ async fn ticket(State(world): State<Shared>, headers: HeaderMap, Path(id): Path<
     let world = &mut *world.lock().unwrap();
     match caller(world, &headers, "ticket") {
         Ok(_) => Json(ticket_json(world, &id)).into_response(),
-        Err(answer) => answer,
+        Err(answer) => *answer,
     }
 }
 
@@ -169,7 +169,7 @@ async fn cancel(State(world): State<Shared>, headers: HeaderMap, Path(id): Path<
             world.tickets.get_mut(&id).unwrap().2 = true;
             Json(ticket_json(world, &id)).into_response()
         }
-        Err(answer) => answer,
+        Err(answer) => *answer,
     }
 }
 
@@ -177,12 +177,12 @@ async fn cancel(State(world): State<Shared>, headers: HeaderMap, Path(id): Path<
 async fn events(State(world): State<Shared>, headers: HeaderMap, Path(id): Path<String>) -> Response {
     let world = &mut *world.lock().unwrap();
     match caller(world, &headers, "events") {
-        Ok(_) if world.no_streams => problem(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", json!({})),
+        Ok(_) if world.no_streams => problem(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", &json!({})),
         Ok(_) => {
             let body = format!(": hello\n\nid: 1\nevent: ticket\ndata: {}\n\n", ticket_json(world, &id));
             ([("content-type", "text/event-stream")], body).into_response()
         }
-        Err(answer) => answer,
+        Err(answer) => *answer,
     }
 }
 
@@ -190,7 +190,7 @@ async fn join_token(State(world): State<Shared>, headers: HeaderMap, Path(id): P
     let world = &mut *world.lock().unwrap();
     let player = match caller(world, &headers, "join token") {
         Ok(player) => player,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let match_id = id.parse().unwrap();
     world.tokens += 1;
@@ -202,7 +202,7 @@ async fn history(State(world): State<Shared>, headers: HeaderMap) -> Response {
     let world = &mut *world.lock().unwrap();
     let player = match caller(world, &headers, "history") {
         Ok(player) => player,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let own = world.matches.iter().filter(|(_, (players, _))| players.contains(&player));
     let over = own.filter(|(_, (_, server))| server.is_over.load(Ordering::Relaxed));

@@ -9,8 +9,8 @@ use service::Shutdown;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::host::Host;
+use crate::inbox::RoomEvent;
 use crate::notice::Notice;
-use crate::queues::RoomEvent;
 use crate::result::{Courier, Delivery, EndedMatch, document};
 use crate::spool::Spool;
 

@@ -13,9 +13,9 @@ use crate::control::dial::LinkEvent;
 use crate::control::link::Order;
 use crate::control::to_allocator;
 use crate::host::{Host, Hosting, millis};
+use crate::inbox::RoomEvent;
 use crate::io_rooms::PlayerNews;
 use crate::lifecycle;
-use crate::queues::RoomEvent;
 use crate::room_thread::RoomOrder;
 use crate::rooms::{self, Decision};
 

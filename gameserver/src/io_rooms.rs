@@ -14,8 +14,9 @@ use protocol::pb::PlayerPhase;
 use protocol::wire::CloseReason;
 use tokio::sync::mpsc;
 
+use crate::inbox::{Put, RoomEvent};
 use crate::notice::Notice;
-use crate::queues::{Batch, Out, Put, RoomEvent};
+use crate::outbox::{Batch, Out};
 use crate::room_link::RoomLink;
 use crate::seats::{Effect, Seat, Seats};
 

@@ -17,8 +17,8 @@
 //! | [`config`], [`program`], [`server`] | settings; the program; putting the parts together |
 //! | [`io_thread`], [`socket`], [`io_rooms`] | the UDP port, its sessions, and the way to the rooms and back |
 //! | [`handshake_worker`] | who may join |
-//! | [`room_thread`], [`tick_timer`], [`match_stats`] | one match at its tick rate, and what it costs |
-//! | [`queues`], [`room_link`], [`notice`] | what passes between the threads |
+//! | [`room_thread`], `room_play`, [`tick_timer`], [`match_stats`] | one match at its tick rate, and what it costs |
+//! | [`inbox`], [`outbox`], [`room_link`], [`notice`] | what passes between the threads |
 //! | [`rooms`], [`seats`], [`drain`], [`control::link`], [`control::updates`] | the decisions, without IO |
 //! | `host`, `host_orders`, `host_matches` | the task that carries the decisions out |
 //! | [`control::dial`], [`lifecycle`], [`result`], [`spool`] | allocator, Agones, metagame, disk |
@@ -31,16 +31,18 @@ pub mod handshake_worker;
 mod host;
 mod host_matches;
 mod host_orders;
+pub mod inbox;
 pub mod io_rooms;
 pub mod io_thread;
 pub mod lifecycle;
 pub mod match_stats;
 pub mod metrics;
 pub mod notice;
+pub mod outbox;
 pub mod program;
-pub mod queues;
 pub mod result;
 pub mod room_link;
+mod room_play;
 pub mod room_thread;
 pub mod rooms;
 pub mod seats;

@@ -8,7 +8,8 @@ use protocol::id::{MatchId, PlayerId};
 use protocol::token::JoinClaims;
 use protocol::wire::Refusal;
 
-use crate::queues::{Inbox, Outbox};
+use crate::inbox::Inbox;
+use crate::outbox::Outbox;
 
 /// One room as seen from outside its tick thread.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use protocol::certificate::Participation;
 use protocol::id::ServerId;
-use protocol::pb::MatchPhase;
+use protocol::pb::server_message::Message as ToAllocator;
+use protocol::pb::{MatchPhase, PlayerPhase};
 use protocol::wire::{CloseReason, Refusal};
 use support::metagame::FakeMetagame;
 use support::player::{Player, Style};
@@ -137,6 +138,29 @@ async fn a_fresh_token_takes_the_seat_over_and_the_older_session_learns_it() {
     let (_, result) = metagame.result(id).await.verify(&keys, service::clock::unix_s()).expect("a good result");
     assert_eq!(result.players[0].participation, Participation::Abandoned);
     stage.end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_player_is_lost_and_returns_with_a_fresh_token() {
+    let mut stage = Stage::new("http://127.0.0.1:9").await;
+    let running = stage.start().await;
+    let (mut link, server) = stage.allocator.registered().await;
+    let id = match_id(1);
+    link.assign(assign(&server, id, &[1], r#"{"ticks": 100000}"#)).await;
+    let mut player = Player::join(&running, token(&running, id, player_id(1)), GOES).await;
+    player.connected().await;
+    player.vanish();
+    let lost = |message| match message {
+        ToAllocator::PlayerUpdate(update) if update.phase() == PlayerPhase::Lost => Some(update.player_id),
+        _ => None,
+    };
+    assert_eq!(link.until_some("the news that the player is lost", lost).await, player_id(1).to_string());
+    let mut again = Player::join(&running, token(&running, id, player_id(1)), GOES).await;
+    again.connected().await;
+    stage.hurry.trigger();
+    let stats = link.until_phase(MatchPhase::Ended).await.stats.expect("statistics");
+    assert_eq!((stats.joins, stats.disconnects, stats.reconnects), (1, 1, 1));
+    support::ended(running).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,159 +1,24 @@
-//! The bounded queues between the I/O thread and one tick thread.
+//! What a room sends, on its way from the tick thread to the I/O thread.
 //!
-//! | queue | bound | when it is full |
+//! | what | bound | when it is reached |
 //! |---|---|---|
-//! | [`Inbox`], inputs and acks | [`INPUTS_PER_SEAT_MAX`] per seat | the newest is dropped and counted; inputs are repeated anyway |
-//! | [`Inbox`], messages | [`MESSAGES_PER_SEAT_MAX`] per seat | the session is closed: an acknowledged message is never dropped |
-//! | [`Inbox`], what happens to seats | a few per seat and second | kept |
-//! | [`Outbox`], snapshots | [`BATCHES_MAX`] ticks | dropped and counted; the next tick makes newer ones |
-//! | [`Outbox`], messages and bulk | [`UNSENT_BYTES_MAX`] | kept for the next tick; beyond the bound the room fails |
+//! | snapshots | [`BATCHES_MAX`] ticks | dropped and counted; the next tick makes newer ones |
+//! | messages and bulk | [`UNSENT_BYTES_MAX`] | kept for the next tick; beyond the bound the room fails |
 //!
-//! Both sides swap whole buffers under a lock that is held for a few instructions, and buffers are used again, so a
-//! tick allocates nothing once its buffers have grown.
+//! Batches go back and forth between the threads, so a tick allocates nothing once they have grown.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use game::{Leave, RoomSink};
-use netcode::Micros;
+use game::RoomSink;
 use netcode::replication::SeatId;
 
-/// Unread inputs and acks of one seat: half a second at 60 Hz.
-pub const INPUTS_PER_SEAT_MAX: u16 = 32;
-/// Unread messages of one seat.
-pub const MESSAGES_PER_SEAT_MAX: u16 = 256;
 /// Ticks whose output waits for the I/O thread.
 pub const BATCHES_MAX: usize = 8;
 /// Bytes of messages and bulk transfers that one room may have waiting for the I/O thread.
 pub const UNSENT_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// What the I/O thread and the host tell a room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RoomEvent {
-    /// A session took the seat; `again` if the player had been there before.
-    Joined {
-        /// The seat.
-        seat: SeatId,
-        /// Whether the player had been there before.
-        again: bool,
-        /// Number of this taking of the seat, from 1: it comes back as [`Out::Begin`].
-        join: u32,
-    },
-    /// Nothing is heard from the seat.
-    Lost(SeatId),
-    /// The lost seat was heard again.
-    Heard(SeatId),
-    /// The seat is Gone.
-    Gone {
-        /// The seat.
-        seat: SeatId,
-        /// How.
-        why: Leave,
-    },
-    /// An unreliable payload: inputs.
-    Unreliable {
-        /// From which seat.
-        seat: SeatId,
-        /// As the client sent it.
-        payload: Vec<u8>,
-        /// When it arrived.
-        at: Micros,
-    },
-    /// A reliable message.
-    Message {
-        /// From which seat.
-        seat: SeatId,
-        /// As the client sent it.
-        payload: Vec<u8>,
-    },
-    /// A snapshot reached the client.
-    Delivered {
-        /// Which seat.
-        seat: SeatId,
-        /// The snapshot's tag.
-        tag: u32,
-    },
-    /// The match ends now.
-    Abort {
-        /// Why, as the result says it.
-        reason: &'static str,
-    },
-}
-
-/// What became of an event that was put into an [`Inbox`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
-    /// The room will see it.
-    Taken,
-    /// Dropped and counted; the seat has too many unread.
-    Dropped,
-    /// The seat sends more messages than its room reads: close its session.
-    Flooded,
-}
-
-#[derive(Debug, Default)]
-struct InboxState {
-    events: VecDeque<RoomEvent>,
-    /// Unread inputs and messages by seat.
-    unread: Vec<(u16, u16)>,
-}
-
-/// Events on their way to a tick thread. One seat's flood never takes another seat's place.
-#[derive(Debug, Default)]
-pub struct Inbox {
-    state: Mutex<InboxState>,
-    dropped: AtomicU64,
-}
-
-impl Inbox {
-    /// An empty inbox for a match with this many seats.
-    pub fn new(seats: usize) -> Self {
-        let state = InboxState { events: VecDeque::with_capacity(seats * 8), unread: vec![(0, 0); seats] };
-        Self { state: Mutex::new(state), dropped: AtomicU64::new(0) }
-    }
-
-    /// Puts an event in, within the bounds of its kind.
-    pub fn put(&self, event: RoomEvent) -> Put {
-        let mut state = lock(&self.state);
-        let (seat, is_message) = match &event {
-            RoomEvent::Unreliable { seat, .. } | RoomEvent::Delivered { seat, .. } => (*seat, false),
-            RoomEvent::Message { seat, .. } => (*seat, true),
-            _ => {
-                state.events.push_back(event);
-                return Put::Taken;
-            }
-        };
-        let Some((inputs, messages)) = state.unread.get_mut(usize::from(seat.0)) else { return Put::Dropped };
-        if is_message {
-            if *messages == MESSAGES_PER_SEAT_MAX {
-                return Put::Flooded;
-            }
-            *messages += 1;
-        } else {
-            if *inputs == INPUTS_PER_SEAT_MAX {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                return Put::Dropped;
-            }
-            *inputs += 1;
-        }
-        state.events.push_back(event);
-        Put::Taken
-    }
-
-    /// Moves everything into `events`, which must be empty and whose memory the inbox keeps using.
-    pub fn take(&self, events: &mut VecDeque<RoomEvent>) {
-        let mut state = lock(&self.state);
-        std::mem::swap(&mut state.events, events);
-        state.unread.fill((0, 0));
-    }
-
-    /// Inputs and acks dropped so far.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-}
 
 /// One piece of a room's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +28,7 @@ pub enum Out {
     Begin {
         /// The seat.
         seat: SeatId,
-        /// Number of the taking, from [`RoomEvent::Joined`].
+        /// Number of the taking, from [`RoomEvent::Joined`](crate::inbox::RoomEvent::Joined).
         join: u32,
     },
     /// The newest state for a seat.
@@ -338,38 +203,6 @@ mod tests {
     use super::*;
 
     const SEAT: SeatId = SeatId(0);
-    const OTHER: SeatId = SeatId(1);
-
-    fn input(seat: SeatId) -> RoomEvent {
-        RoomEvent::Unreliable { seat, payload: vec![1], at: Micros::ZERO }
-    }
-
-    #[test]
-    fn one_seats_flood_of_inputs_costs_only_itself() {
-        let inbox = Inbox::new(2);
-        for _ in 0..INPUTS_PER_SEAT_MAX {
-            assert_eq!(inbox.put(input(SEAT)), Put::Taken);
-        }
-        assert_eq!(inbox.put(input(SEAT)), Put::Dropped);
-        assert_eq!(inbox.put(RoomEvent::Delivered { seat: SEAT, tag: 1 }), Put::Dropped);
-        assert_eq!((inbox.put(input(OTHER)), inbox.put(RoomEvent::Lost(SEAT))), (Put::Taken, Put::Taken));
-        assert_eq!(inbox.dropped(), 2);
-        let mut events = VecDeque::new();
-        inbox.take(&mut events);
-        assert_eq!(events.len(), usize::from(INPUTS_PER_SEAT_MAX) + 2);
-        assert_eq!(inbox.put(input(SEAT)), Put::Taken, "reading makes room");
-        assert_eq!(inbox.put(input(SeatId(9))), Put::Dropped, "no such seat");
-    }
-
-    #[test]
-    fn a_flood_of_messages_is_reported_instead_of_dropped() {
-        let inbox = Inbox::new(1);
-        let message = || RoomEvent::Message { seat: SEAT, payload: vec![] };
-        for _ in 0..MESSAGES_PER_SEAT_MAX {
-            assert_eq!(inbox.put(message()), Put::Taken);
-        }
-        assert_eq!(inbox.put(message()), Put::Flooded);
-    }
 
     #[test]
     fn a_slow_io_thread_loses_snapshots_but_no_message() {

@@ -423,4 +423,30 @@ mod tests {
         assert_eq!(server.receive(Micros(0), header, &packet), Ok(true));
         assert_eq!(server.receive(Micros(0), header, &packet), Err(DropReason::Replayed));
     }
+
+    #[test]
+    fn a_segment_whose_packet_is_found_lost_does_not_wait_for_its_timer() {
+        let (mut client, mut server) = pair();
+        let ms = Micros::from_millis;
+        let mut lost = Vec::new();
+        client.send_message(b"message").unwrap();
+        for now in [ms(0), ms(200), ms(600)] {
+            client.transmit(now, true, &mut lost);
+        }
+        assert_eq!((lost.len(), client.reliable.due()), (3, Some(ms(1_400))), "the wait has doubled with each loss");
+        for _ in 0..4 {
+            let ping = client.probe(ms(650), &Frame::Ping).unwrap();
+            let (header, _) = DataHeader::decode(&ping).unwrap();
+            server.receive(ms(650), header, &ping).unwrap();
+        }
+        let ack = server.seal(ms(650), &[], Vec::new()).unwrap();
+        let (header, _) = DataHeader::decode(&ack).unwrap();
+        client.receive(ms(800), header, &ack).unwrap();
+        client.handle_timeout(ms(1_100));
+        let mut resent = Vec::new();
+        client.transmit(ms(1_100), false, &mut resent);
+        let (header, _) = DataHeader::decode(&resent[0]).unwrap();
+        server.receive(ms(1_100), header, &resent[0]).unwrap();
+        assert_eq!(server.poll_event(), Some(SessionEvent::Message(b"message".to_vec())));
+    }
 }

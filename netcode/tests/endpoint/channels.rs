@@ -32,6 +32,24 @@ fn messages_arrive_once_and_in_order_both_ways_under_20_percent_loss() {
 }
 
 #[test]
+fn a_lost_segment_is_resent_as_soon_as_later_packets_are_acknowledged() {
+    let (mut network, session) = connected(Conditions::latency_ms(100));
+    for round in 0..4 {
+        // Lost once or twice in a row: the timer alone would double its wait with each loss.
+        network.hosts[0].down.set_conditions(Conditions { loss: 1.0, ..Conditions::PERFECT });
+        network.server.send_message(network.now, session, b"gone").unwrap();
+        network.run_for(Duration::from_millis(20));
+        network.hosts[0].down.set_conditions(Conditions::latency_ms(100));
+        let before = network.now;
+        while messages_to_client(&network.hosts[0].events).len() <= round {
+            network.server.send_unreliable(network.now, session, b"state", None).unwrap();
+            network.run_for(Duration::from_millis(17));
+            assert!(network.now.since(before) < Duration::from_millis(380), "round {round}");
+        }
+    }
+}
+
+#[test]
 fn a_bulk_transfer_of_200_kib_arrives_whole_under_loss_and_beside_other_traffic() {
     for seed in 0..6u32 {
         let (mut network, session) = connected(Conditions::rough(0.1));

@@ -116,6 +116,22 @@ fn a_repeated_connect_gets_the_very_same_accept_and_costs_no_second_job() {
 }
 
 #[test]
+fn an_answer_goes_to_where_the_client_is_when_the_worker_is_done() {
+    let (mut server, mut client) = (server(1), client(token(1, 1), 1, Micros(0)));
+    let connect = connect_of(&mut server, &mut client);
+    server.handle_datagram(Micros(0), address(0), &connect);
+    let job = server.poll_handshake().unwrap();
+    // The client's address changes: it says Hello again and repeats its Noise message with the new cookie.
+    let mut connect = Connect::decode(&connect).unwrap();
+    server.handle_datagram(Micros(0), address(8), &connect.hello.encode());
+    connect.cookie = protocol::wire::CookieReply::decode(&server.poll_transmit().unwrap().bytes).unwrap().cookie;
+    assert_eq!(server.handle_datagram(Micros(0), address(8), &connect.encode()), Received::Accepted);
+    assert!(server.poll_handshake().is_none());
+    server.complete_handshake(Micros(0), job.run(&verify));
+    assert_eq!(server.poll_transmit().map(|transmit| transmit.to), Some(address(8)));
+}
+
+#[test]
 fn a_repeated_connect_after_the_token_was_used_is_refused() {
     let (mut server, mut client) = (server(1), client(token(1, 1), 1, Micros(0)));
     let connect = connect_of(&mut server, &mut client);

@@ -172,7 +172,7 @@ impl Actor {
                 answer.send(self.core.release_match(match_id, &reason, now)).ok();
             }
             Command::JoinGrant { match_id, player_id, answer } => {
-                answer.send(self.core.join_grant(match_id, player_id)).ok();
+                answer.send(self.core.join_grant(match_id, player_id, now)).ok();
             }
             Command::Events { cursor, events_max, answer } => {
                 answer.send(self.core.events_after(cursor, events_max)).ok();

@@ -94,6 +94,7 @@ impl Allocator for AllocatorService {
         let grant = self.actor.join_grant(match_id, player_id).await.map_err(ended)?.map_err(|error| {
             let (outcome, status) = match error {
                 JoinGrantError::NotLive => ("not_live", Status::not_found(error.to_string())),
+                JoinGrantError::NotSettled => ("not_settled", retry(Status::unavailable(error.to_string()))),
                 JoinGrantError::NotOnRoster => ("not_on_roster", Status::permission_denied(error.to_string())),
             };
             metrics::join_token(outcome);

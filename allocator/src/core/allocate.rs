@@ -28,13 +28,14 @@ impl Core {
         let call = Call { id, arrived: now.at, wait_until: now.at + wait.min(self.timing.wait_max) };
         match self.matches.get(match_id) {
             None if attempt > 1 && !self.settled => self.hold(request, attempt, call),
-            None => self.begin(request, attempt, call, BTreeSet::new(), now),
+            None => self.begin(request, (attempt, 0), call, BTreeSet::new(), now),
             Some(known) if !known.request.same_roster(&request.roster) => {
                 self.answer(id, Err(AllocateError::OtherRoster));
             }
             Some(known) => match &known.state {
                 MatchState::Pending(_) => self.join(match_id, call, now),
                 MatchState::Live(live) if live.phase == Phase::Ended => self.answer(id, Err(AllocateError::Ended)),
+                MatchState::Live(live) if !self.is_firm(live, now) => self.answer(id, Err(AllocateError::NotSettled)),
                 MatchState::Live(live) => {
                     let placed = Placed { match_id, server: live.server.clone(), took: live.took };
                     self.answer(id, Ok(placed));
@@ -49,7 +50,8 @@ impl Core {
                     // placed again.
                     OverWhy::Lost { .. } | OverWhy::Unplaced => {
                         let orphans = over.orphans.iter().copied().chain(over.server).collect();
-                        self.begin(request, attempt, call, orphans, now);
+                        let order = known.order;
+                        self.begin(request, (attempt, order), call, orphans, now);
                     }
                 },
             },
@@ -66,10 +68,17 @@ impl Core {
         self.drop_if_unwanted(match_id, now);
     }
 
-    /// A new record, and the search for a server.
-    fn begin(&mut self, request: MatchRequest, attempt: u32, call: Call, orphans: BTreeSet<ServerId>, now: Now) {
+    /// Whether no other server can turn out to have the match by a later order. While a new leader does not know
+    /// every server, a match that is merely joinable may be one that an earlier leader had taken away; nobody plays
+    /// there, for no token was ever minted for it.
+    pub(super) fn is_firm(&self, live: &Live, now: Now) -> bool {
+        !live.restored || live.phase >= Phase::Playing || self.settled || now.at >= self.timing.settle_max
+    }
+
+    /// A new record, and the search for a server. `numbers`: the caller's attempt, and the last order so far.
+    fn begin(&mut self, request: MatchRequest, numbers: (u32, u32), call: Call, orphans: BTreeSet<ServerId>, now: Now) {
         let match_id = request.match_id;
-        self.put_pending(request, attempt, call, Stage::Waiting, orphans);
+        self.put_pending(request, numbers, call, Stage::Waiting, orphans);
         self.place(match_id, now);
     }
 
@@ -79,20 +88,20 @@ impl Core {
         if self.matches.pending().iter().filter(|m| held(m)).count() >= self.limits.waiting_max {
             return self.answer(call.id, Err(AllocateError::QueueFull));
         }
-        self.put_pending(request, attempt, call, Stage::Held, BTreeSet::new());
+        self.put_pending(request, (attempt, 0), call, Stage::Held, BTreeSet::new());
     }
 
     fn put_pending(
         &mut self,
         request: MatchRequest,
-        attempt: u32,
+        (attempt, order): (u32, u32),
         call: Call,
         stage: Stage,
         orphans: BTreeSet<ServerId>,
     ) {
         let pending = Pending { calls: vec![call], stage, excluded: BTreeSet::new(), orphans, since: call.arrived };
         let state = MatchState::Pending(pending);
-        self.matches.put(Match { request: Arc::new(request), attempt, epoch: self.epoch, state });
+        self.matches.put(Match { request: Arc::new(request), attempt, order, epoch: self.epoch, state });
     }
 
     /// One more call for a match that is being placed.
@@ -158,8 +167,8 @@ impl Core {
         if let Some(pending) = self.matches.pending_mut(match_id) {
             pending.stage = Stage::Assigning { server: server_id, since: now.at };
         }
-        let Some(record) = self.matches.get(match_id) else { return };
-        let (request, attempt) = (record.request.clone(), record.attempt);
+        let attempt = self.matches.next_order(match_id);
+        let Some(request) = self.matches.get(match_id).map(|record| record.request.clone()) else { return };
         let Some(server) = self.pool.get_mut(server_id) else { return };
         server.rooms.insert(match_id, Room::Reserved);
         let facts = server.facts.clone();
@@ -212,7 +221,7 @@ impl Core {
     pub(super) fn joinable(&mut self, server_id: ServerId, match_id: MatchId, attempt: u32, now: Now) {
         match self.matches.get(match_id) {
             Some(known) if known.assigning() == Some(server_id) => {
-                if attempt == known.attempt {
+                if attempt == known.order {
                     self.go_live(match_id, server_id, now);
                 }
             }
@@ -228,7 +237,7 @@ impl Core {
         let facts = server.facts.clone();
         let Some(pending) = self.matches.get(match_id).and_then(Match::pending).cloned() else { return };
         let took = now.at.saturating_sub(pending.since);
-        let live = Live { server: facts.clone(), phase: Phase::Joinable, took, end_logged: false };
+        let live = Live { server: facts.clone(), phase: Phase::Joinable, took, end_logged: false, restored: false };
         self.matches.set_state(match_id, MatchState::Live(live));
         let allocation_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let details = EventDetails { allocation_us, ..EventDetails::default() };
@@ -248,7 +257,7 @@ impl Core {
         now: Now,
     ) {
         let known = self.matches.get(match_id);
-        let current = known.is_some_and(|m| m.assigning() == Some(server_id) && m.attempt == attempt);
+        let current = known.is_some_and(|m| m.assigning() == Some(server_id) && m.order == attempt);
         if !current {
             // It does not have the match, so the room that waited to hear so is free.
             let room = self.pool.get(server_id).and_then(|s| s.rooms.get(&match_id));
@@ -275,7 +284,7 @@ impl Core {
             RefusalReason::Game => self.fail_pending(match_id, &AllocateError::GameRefused(detail), now),
             RefusalReason::Ended if !orphan => {
                 self.fail_calls(match_id, &AllocateError::Ended);
-                self.finish(match_id, OverWhy::Ended, Some(server_id), now);
+                self.finish(match_id, OverWhy::Ended, None, now);
             }
             RefusalReason::Ended => {
                 if let Some(pending) = self.matches.pending_mut(match_id) {

@@ -46,7 +46,7 @@ pub enum Order {
     Assign {
         /// The match.
         request: Arc<MatchRequest>,
-        /// The caller's attempt.
+        /// Number of the order, at least the caller's attempt; see [`Match::order`](super::matches::Match::order).
         attempt: u32,
         /// The server, as it registered: the certificate names its key.
         server: Arc<ServerFacts>,

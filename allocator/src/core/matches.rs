@@ -17,6 +17,9 @@ pub struct Match {
     pub request: Arc<MatchRequest>,
     /// The caller's attempt that it was placed by.
     pub attempt: u32,
+    /// Number in the last Assign, at least `attempt`. A call may try several servers, each by a higher number, so
+    /// that of two servers that both name the match the later order is known even to another leader.
+    pub order: u32,
     /// Epoch of the leader that placed it.
     pub epoch: u64,
     /// How far it has come.
@@ -98,6 +101,15 @@ pub struct Live {
     pub took: Duration,
     /// Whether its end is in the log. A match can be restored as Ended before its server repeats the update.
     pub end_logged: bool,
+    /// Whether only its server's word is known: another server may have had a later order.
+    pub restored: bool,
+}
+
+impl Live {
+    /// A match of which only its server's word is known, and that it has been played.
+    pub fn reported_by(server: &Arc<ServerFacts>) -> Self {
+        Self { server: server.clone(), phase: Phase::Playing, took: Duration::ZERO, end_logged: false, restored: true }
+    }
 }
 
 /// A match that is over.
@@ -193,6 +205,13 @@ impl Matches {
         self.records.get_mut(&id)?.pending_mut()
     }
 
+    /// Numbers the next Assign of a match: higher than any before, and at least the caller's attempt.
+    pub fn next_order(&mut self, id: MatchId) -> u32 {
+        let Some(record) = self.records.get_mut(&id) else { return 0 };
+        record.order = record.attempt.max(record.order.saturating_add(1));
+        record.order
+    }
+
     /// The match's live state, to change it in place.
     pub fn live_mut(&mut self, id: MatchId) -> Option<&mut Live> {
         match &mut self.records.get_mut(&id)?.state {
@@ -283,7 +302,7 @@ mod tests {
         let request = MatchRequest::restored(MatchId::from_entropy([byte; 16]), vec![]);
         let forget_at = Duration::from_secs(forget_at_s);
         let over = Over { why: OverWhy::Ended, server: None, orphans: BTreeSet::new(), forget_at };
-        Match { request: Arc::new(request), attempt: 1, epoch: 1, state: MatchState::Over(over) }
+        Match { request: Arc::new(request), attempt: 1, order: 1, epoch: 1, state: MatchState::Over(over) }
     }
 
     #[test]

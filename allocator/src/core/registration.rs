@@ -9,7 +9,7 @@ use protocol::pb::{self, MatchEventKind, MatchPhase};
 
 use super::effect::{AllocateError, Effect, Order, Placed};
 use super::link::{LinkId, LinkState};
-use super::matches::{Live, Match, MatchState, OverWhy, Phase, Stage};
+use super::matches::{Live, Match, MatchState, OverWhy, Phase};
 use super::now::Now;
 use super::pool::{Room, Server, ServerFacts, Standing};
 use super::request::{MatchRequest, Player};
@@ -161,14 +161,15 @@ impl Core {
             MatchPhase::Closed | MatchPhase::Failed | MatchPhase::Unspecified => return Claim::Pass,
         };
         let Some(known) = self.matches.get(hosted.match_id) else { return Claim::Believe };
-        // Two servers with one match: the later order counts, and among equals the one that the record names.
-        let later = (hosted.epoch, hosted.attempt) > (known.epoch, known.attempt);
+        let claimed = (hosted.epoch, hosted.attempt);
+        let recorded = (known.epoch, known.order);
         let elsewhere = match &known.state {
-            MatchState::Pending(pending) => match pending.stage {
-                Stage::Assigning { server, .. } => Some(server),
-                Stage::Held | Stage::Waiting => None,
-            },
-            MatchState::Live(live) => Some(live.server.server_id),
+            // This leader has taken it away from there: good again only if no other server was asked since.
+            MatchState::Pending(pending) if pending.orphans.contains(&server) => {
+                return if claimed == recorded { Claim::Believe } else { Claim::LetGo };
+            }
+            MatchState::Pending(_) => known.assigning().map(|there| (there, false)),
+            MatchState::Live(live) => Some((live.server.server_id, live.restored)),
             MatchState::Over(over) => {
                 return match over.why {
                     OverWhy::Lost { .. } => Claim::Believe,
@@ -180,8 +181,9 @@ impl Core {
         };
         match elsewhere {
             None => Claim::Believe,
-            Some(there) if there == server => Claim::Believe,
-            Some(there) if later => Claim::TakeFrom(there),
+            Some((there, _)) if there == server => Claim::Believe,
+            // Two servers say that they have it, and this leader asked neither: the later order counts.
+            Some((there, true)) if claimed > recorded => Claim::TakeFrom(there),
             Some(_) => Claim::LetGo,
         }
     }
@@ -232,9 +234,10 @@ impl Core {
         let pending = known.and_then(Match::pending).cloned();
         let took = pending.as_ref().map_or(Duration::ZERO, |p| now.at.saturating_sub(p.since));
         self.queue.remove_match(match_id);
-        let live = Live { server: facts.clone(), phase, took, end_logged: false };
-        let state = MatchState::Live(live);
-        self.matches.put(Match { request, attempt: hosted.attempt, epoch: hosted.epoch, state });
+        let live = Live { server: facts.clone(), phase, took, end_logged: false, restored: true };
+        let is_firm = self.is_firm(&live, now);
+        let (attempt, state) = (hosted.attempt, MatchState::Live(live));
+        self.matches.put(Match { request, attempt, order: attempt, epoch: hosted.epoch, state });
         self.log_event(match_id, MatchEventKind::Joinable, Some(&facts), EventDetails::because("restored"), now);
         if phase >= Phase::Playing {
             self.log_event(match_id, MatchEventKind::Playing, Some(&facts), EventDetails::because("restored"), now);
@@ -243,6 +246,7 @@ impl Core {
             let answer = match phase {
                 _ if !same => Err(AllocateError::OtherRoster),
                 Phase::Ended => Err(AllocateError::Ended),
+                _ if !is_firm => Err(AllocateError::NotSettled),
                 Phase::Joinable | Phase::Playing => Ok(Placed { match_id, server: facts.clone(), took }),
             };
             self.answer(call.id, answer);
@@ -251,22 +255,25 @@ impl Core {
 
     /// What the server had before it registered again, and no longer names.
     fn reconcile(&mut self, server: ServerId, before: BTreeMap<MatchId, Room>, now: Now) {
+        let mut unassigned = Vec::new();
         for (match_id, room) in before {
             if self.pool.get(server).is_none_or(|s| s.rooms.contains_key(&match_id)) {
                 continue;
             }
             match room {
-                // Assign was lost with the old stream: nothing stands against trying again, even here.
-                Room::Reserved => {
-                    if self.matches.get(match_id).and_then(Match::assigning) == Some(server) {
-                        self.place(match_id, now);
-                    }
-                }
+                Room::Reserved => unassigned.push(match_id),
                 Room::Hosted if self.matches.get(match_id).is_some_and(|m| m.is_live_on(server)) => {
                     self.set_room(server, match_id, Room::Missing { since: now.at });
                 }
                 Room::Missing { .. } => self.set_room(server, match_id, room),
                 Room::Hosted | Room::Releasing { .. } => {}
+            }
+        }
+        // Assign was lost with the old stream: nothing stands against trying again, even here, now that it is known
+        // how much room there is.
+        for match_id in unassigned {
+            if self.matches.get(match_id).and_then(Match::assigning) == Some(server) {
+                self.place(match_id, now);
             }
         }
     }
@@ -280,14 +287,14 @@ impl Core {
         }
     }
 
-    /// Any message of a server: it lives. Its id, if the stream is its current one.
-    pub(super) fn hear(&mut self, link: LinkId, now: Now) -> Option<ServerId> {
+    /// Any message of a server: it lives. Its id, if the stream is its current one, and whether it was Suspect.
+    pub(super) fn hear(&mut self, link: LinkId, now: Now) -> Option<(ServerId, bool)> {
         let id = self.pool.by_link(link)?;
-        if self.pool.get_mut(id)?.link.hear(now.at) {
+        let back = self.pool.get_mut(id)?.link.hear(now.at);
+        if back {
             tracing::info!(server_id = %id, "server is heard again");
-            self.place_waiting(id, now);
         }
-        Some(id)
+        Some((id, back))
     }
 
     /// A server is not heard: matches that wait for its answer go elsewhere; those that it hosts stay.

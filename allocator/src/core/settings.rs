@@ -19,6 +19,9 @@ pub struct Timing {
     pub wait_max: Duration,
     /// Longest that a later attempt waits for the servers of an earlier leader.
     pub settle_max: Duration,
+    /// How long a new leader listens on after the last of those servers has registered: the end of a match may still
+    /// be on its way.
+    pub settle_grace: Duration,
     /// A match that nobody has joined this long after Joinable is ended by its server.
     pub join_deadline: Duration,
     /// How long a match that is over is remembered, so that a late call gets the right answer.
@@ -41,6 +44,7 @@ impl Default for Timing {
             assign_timeout: Duration::from_secs(2),
             wait_max: Duration::from_secs(10),
             settle_max: Duration::from_secs(15),
+            settle_grace: Duration::from_secs(1),
             join_deadline: Duration::from_secs(30),
             remember: Duration::from_secs(15 * 60),
             refusal_pause: Duration::from_millis(500),

@@ -1,6 +1,7 @@
 //! Everything the allocator knows, and what the passing of time does to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use protocol::id::{MatchId, ServerId};
 use protocol::pb::{self, MatchEventKind};
@@ -46,6 +47,7 @@ pub struct Core {
     pub(super) stopping: bool,
     pub(super) settled: bool,
     expected: Option<BTreeSet<String>>,
+    complete_since: Option<Duration>,
     effects: Vec<Effect>,
 }
 
@@ -65,6 +67,7 @@ impl Core {
             // Before the first leader there was none that could have placed a match.
             settled: settings.epoch <= 1,
             expected: settings.expected,
+            complete_since: None,
             effects: Vec::new(),
             limits,
         }
@@ -123,24 +126,29 @@ impl Core {
         !self.calls.is_empty()
     }
 
-    /// Whether every server that an earlier leader may have used has registered or is gone. Never again false.
+    /// Notes when every server that an earlier leader may have used has registered or is gone. From a moment later,
+    /// so that updates which were waiting for a leader have arrived too, later attempts are placed like first ones.
     pub(super) fn settle(&mut self, now: Now) {
         if self.settled {
             return;
         }
-        self.settled = match &self.expected {
+        let complete = match &self.expected {
             Some(names) => {
                 let known: BTreeSet<&str> = self.pool.iter().map(|s| s.facts.name.as_str()).collect();
                 names.iter().all(|name| known.contains(name.as_str()))
             }
             None => now.at >= self.timing.lost_after,
         };
-        if self.settled {
-            self.expected = None;
-            for match_id in self.matches.pending() {
-                if self.matches.get(match_id).and_then(Match::pending).is_some_and(|p| p.stage == Stage::Held) {
-                    self.place(match_id, now);
-                }
+        let since = complete.then(|| self.complete_since.unwrap_or(now.at));
+        self.complete_since = since;
+        if since.is_none_or(|since| now.at.saturating_sub(since) < self.timing.settle_grace) {
+            return;
+        }
+        self.settled = true;
+        self.expected = None;
+        for match_id in self.matches.pending() {
+            if self.matches.get(match_id).and_then(Match::pending).is_some_and(|p| p.stage == Stage::Held) {
+                self.place(match_id, now);
             }
         }
     }

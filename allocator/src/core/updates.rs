@@ -93,6 +93,9 @@ pub enum JoinGrantError {
     /// No such match is joinable or playing.
     #[error("no such live match")]
     NotLive,
+    /// A new leader does not know yet whether the match is on this server or on one that has not registered.
+    #[error("servers of an earlier leader have not registered yet: try again")]
+    NotSettled,
     /// The player is not on its roster.
     #[error("the player is not on the match's roster")]
     NotOnRoster,
@@ -101,7 +104,7 @@ pub enum JoinGrantError {
 impl Core {
     /// A message came on a stream. One that is not its server's current stream is ignored.
     pub fn handle(&mut self, link: LinkId, message: FromServer, now: Now) {
-        let Some(server) = self.hear(link, now) else { return };
+        let Some((server, back)) = self.hear(link, now) else { return };
         match message {
             FromServer::Joinable { match_id, attempt } => self.joinable(server, match_id, attempt, now),
             FromServer::Refused { match_id, attempt, reason, detail } => {
@@ -124,6 +127,10 @@ impl Core {
             }
             FromServer::Alive => {}
         }
+        // Last: what it said may have been about its rooms.
+        if back {
+            self.place_waiting(server, now);
+        }
     }
 
     /// Gives a match back before it was played. Doing so again changes nothing.
@@ -139,7 +146,8 @@ impl Core {
                 if let Some(server) = assigning {
                     self.orphan(match_id, server, reason, now);
                 }
-                self.finish(match_id, OverWhy::Released, assigning, now);
+                // Without a server: it was never joinable, so the log says nothing of it, now or later.
+                self.finish(match_id, OverWhy::Released, None, now);
             }
             MatchState::Live(live) => match live.phase {
                 Phase::Joinable => {
@@ -165,9 +173,12 @@ impl Core {
     ///
     /// # Errors
     /// [`JoinGrantError`].
-    pub fn join_grant(&self, match_id: MatchId, player_id: PlayerId) -> Result<JoinGrant, JoinGrantError> {
+    pub fn join_grant(&self, match_id: MatchId, player_id: PlayerId, now: Now) -> Result<JoinGrant, JoinGrantError> {
         let known = self.matches.get(match_id).ok_or(JoinGrantError::NotLive)?;
         let live = known.live().filter(|live| live.phase < Phase::Ended).ok_or(JoinGrantError::NotLive)?;
+        if !self.is_firm(live, now) {
+            return Err(JoinGrantError::NotSettled);
+        }
         let player = known.request.player(player_id).ok_or(JoinGrantError::NotOnRoster)?.clone();
         Ok(JoinGrant { match_id, server: live.server.clone(), player, trace_id: known.request.trace_id.clone() })
     }
@@ -184,23 +195,27 @@ impl Core {
     }
 
     fn apply(&mut self, server: &Arc<ServerFacts>, update: Update, now: Now) {
-        let match_id = update.match_id;
-        let id = server.server_id;
+        let (match_id, id, phase) = (update.match_id, server.server_id, update.phase);
         let over = |m: &Match| matches!(&m.state, MatchState::Over(over) if over.server == Some(id));
         match self.matches.get(match_id) {
             None => self.end_unknown(server, update, now),
             Some(known) if known.is_live_on(id) => self.advance(server, update, now),
             Some(known) if over(known) => self.after_the_end(server, update, now),
             Some(known) => {
-                // It was taken away from this server. What is left to learn is that its room is free.
-                let deciding = known.assigning() == Some(id);
-                if ends_room(update.phase) {
-                    self.free_room(id, match_id, now);
-                    if deciding {
-                        self.place_elsewhere(match_id, id, now);
-                    }
+                let taken_away = known.pending().is_none_or(|pending| pending.orphans.contains(&id));
+                if !taken_away && known.assigning() != Some(id) {
+                    // An earlier leader placed it there, and there it has ended.
+                    return self.end_elsewhere(server, update, now);
+                }
+                if !taken_away && ends_room(phase) {
+                    self.place_elsewhere(match_id, id, now);
                 }
             }
+        }
+        // It was taken away from this server: what is left to learn is that its room is free.
+        let ours = self.matches.get(match_id).is_some_and(|m| m.is_live_on(id) || m.assigning() == Some(id));
+        if ends_room(phase) && !ours {
+            self.free_room(id, match_id, now);
         }
     }
 
@@ -246,51 +261,51 @@ impl Core {
 
     /// An update of a match whose record is closed already: released, or believed lost.
     fn after_the_end(&mut self, server: &Arc<ServerFacts>, update: Update, now: Now) {
-        let (match_id, id) = (update.match_id, server.server_id);
+        let match_id = update.match_id;
         let lost = matches!(
             self.matches.get(match_id).map(|m| &m.state),
             Some(MatchState::Over(over)) if matches!(over.why, OverWhy::Lost { .. })
         );
         if lost && matches!(update.phase, MatchPhase::Ended | MatchPhase::Closed) {
             // It was not lost after all: its server came back with the end.
-            let live = Live {
-                server: server.clone(),
-                phase: Phase::Playing,
-                took: std::time::Duration::ZERO,
-                end_logged: false,
-            };
-            self.matches.set_state(match_id, MatchState::Live(live));
-            if let Some(entry) = self.pool.get_mut(id) {
-                entry.rooms.insert(match_id, Room::Hosted);
-            }
-            return self.advance(server, update, now);
+            self.matches.set_state(match_id, MatchState::Live(Live::reported_by(server)));
+            return self.resume(server, update, now);
         }
-        match update.phase {
-            MatchPhase::Closed => {
-                self.log_event(
-                    match_id,
-                    MatchEventKind::Closed,
-                    Some(server),
-                    EventDetails::because(&update.reason),
-                    now,
-                );
-                self.free_room(id, match_id, now);
-            }
-            MatchPhase::Failed => self.free_room(id, match_id, now),
-            MatchPhase::Ended | MatchPhase::Playing | MatchPhase::Joinable | MatchPhase::Unspecified => {}
+        if update.phase == MatchPhase::Closed {
+            let details = EventDetails::because(&update.reason);
+            self.log_event(match_id, MatchEventKind::Closed, Some(server), details, now);
         }
     }
 
     /// The end of a match that this leader never knew: it ended while no leader listened. Its roster is not known
     /// any more, its end still is.
     fn end_unknown(&mut self, server: &Arc<ServerFacts>, update: Update, now: Now) {
-        if !matches!(update.phase, MatchPhase::Ended | MatchPhase::Closed | MatchPhase::Failed) {
+        if update.phase < MatchPhase::Ended {
             return;
         }
         let request = Arc::new(MatchRequest::restored(update.match_id, Vec::new()));
-        let live =
-            Live { server: server.clone(), phase: Phase::Playing, took: std::time::Duration::ZERO, end_logged: false };
-        self.matches.put(Match { request, attempt: 0, epoch: self.epoch, state: MatchState::Live(live) });
+        let state = MatchState::Live(Live::reported_by(server));
+        self.matches.put(Match { request, attempt: 0, order: 0, epoch: self.epoch, state });
+        self.resume(server, update, now);
+    }
+
+    /// A match that is being placed has ended on another server already: it is not placed again.
+    fn end_elsewhere(&mut self, server: &Arc<ServerFacts>, update: Update, now: Now) {
+        let match_id = update.match_id;
+        if update.phase < MatchPhase::Ended {
+            return;
+        }
+        let error = if update.phase == MatchPhase::Failed { AllocateError::Lost } else { AllocateError::Ended };
+        self.fail_calls(match_id, &error);
+        if let Some(other) = self.matches.get(match_id).and_then(Match::assigning) {
+            self.release_at(other, match_id, "the match has ended on another server", now);
+        }
+        self.matches.set_state(match_id, MatchState::Live(Live::reported_by(server)));
+        self.resume(server, update, now);
+    }
+
+    /// Goes on with a match whose record has just been made from its server's word.
+    fn resume(&mut self, server: &Arc<ServerFacts>, update: Update, now: Now) {
         if let Some(entry) = self.pool.get_mut(server.server_id) {
             entry.rooms.insert(update.match_id, Room::Hosted);
         }

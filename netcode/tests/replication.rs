@@ -117,14 +117,39 @@ fn faults_have_names() {
 }
 
 #[test]
-fn hidden_fields_and_entities_are_never_sent() {
-    let mut run = Run::new(1, Network { loss_percent: 0, delay_ticks_max: 1, outages: false }, 4_000);
-    let mine = run.world.spawn(0, Some(SeatId(0))).unwrap();
-    run.world.set_int(mine, 4, 99);
-    for _ in 0..10 {
+fn when_everything_changes_and_little_fits_nobody_starves() {
+    let mut run = Run::new(7, Network { loss_percent: 0, delay_ticks_max: 2, outages: false }, 120);
+    run.crowd();
+    run.settle();
+    let all: Vec<_> = run.world.entities().collect();
+    for tick in 0..300 {
+        // The value says when it was current.
+        all.iter().for_each(|&id| run.world.set(id, 0, tick as f32 / 16.0));
         run.replicate();
+        if tick >= 100 {
+            let view = run.replica(SeatId(0)).newest();
+            let oldest = all.iter().map(|&id| (view.get(id, 0) * 16.0) as i32).min().unwrap();
+            assert!(tick - oldest < 40, "at tick {tick} an entity is as of {oldest}");
+        }
     }
-    assert_eq!(run.replica(SeatId(0)).newest().raw(mine, 4), Some(99));
-    assert_eq!(run.replica(SeatId(1)).newest().raw(mine, 4), None);
-    assert_eq!(run.replica(SeatId(1)).newest().get(mine, 4), 0.0);
+}
+
+#[test]
+fn hidden_fields_leave_no_trace_in_the_bytes_of_others() {
+    let bytes = |ammo| {
+        let mut run = Run::new(1, Network { loss_percent: 0, delay_ticks_max: 1, outages: false }, 4_000);
+        let mine = run.world.spawn(0, Some(SeatId(0))).unwrap();
+        for tick in 0..10 {
+            run.world.set_int(mine, 4, ammo * tick);
+            run.world.set_int(mine, 5, tick);
+            run.replicate();
+        }
+        let own = run.replica(SeatId(0)).newest().raw(mine, 4);
+        let other = run.replica(SeatId(1)).newest();
+        assert_eq!((own, other.raw(mine, 4), other.get(mine, 4)), (Some(ammo as u32 * 9), None, 0.0));
+        (run.newest_bytes(SeatId(0)), run.newest_bytes(SeatId(1)))
+    };
+    let (few, many) = (bytes(1), bytes(20));
+    assert_ne!(few.0, many.0);
+    assert_eq!(few.1, many.1);
 }

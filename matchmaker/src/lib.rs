@@ -3,17 +3,17 @@
 //! Metagame puts players into queues with a ticket each (a party shares one); the matchmaker finds players of like
 //! rating that a region suits, asks the allocator to put the match on a game server, and writes the assignment on
 //! the tickets. All decisions are made in [`core`], which has no clock, socket, thread or randomness of its own: one
-//! actor task ([`actor`]) feeds it and is the only writer of all queues.
+//! actor task (`actor`) feeds it and is the only writer of all queues.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`core`] | queues, tickets, the search for matches, the event log: pure |
-//! | [`config`], [`serve`] | what the program is given; start, run, drain |
-//! | [`actor`] | the one task that owns the queues: commands in, search passes, placements out |
-//! | [`placement`] | asking the allocator for a server, with retries that never give a player to two matches |
-//! | [`api`], [`convert`] | gRPC in front of the actor, and its messages in the core's words |
-//! | [`watch`] | the streams of ticket events |
-//! | [`metrics`] | every metric, defined once |
+//! | `config`, `serve` | what the program is given; start, run, drain |
+//! | `actor` | the one task that owns the queues: commands in, search passes, placements out |
+//! | `placement` | asking the allocator for a server, with retries that never give a player to two matches |
+//! | `api`, `convert` | gRPC in front of the actor, and its messages in the core's words |
+//! | `watch` | the streams of ticket events |
+//! | `metrics` | every metric, defined once |
 //!
 //! Tickets live in memory: a restarted matchmaker is empty, and metagame submits the same ticket ids again.
 

@@ -1,7 +1,7 @@
 //! Finds matches among the waiting tickets of one queue and build.
 //!
 //! 1. Whoever starves picks first, oldest first: the nearest tickets by rating within its own window, whose windows
-//!    then count as widest ([`Search::starving`], in [`super::starving`]).
+//!    then count as widest (in [`super::starving`]).
 //! 2. Everyone else by best fit: for each ticket as the lowest of a match, the next ones upwards whose windows cover
 //!    each other until the match is full; the tightest of all these offers is taken first, and what it leaves is
 //!    searched again.

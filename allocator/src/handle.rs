@@ -35,12 +35,10 @@ impl Handle {
         Self { actor }
     }
 
-    /// Says that the process or GameServer `name` is gone: its matches are lost at once, and nobody waits for it.
-    ///
-    /// # Errors
-    /// [`HandleError::Ended`].
-    pub async fn server_gone(&self, name: &str) -> Result<(), HandleError> {
-        Ok(self.actor.server_gone(name.to_owned()).await?)
+    /// Says that the process or GameServer `name` is gone: its matches are lost at once, and nobody waits for it. An
+    /// allocator that has ended no longer cares.
+    pub async fn server_gone(&self, name: &str) {
+        self.actor.server_gone(name.to_owned()).await.ok();
     }
 
     /// Takes a server out of the pool: no new match, then Shutdown when idle. Said again whenever it reconnects.

@@ -193,6 +193,27 @@ fn a_match_is_given_back_before_it_is_played_and_only_then() {
 }
 
 #[test]
+fn a_release_that_overtakes_its_call_or_its_server_is_remembered() {
+    let mut h = Harness::new(&[(1, 3)]);
+    let now = h.now();
+    for byte in [7, 8, 9] {
+        assert_eq!(h.core.release_match(match_id(byte), "given up", now), Ok(()));
+    }
+    let late = h.call(request(7), 1, 5_000);
+    assert_eq!(h.answer(late), Some(Err(AllocateError::Released)));
+    assert_eq!(h.orders(1), []);
+    let mut server = registration(2, 2);
+    server.hosted = vec![hosted(8, 1, 1, MatchPhase::Joinable), hosted(9, 1, 1, MatchPhase::Playing)];
+    h.register(2, server).expect("registered");
+    assert!(h.released(2, 8), "and what is played is not given back");
+    assert_eq!(h.core.census().playing, 1);
+    h.pass(15 * 60 * 1_000, &[1, 2]);
+    let forgotten = h.call(request(7), 1, 0);
+    assert_eq!(h.answer(forgotten), None);
+    h.assigned(2, 7);
+}
+
+#[test]
 fn only_players_of_a_live_match_may_enter_it() {
     let mut h = Harness::new(&[(1, 1)]);
     assert_eq!(h.core.join_grant(match_id(9), player(1).player_id, h.now()), Err(JoinGrantError::NotLive));

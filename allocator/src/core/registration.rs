@@ -174,6 +174,12 @@ impl Core {
                 return match over.why {
                     OverWhy::Lost { .. } => Claim::Believe,
                     OverWhy::Unplaced if phase == Phase::Ended => Claim::Believe,
+                    // It was given back unseen, and is played: what is played is not given back.
+                    OverWhy::Released
+                        if phase == Phase::Playing && over.server.is_none() && !over.orphans.contains(&server) =>
+                    {
+                        Claim::Believe
+                    }
                     OverWhy::Ended | OverWhy::Released if phase == Phase::Ended => Claim::Keep,
                     OverWhy::Ended | OverWhy::Released | OverWhy::Unplaced => Claim::LetGo,
                 };

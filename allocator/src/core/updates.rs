@@ -1,5 +1,6 @@
 //! What servers report about their matches; giving matches back; the right to a join token.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use protocol::id::{MatchId, PlayerId, ServerId};
@@ -7,7 +8,7 @@ use protocol::pb::{self, MatchEventKind, MatchPhase, RefusalReason};
 
 use super::effect::{AllocateError, Order};
 use super::link::LinkId;
-use super::matches::{Live, Match, MatchState, OverWhy, Phase};
+use super::matches::{Live, Match, MatchState, Over, OverWhy, Phase};
 use super::now::Now;
 use super::pool::{Room, ServerFacts};
 use super::request::{MatchRequest, Player};
@@ -133,12 +134,20 @@ impl Core {
         }
     }
 
-    /// Gives a match back before it was played. Doing so again changes nothing.
+    /// Gives a match back before it was played. Doing so again changes nothing. A match that is not known is noted all
+    /// the same: the call that it overtook is refused when it arrives.
     ///
     /// # Errors
     /// [`ReleaseError::Playing`].
     pub fn release_match(&mut self, match_id: MatchId, reason: &str, now: Now) -> Result<(), ReleaseError> {
-        let Some(known) = self.matches.get(match_id) else { return Ok(()) };
+        let Some(known) = self.matches.get(match_id) else {
+            let request = Arc::new(MatchRequest::restored(match_id, Vec::new()));
+            let forget_at = now.at + self.timing.remember;
+            let over = Over { why: OverWhy::Released, server: None, orphans: BTreeSet::new(), forget_at };
+            let state = MatchState::Over(over);
+            self.matches.put(Match { request, attempt: 0, order: 0, epoch: self.epoch, state });
+            return Ok(());
+        };
         match &known.state {
             MatchState::Pending(_) => {
                 let assigning = known.assigning();

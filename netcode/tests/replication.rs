@@ -118,7 +118,7 @@ fn faults_have_names() {
 
 #[test]
 fn when_everything_changes_and_little_fits_nobody_starves() {
-    let mut run = Run::new(7, Network { loss_percent: 0, delay_ticks_max: 2, outages: false }, 120);
+    let mut run = Run::new(7, Network { loss_percent: 0, delay_ticks_max: 2, outages: false }, 60);
     run.crowd();
     run.settle();
     let all: Vec<_> = run.world.entities().collect();

@@ -267,10 +267,10 @@ impl Run {
         let visible = |id: &EntityId| self.world.owner(*id) == Some(SeatId(seat)) || !is_hidden(client.hidden, *id);
         let row = |id: EntityId| {
             let owner = self.world.owner(id);
-            let fields = &self.schema.kinds[self.world.kind(id).unwrap()].fields;
+            let fields = &self.schema.kinds[self.world.kind(id).expect("it lives")].fields;
             let raw = |(field, description): (usize, &Field)| {
                 let may_see = !description.owner_only || owner == Some(SeatId(seat));
-                may_see.then(|| self.world.raw(id, field).unwrap())
+                may_see.then(|| self.world.raw(id, field).expect("it lives"))
             };
             (id, (owner, fields.iter().enumerate().map(raw).collect()))
         };
@@ -314,10 +314,11 @@ impl Run {
     }
 
     fn scramble(&mut self, id: EntityId) {
-        let fields = &self.schema.kinds[self.world.kind(id).unwrap()].fields;
-        for field in 0..fields.len() {
+        let schema = self.schema.clone();
+        let fields = &schema.kinds[self.world.kind(id).expect("it lives")].fields;
+        for (field, description) in fields.iter().enumerate() {
             let value = self.random.next() as i32;
-            match fields[field].codec {
+            match description.codec {
                 FieldCodec::Range { .. } => self.world.set(id, field, (value % 4_000) as f32 / 100.0),
                 _ => self.world.set_int(id, field, i64::from(value)),
             }
@@ -331,7 +332,7 @@ fn is_hidden(hidden: u64, id: EntityId) -> bool {
 
 fn see(schema: &Schema, view: &netcode::replication::View) -> Expected {
     let row = |id| {
-        let fields = schema.kinds[view.kind(id).unwrap()].fields.len();
+        let fields = schema.kinds[view.kind(id).expect("it is known")].fields.len();
         (id, (view.owner(id), (0..fields).map(|field| view.raw(id, field)).collect()))
     };
     view.entities().map(row).collect()

@@ -25,6 +25,7 @@ pub mod store;
 mod tickets;
 mod upstream;
 
+pub use crate::core::progress::Progression;
 pub use api::openapi;
 pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, AccessClaims};
 pub use config::{Config, Limits, Rate};

@@ -2,6 +2,7 @@
 //! its matches is noted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use protocol::id::{MatchId, PlayerId};
@@ -19,16 +20,27 @@ use crate::problem::Problem;
 use crate::store::{MatchRecord, MatchReport, Seat, Store, StoreError};
 use crate::upstream::{ALLOCATOR, Arrival, Position, Upstream, away, backoff, call, pause};
 
+/// How long game servers may take to register with an allocator that started afresh, in milliseconds.
+const SETTLE_MS: u64 = 20_000;
+
 /// The allocator, as far as clients reach it.
 pub(crate) struct Matches {
     client: AllocatorClient<Upstream>,
     store: Arc<dyn Store>,
     keys: Arc<AllocatorKeys>,
+    /// Unix milliseconds since which the allocator's watch stream stands; 0: it does not.
+    linked_at_ms: AtomicU64,
 }
 
 impl Matches {
     pub(crate) fn new(channel: Upstream, store: Arc<dyn Store>, keys: Arc<AllocatorKeys>) -> Self {
-        Self { client: AllocatorClient::new(channel), store, keys }
+        Self { client: AllocatorClient::new(channel), store, keys, linked_at_ms: AtomicU64::new(0) }
+    }
+
+    /// Whether the allocator may not know its matches yet: after a restart it learns them from the game servers.
+    fn is_settling(&self) -> bool {
+        let linked_at_ms = self.linked_at_ms.load(Ordering::Relaxed);
+        linked_at_ms == 0 || service::clock::unix_ms().saturating_sub(linked_at_ms) < SETTLE_MS
     }
 
     /// A match of which the player is one.
@@ -62,7 +74,13 @@ impl Matches {
                 tracing::info!(%match_id, player_id = %player, trace_id = record.trace_id, "join token");
                 Ok((minted, record))
             }
-            Err(status) if status.code() == Code::NotFound => Err(over("the match is over")),
+            Err(status) if status.code() == Code::NotFound => {
+                if self.is_settling() {
+                    return Err(away(ALLOCATOR, &status));
+                }
+                self.store.report_match(unknown_to_allocator(&record)).await?;
+                Err(over("the match is over"))
+            }
             // PERMISSION_DENIED is also what a refused service token gets ("metagame may not call …").
             Err(status) if status.code() == Code::PermissionDenied && !status.message().contains("may not call") => {
                 metrics::join_token("refused");
@@ -84,6 +102,7 @@ impl Matches {
                 () = shutdown.wait() => return,
                 status = self.follow_once(&mut position, &mut backoff) => status,
             };
+            self.linked_at_ms.store(0, Ordering::Relaxed);
             if broken.code() == Code::OutOfRange {
                 position.reset();
             }
@@ -101,6 +120,7 @@ impl Matches {
             Ok(stream) => stream,
             Err(status) => return status,
         };
+        self.linked_at_ms.store(service::clock::unix_ms(), Ordering::Relaxed);
         // An allocator that answers again may be a new one, with a new key: results will name it soon.
         if self.keys.refresh(Instant::now()).await.is_err() {
             tracing::debug!("the allocator's keys are asked for again with the next result");
@@ -137,6 +157,18 @@ impl Matches {
             tracing::debug!(%match_id, trace_id, reason, label, "match event");
         }
         Ok(())
+    }
+}
+
+/// The allocator has no such match although it was not reported over: it is lost, its players are free.
+fn unknown_to_allocator(record: &MatchRecord) -> MatchReport {
+    MatchReport {
+        match_id: record.match_id,
+        report: Report::Lost,
+        reason: "unknown_to_allocator".into(),
+        trace_id: record.trace_id.clone(),
+        roster: Vec::new(),
+        at_ms: service::clock::unix_ms(),
     }
 }
 

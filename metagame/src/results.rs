@@ -8,11 +8,22 @@ use protocol::jwt::JwtError;
 use sha2::{Digest as _, Sha256};
 
 use crate::core::progress::Progression;
-use crate::core::settlement::validate;
+use crate::core::settlement::{RELEASED, validate};
 use crate::keys::AllocatorKeys;
 use crate::metrics;
 use crate::problem::Problem;
 use crate::store::{Recorded, Store, VerifiedResult};
+
+/// What became of a believed result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It counts from now on.
+    First,
+    /// It was recorded before.
+    Again,
+    /// It is of a match that was given back: it counts for nobody.
+    NotRecorded,
+}
 
 /// Takes results in.
 pub(crate) struct Results {
@@ -26,18 +37,27 @@ impl Results {
         Self { store, keys, progression }
     }
 
-    /// Records a result; whether it is the first time.
-    pub(crate) async fn record(&self, match_id: protocol::id::MatchId, signed: SignedResult) -> Result<bool, Problem> {
+    /// Records a result.
+    pub(crate) async fn record(
+        &self,
+        match_id: protocol::id::MatchId,
+        signed: SignedResult,
+    ) -> Result<Outcome, Problem> {
         let now_ms = service::clock::unix_ms();
         let (claims, result) = self.verify(&signed, now_ms / 1_000).await?;
         if result.match_id != match_id {
             metrics::result("wrong_match");
             return Err(Problem::forbidden("result-match", "the result is of another match than the address names"));
         }
-        validate(&claims, &result, now_ms).map_err(|fault| {
+        validate(&result, now_ms).map_err(|fault| {
             metrics::result("impossible");
             Problem::invalid("impossible-result", fault.to_string())
         })?;
+        if result.reason == RELEASED {
+            metrics::result("released");
+            tracing::info!(%match_id, "the result of a match that was given back is not recorded");
+            return Ok(Outcome::NotRecorded);
+        }
         let players = result.players.len();
         let (reason, queue) = (result.reason.clone(), claims.queue.clone());
         let body_hash = Sha256::digest(signed.result.as_bytes()).into();
@@ -47,11 +67,11 @@ impl Results {
             Recorded::First { trace_id } => {
                 metrics::result("first");
                 tracing::info!(%match_id, trace_id, queue, reason, players, "result recorded");
-                Ok(true)
+                Ok(Outcome::First)
             }
             Recorded::Again => {
                 metrics::result("again");
-                Ok(false)
+                Ok(Outcome::Again)
             }
             Recorded::Conflict => {
                 metrics::result("conflict");
@@ -77,8 +97,13 @@ impl Results {
         let begun = Instant::now();
         let mut verdict = signed.verify(&self.keys.current(), now_s);
         if verdict == Err(ResultError::Certificate(JwtError::UnknownKey)) {
-            self.keys.refresh(begun).await.inspect_err(|_| metrics::result("keys_unavailable"))?;
+            let refreshed = self.keys.refresh(begun).await;
             verdict = signed.verify(&self.keys.current(), now_s);
+            // Somebody else's question may have brought the key; otherwise its absence is a verdict only once the
+            // allocator was asked for this result.
+            if verdict == Err(ResultError::Certificate(JwtError::UnknownKey)) {
+                refreshed.inspect_err(|_| metrics::result("keys_unavailable"))?;
+            }
         }
         verdict.map_err(|error| {
             let slug = slug(error);

@@ -85,7 +85,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Running {
     /// Where the API is.
-    pub api_address: SocketAddr,
+    pub address: SocketAddr,
     /// Where the admin port is.
     pub admin_address: SocketAddr,
     store: SqliteStore,
@@ -151,7 +151,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     }
     let api = Listener::bind(config.api_address, "metagame API").await?;
     let admin_listener = Listener::bind(config.admin_address, "metagame admin").await?;
-    let (api_address, admin_address) = (api.local_addr(), admin_listener.local_addr());
+    let (address, admin_address) = (api.local_addr(), admin_listener.local_addr());
     let store = SqliteStore::open(&config.database, config.limits.readers_max).await?;
     // Installs the recorder, so it comes before the first metric.
     let admin = Admin::new("metagame");
@@ -170,9 +170,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let ready = admin.ready_flag();
     let admin = tokio::spawn(admin.route(admin_routes(app)).serve(admin_listener, shutdown.clone()));
     ready.set(true);
-    tracing::info!(api = %api_address, admin = %admin_address, database = %config.database.display(), "metagame is ready");
+    tracing::info!(api = %address, admin = %admin_address, database = %config.database.display(), "metagame is ready");
     let servers = vec![("metagame API", api), ("metagame admin", admin)];
-    Ok(Running { api_address, admin_address, store, shutdown, servers, workers })
+    Ok(Running { address, admin_address, store, shutdown, servers, workers })
 }
 
 async fn assemble(config: &Config, store: &SqliteStore, shutdown: &Shutdown) -> Result<App, StartError> {

@@ -72,7 +72,8 @@ impl Tickets {
             build: new.build,
             trace_id: trace_id.clone(),
         };
-        let ticket = call(self.client.clone().create_ticket(request)).await.map_err(|status| refused(&status))?;
+        let ticket =
+            call(self.client.clone().create_ticket(request)).await.map_err(|status| refused(&status, player))?;
         check_owner(&ticket, player)?;
         self.store.remember_ticket(player, new.ticket_id).await?;
         self.store_match(&ticket).await?;
@@ -253,12 +254,12 @@ fn missing(status: &Status) -> Problem {
 }
 
 /// What the matchmaker's refusal of a new ticket means.
-fn refused(status: &Status) -> Problem {
+fn refused(status: &Status, player: PlayerId) -> Problem {
     match status.code() {
         Code::AlreadyExists => {
             metrics::ticket("has_ticket");
             let problem = Problem::conflict("has-ticket", "you have a ticket already: cancel it first");
-            match find_id(status.message()) {
+            match find_ticket(status.message(), player) {
                 Some(ticket_id) => problem.with("ticket_id", ticket_id.to_string()),
                 None => problem,
             }
@@ -278,9 +279,11 @@ fn refused(status: &Status) -> Problem {
     }
 }
 
-/// The id that a sentence names.
-fn find_id(text: &str) -> Option<TicketId> {
-    text.split(|c: char| !c.is_ascii_hexdigit() && c != '-').find_map(|word| word.parse().ok())
+/// The ticket that a sentence names ("player … is in ticket …").
+fn find_ticket(text: &str, player: PlayerId) -> Option<TicketId> {
+    let words = text.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
+    let mut ids = words.filter_map(|word| word.parse::<TicketId>().ok());
+    ids.rfind(|id| id.to_bytes() != player.to_bytes())
 }
 
 #[cfg(test)]
@@ -289,8 +292,9 @@ mod tests {
 
     #[test]
     fn the_ticket_that_a_sentence_names_is_found() {
-        let id = TicketId::from_entropy([1; 16]);
-        assert_eq!(find_id(&format!("player abc holds ticket \"{id}\".")), Some(id));
-        assert_eq!(find_id("another ticket"), None);
+        let (ticket, player) = (TicketId::from_entropy([1; 16]), PlayerId::from_entropy([2; 16]));
+        let text = format!("player {player} is in ticket {ticket}: cancel that first");
+        assert_eq!(find_ticket(&text, player), Some(ticket));
+        assert_eq!(find_ticket(&format!("player {player} is in another ticket"), player), None);
     }
 }

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Named};
 use crate::problem::{Problem, ProblemBody};
+use crate::results::Outcome;
 use crate::store::{MatchRecord, Seat};
 
 /// Largest body of a result: the document of at most 64 KiB travels as a JSON string, so every quote takes two bytes.
@@ -72,7 +73,7 @@ struct SignedResultBody {
 /// What became of a result.
 #[derive(Debug, Serialize, ToSchema)]
 struct RecordedBody {
-    /// Always true.
+    /// False only for a match that was given back before it was played ("released"): its result counts for nobody.
     recorded: bool,
     /// Whether this request recorded it; false where it was recorded before.
     first: bool,
@@ -144,6 +145,6 @@ async fn result(
     Body(body): Body<SignedResultBody>,
 ) -> Result<Json<RecordedBody>, Problem> {
     let SignedResultBody { certificate, key, result, signature } = body;
-    let first = app.results.record(match_id, SignedResult { certificate, key, result, signature }).await?;
-    Ok(Json(RecordedBody { recorded: true, first }))
+    let outcome = app.results.record(match_id, SignedResult { certificate, key, result, signature }).await?;
+    Ok(Json(RecordedBody { recorded: outcome != Outcome::NotRecorded, first: outcome == Outcome::First }))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::certificate::{CertificateClaims, MatchResult, Participation, PlayerResult};
+use protocol::certificate::{MatchResult, Participation, PlayerResult};
 use protocol::id::PlayerId;
 
 use crate::core::progress::{Played, Progression};
@@ -12,12 +12,13 @@ use crate::core::rating::{Member, Rating, Team, rate};
 pub const PLAYERS_MAX: usize = 256;
 /// Most figures of one player.
 pub const STATS_MAX: usize = 64;
-/// Longest text of a result (queue, reason, game, name of a figure) in bytes.
-pub const TEXT_BYTES_MAX: usize = 64;
 /// How far a server's clock may run ahead, in milliseconds.
 pub const SKEW_MS_MAX: u64 = 5 * 60 * 1_000;
 /// Reasons by which the platform, not the game, ended a match: XP for the time played, but nothing won or lost.
-pub const UNRATED_REASONS: [&str; 4] = ["nobody_joined", "drained", "aborted", "failed"];
+pub const UNRATED_REASONS: [&str; 6] = ["nobody_joined", "abandoned", "drained", "too_long", "aborted", "failed"];
+/// Reason of a match that was given back before it was played. The same match may be on another server by now,
+/// whose result is the one that counts.
+pub const RELEASED: &str = "released";
 
 /// Why a well-signed result cannot be what happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +32,6 @@ pub enum ResultFault {
     /// More than [`STATS_MAX`] figures.
     #[error("player {0} has more than {STATS_MAX} figures")]
     Stats(PlayerId),
-    /// A text that is too long.
-    #[error("{0} is longer than {TEXT_BYTES_MAX} bytes")]
-    Text(&'static str),
     /// Ends before it starts, or in the future.
     #[error("the match ended before it started, or more than five minutes in the future")]
     Times,
@@ -43,14 +41,9 @@ pub enum ResultFault {
 ///
 /// # Errors
 /// The first [`ResultFault`] that applies.
-pub fn validate(claims: &CertificateClaims, result: &MatchResult, now_ms: u64) -> Result<(), ResultFault> {
+pub fn validate(result: &MatchResult, now_ms: u64) -> Result<(), ResultFault> {
     if result.players.is_empty() || result.players.len() > PLAYERS_MAX {
         return Err(ResultFault::Players(result.players.len()));
-    }
-    let texts =
-        [("queue", &claims.queue), ("reason", &result.reason), ("game", &result.game), ("trace_id", &result.trace_id)];
-    if let Some((what, _)) = texts.into_iter().find(|(_, text)| text.len() > TEXT_BYTES_MAX) {
-        return Err(ResultFault::Text(what));
     }
     if result.ended_at_ms < result.started_at_ms || result.ended_at_ms > now_ms + SKEW_MS_MAX {
         return Err(ResultFault::Times);
@@ -61,9 +54,6 @@ pub fn validate(claims: &CertificateClaims, result: &MatchResult, now_ms: u64) -
         }
         if player.stats.len() > STATS_MAX {
             return Err(ResultFault::Stats(player.player_id));
-        }
-        if player.stats.keys().any(|name| name.len() > TEXT_BYTES_MAX) {
-            return Err(ResultFault::Text("the name of a figure"));
         }
     }
     Ok(())
@@ -218,23 +208,12 @@ mod tests {
 
     #[test]
     fn impossible_results_are_refused() {
-        let claims = CertificateClaims {
-            iss: String::new(),
-            mid: MatchId::from_entropy([9; 16]),
-            roster: String::new(),
-            queue: "duel".into(),
-            build: String::new(),
-            jkt: String::new(),
-            iat: 0,
-            exp: 0,
-        };
         let good = result("finished", vec![player(1, 0, 1, There)]);
-        let check = |result: &MatchResult| validate(&claims, result, 21_000);
+        let check = |result: &MatchResult| validate(result, 21_000);
         assert_eq!(check(&good), Ok(()));
         assert_eq!(check(&MatchResult { players: vec![], ..good.clone() }), Err(ResultFault::Players(0)));
         assert_eq!(check(&MatchResult { ended_at_ms: 999, ..good.clone() }), Err(ResultFault::Times));
         assert_eq!(check(&MatchResult { ended_at_ms: u64::MAX, ..good.clone() }), Err(ResultFault::Times));
-        assert_eq!(check(&MatchResult { reason: "x".repeat(65), ..good.clone() }), Err(ResultFault::Text("reason")));
         let unplaced = MatchResult { players: vec![player(1, 0, 0, There)], ..good };
         assert_eq!(check(&unplaced), Err(ResultFault::Place(id(1))));
     }

@@ -1,0 +1,177 @@
+//! A metagame with its peers, and a client.
+
+use std::net::SocketAddr;
+
+use metagame::{Config, Limits, Progression, Running};
+use protocol::id::PlayerId;
+use protocol::jwt::SigningKey;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use service::Shutdown;
+
+use crate::fakes::{FakeAllocator, FakeMatchmaker};
+
+pub(crate) fn any_port() -> SocketAddr {
+    "127.0.0.1:0".parse().expect("an address")
+}
+
+/// A port on which nobody listens.
+async fn dead_port() -> SocketAddr {
+    service::Listener::bind(any_port(), "nobody").await.expect("a free port").local_addr()
+}
+
+/// A metagame and what is around it.
+pub(crate) struct Harness {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) config: Config,
+    pub(crate) matchmaker: FakeMatchmaker,
+    pub(crate) allocator: FakeAllocator,
+    pub(crate) shutdown: Shutdown,
+    /// Ends the fakes alone.
+    pub(crate) peers: Shutdown,
+    running: Option<Running>,
+    http: reqwest::Client,
+}
+
+/// A player that is logged in.
+#[derive(Clone)]
+pub(crate) struct Player {
+    pub(crate) id: PlayerId,
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The end of the problem's type; the answer must be a whole problem.
+    pub(crate) fn problem(&self) -> &str {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        assert_eq!(header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(self.body["status"], self.status.as_u16(), "{self:?}");
+        assert_eq!(self.body["request_id"], header("x-request-id"), "{self:?}");
+        assert!(self.body["title"].is_string() && self.body["detail"].is_string(), "{self:?}");
+        self.body["type"].as_str().and_then(|urn| urn.strip_prefix("urn:muster:problem:")).expect("a problem's type")
+    }
+
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.body[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+}
+
+impl Harness {
+    /// With both peers.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Limits::default(), true).await
+    }
+
+    /// With these limits; without `peers` nobody listens at their addresses.
+    pub(crate) async fn start_with(limits: Limits, with_peers: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let service_key = service::key::load_or_create(&folder.path().join("service.key")).expect("a key");
+        let (matchmaker, allocator) = (FakeMatchmaker::new("first"), FakeAllocator::new());
+        let (shutdown, peers) = (Shutdown::new(), Shutdown::new());
+        let (matchmaker_at, allocator_at) = if with_peers {
+            let matchmaker_at = matchmaker.serve(any_port(), &service_key, peers.clone()).await;
+            (matchmaker_at, allocator.serve(any_port(), &service_key, peers.clone()).await)
+        } else {
+            (dead_port().await, dead_port().await)
+        };
+        let config = Config {
+            api_address: any_port(),
+            admin_address: any_port(),
+            database: folder.path().join("data/metagame.db"),
+            access_key_file: folder.path().join("metagame.key"),
+            service_key_file: folder.path().join("service.key"),
+            matchmaker_url: format!("http://{matchmaker_at}"),
+            allocator_url: format!("http://{allocator_at}"),
+            limits,
+            progression: Progression::default(),
+        };
+        let running = metagame::start(config.clone(), shutdown.clone()).await.expect("metagame starts");
+        let http = reqwest::Client::new();
+        Self { folder, config, matchmaker, allocator, shutdown, peers, running: Some(running), http }
+    }
+
+    /// Stops metagame and starts it again on the same files.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.shutdown = Shutdown::new();
+        let running = metagame::start(self.config.clone(), self.shutdown.clone()).await;
+        self.running = Some(running.expect("metagame starts again"));
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.shutdown.trigger();
+        if let Some(running) = self.running.take() {
+            running.wait().await.expect("a clean end");
+        }
+    }
+
+    pub(crate) fn service_key(&self) -> SigningKey {
+        service::key::load_or_create(&self.config.service_key_file).expect("the key")
+    }
+
+    pub(crate) fn access_key(&self) -> SigningKey {
+        service::key::load_or_create(&self.config.access_key_file).expect("the key")
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.as_ref().expect("it runs").address)
+    }
+
+    pub(crate) fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.as_ref().expect("it runs").admin_address)
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str, access: Option<&str>) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, self.url(path));
+        match access {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.expect("a body");
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status, headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str, player: &Player) -> Answer {
+        self.send(self.request(Method::GET, path, Some(&player.access))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, access: Option<&str>, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path, access).json(body)).await
+    }
+
+    /// A player whose device id is made of `n`.
+    pub(crate) async fn login(&self, n: u8) -> Player {
+        let body = json!({ "device_id": format!("{n:02x}{:030x}", 7), "name": format!("Player {n}") });
+        let answer = self.post("/v1/auth/device", None, &body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Player {
+            id: answer.text("player_id").parse().expect("a player id"),
+            access: answer.text("access_token").into(),
+            refresh: answer.text("refresh_token").into(),
+        }
+    }
+
+    /// A queued ticket of the player.
+    pub(crate) async fn queue(&self, player: &Player) -> String {
+        let ticket_id = uuid::Uuid::from_bytes(service::random::bytes()).to_string();
+        let body = json!({ "ticket_id": ticket_id, "queue": "duel" });
+        let answer = self.post("/v1/tickets", Some(&player.access), &body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        ticket_id
+    }
+}

@@ -1,0 +1,10 @@
+//! Metagame as clients, game servers and operators see it: real HTTP, real gRPC to fakes of matchmaker and allocator.
+
+mod bad_input;
+mod fakes;
+mod harness;
+mod openapi;
+mod players;
+mod results;
+mod start;
+mod tickets;

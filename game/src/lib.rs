@@ -2,7 +2,7 @@
 //!
 //! A [`Room`] is one match, from its roster to its outcome. It is deterministic and does no IO: the shell (`gameserver`)
 //! hands in what clients sent, calls [`Room::step`] once per tick, and sends out what the room gives its [`RoomSink`].
-//! The same code runs whole matches in virtual time ([`simulation`]) and again from their input logs ([`replay`]).
+//! The same code runs whole matches in virtual time ([`simulation`]) and again from their input logs ([`mod@replay`]).
 //!
 //! | module | owns |
 //! |---|---|
@@ -13,7 +13,7 @@
 //! | [`outbox`], [`message`] | reliable messages of the game and of the room |
 //! | [`room`], `seat`, [`sink`] | the tick, what goes in and what comes out |
 //! | `play` | the deterministic part of a match |
-//! | [`log`], [`replay`] | the input log, and the match run again from it |
+//! | [`mod@log`], [`mod@replay`] | the input log, and the match run again from it |
 //! | [`simulation`] | seeded matches over an emulated network, checked while they run |
 
 pub mod input;

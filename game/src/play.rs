@@ -1,7 +1,7 @@
 //! A match without its clients: the rules, the world and the inputs, advanced tick by tick.
 //!
 //! This is all that the outcome depends on. [`Room`](crate::Room) drives it with what clients send, and
-//! [`replay`](crate::replay) with what was recorded.
+//! [`replay`](mod@crate::replay) with what was recorded.
 
 use std::sync::Arc;
 

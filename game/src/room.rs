@@ -28,7 +28,7 @@ pub struct RoomConfig {
     pub entities_max: u16,
     /// Longest snapshot.
     pub snapshot_bytes_max: usize,
-    /// Whether the inputs are recorded for [`replay`](crate::replay).
+    /// Whether the inputs are recorded for [`replay`](mod@crate::replay).
     pub record: bool,
 }
 

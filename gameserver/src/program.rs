@@ -101,8 +101,8 @@ async fn hear_signals(mut signals: Signals, shutdown: Shutdown, hurry: Shutdown)
 
 async fn follow_lifeline(hurry: Shutdown) {
     agones::lifeline::watch().await;
-    tracing::error!("the provider of this server is gone; ending within a second");
     hurry.trigger();
+    tracing::error!("the provider of this server is gone; ending within a second");
     tokio::time::sleep(ORPHAN_GRACE).await;
     std::process::exit(EXIT_ORPHANED);
 }

@@ -32,9 +32,14 @@ fn a_demo_plays_every_match_to_a_booked_result() {
 
 #[test]
 fn no_game_server_outlives_a_platform_that_is_killed() {
-    let platform = Running::start(muster().args(["demo", "--players=8", "--seconds=60"]));
-    let pid = platform.id();
-    let servers = testkit::wait::until_blocking("game servers", || Some(children(pid)).filter(|c| !c.is_empty()));
-    platform.kill();
-    testkit::wait::until_blocking("the game servers' end", || servers.iter().all(|s| !is_alive(*s)).then_some(()));
+    // At once, while they register, and while they are idle.
+    for delay_ms in [0, 300, 1_500] {
+        let platform = Running::start(muster().args(["demo", "--players=8", "--seconds=60"]));
+        let pid = platform.id();
+        let servers = testkit::wait::until_blocking("game servers", || Some(children(pid)).filter(|c| !c.is_empty()));
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        platform.kill();
+        let gone = || servers.iter().all(|server| !is_alive(*server)).then_some(());
+        testkit::wait::until_blocking("the game servers' end", gone);
+    }
 }

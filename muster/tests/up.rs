@@ -7,12 +7,18 @@ use std::time::Duration;
 use common::{Running, children, free_port_pair, is_alive, muster, run};
 
 fn up(data: &std::path::Path, port: u16, ports: [u16; 2]) -> Running {
+    // Short matches: a drain waits for them.
+    let queues = data.join("queues.toml");
+    let built_in = include_str!("../queues.toml").replace("seconds = 20", "seconds = 5");
+    std::fs::write(&queues, built_in).expect("write");
     let mut command = muster();
-    command.arg("up").arg("--data").arg(data).arg("--drain-seconds=40");
+    command.arg("up").arg("--data").arg(data).arg("--drain-seconds=40").arg("--queues").arg(queues);
     command.arg(format!("--listen=127.0.0.1:{port}"));
     command.arg(format!("--allocator-listen=127.0.0.1:{}", ports[0]));
     command.arg(format!("--matchmaker-listen=127.0.0.1:{}", ports[1]));
-    Running::start(&mut command)
+    let platform = Running::start(&mut command);
+    testkit::wait::until_blocking("the API", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    platform
 }
 
 fn bots(port: u16, seed: u64) -> serde_json::Value {

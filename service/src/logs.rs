@@ -25,7 +25,10 @@ pub fn init(filter: &str, format: Format) {
         Format::Text => false,
         Format::Json => true,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Without log_internal_errors(false) a line that cannot be written is reported by eprintln!, which panics when
+    // stderr is a pipe that nobody reads any more: the log of a dead parent would take its children's tasks with it.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // A second call finds a subscriber in place and leaves it.
     let _ = if json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
 }

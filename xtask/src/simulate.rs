@@ -20,10 +20,8 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--release", "--package", "arena", "--example", "simulate", "--"]);
-    command.arg(format!("--seeds={}", options.seeds));
-    command.arg(format!("--first-seed={}", options.first_seed));
-    command.arg(format!("--seconds={}", options.seconds));
+    command.args(["run", "--quiet", "--release", "--package", "game", "--example", "seeds", "--"]);
+    command.args([options.seeds, u64::from(options.seconds), options.first_seed].map(|number| number.to_string()));
     step("simulated matches", &mut command)
 }
 

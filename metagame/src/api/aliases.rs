@@ -37,6 +37,7 @@ struct JoinBody {
     #[schema(value_type = Option<Uuid>)]
     #[serde(default)]
     ticket_id: Option<TicketId>,
+    /// At least one of the queue's regions, as in POST /v1/tickets.
     #[serde(default)]
     region_rtts: Vec<RegionRttBody>,
     #[serde(default)]

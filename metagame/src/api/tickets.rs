@@ -44,7 +44,8 @@ struct NewTicketBody {
     #[schema(value_type = Uuid)]
     ticket_id: TicketId,
     queue: String,
-    /// Round-trip times that the client measured. A region that is absent is not acceptable; an empty list: any.
+    /// Round-trip times that the client measured. A region that is absent is not acceptable, so
+    /// a ticket names at least one of the queue's regions (GET /v1/queues).
     #[serde(default)]
     region_rtts: Vec<RegionRttBody>,
     /// Build of the client; players of different builds never meet. Absent: any.

@@ -8,6 +8,8 @@ mod run_tests;
 mod simulate;
 mod tidy;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Checks, tests and tools of the Muster repository.
@@ -34,7 +36,17 @@ enum Task {
     Deep,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Check => check::run(),
         Task::Test { rest } => run_tests::run(&rest),

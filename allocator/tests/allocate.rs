@@ -110,7 +110,8 @@ fn a_match_that_its_server_says_has_ended_is_not_placed_again() {
 
 #[test]
 fn a_server_that_does_not_answer_in_two_seconds_is_released_and_stays_out() {
-    let mut h = Harness::new(&[(1, 1), (2, 1)]);
+    // It has room left and would be the first choice again.
+    let mut h = Harness::new(&[(1, 2), (2, 3)]);
     let call = h.call(request(9), 1, 0);
     let first = h.assigned(1, 9);
     h.pass(1_999, &[1, 2]);

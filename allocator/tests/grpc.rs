@@ -15,7 +15,7 @@ use protocol::pb::{self, MatchEventKind, MatchPhase, RefusalReason};
 use protocol::token::{ALLOCATOR_AUDIENCE, JoinClaims};
 use service::Shutdown;
 use service::token::{ServiceTokens, TokenInterceptor, with_token};
-use testkit::wait::until;
+use testkit::wait::{PATIENCE, until};
 use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -134,7 +134,11 @@ async fn a_match_goes_from_allocate_to_closed() {
     }
     use MatchEventKind::{Closed, Ended, Joinable, Playing};
     for (cursor, kind) in (1..).zip([Joinable, Playing, Ended, Closed]) {
-        let event = events.message().await.expect("no fault").expect("an event");
+        let event = tokio::time::timeout(PATIENCE, events.message())
+            .await
+            .expect("in time")
+            .expect("no fault")
+            .expect("an event");
         assert_eq!((event.cursor, event.kind(), event.roster.len()), (cursor, kind, 2));
         assert_eq!(event.trace_id, "0123456789abcdef0123456789abcdef");
     }
@@ -255,7 +259,9 @@ async fn a_caller_that_hangs_up_leaves_nothing_in_line() {
     };
     until("the call waits", async || probe().await.contains("too many").then_some(())).await;
     waiting.abort();
-    until("its place is free", async || probe().await.contains("no server").then_some(())).await;
+    let page = format!("{}/metrics", platform.admin);
+    let counted = async || reqwest::get(&page).await.ok()?.text().await.ok()?.contains("\"cancelled\"").then_some(());
+    until("the allocator notices", counted).await;
     let mut server = platform.server(1, 1).await;
     let mut matchmaker = platform.client("matchmaker");
     let call = tokio::spawn(async move { matchmaker.allocate(request(8)).await });
@@ -315,7 +321,9 @@ async fn a_cursor_resumes_and_a_forgotten_one_is_out_of_range() {
     let mut console = platform.client("console");
     let mut first = async |cursor| {
         let stream = console.watch_matches(pb::WatchMatchesRequest { cursor }).await.expect("a stream");
-        stream.into_inner().message().await.map(|event| event.expect("an event").cursor).map_err(|s| s.code())
+        let mut stream = stream.into_inner();
+        let event = tokio::time::timeout(PATIENCE, stream.message()).await.expect("an answer");
+        event.map(|event| event.expect("an event").cursor).map_err(|status| status.code())
     };
     assert_eq!(first(3).await, Ok(4));
     assert_eq!(first(0).await, Ok(3));

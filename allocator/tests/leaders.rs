@@ -37,6 +37,7 @@ fn a_later_attempt_is_placed_once_every_server_has_come_or_is_gone_and_a_moment_
     let mut h = leader(&["server-1", "server-2"]);
     h.register(1, registration(1, 4)).expect("registered");
     let later = h.call(request(9), 2, 9_000);
+    h.pass(3_000, &[1]);
     h.gone("server-2");
     h.pass(999, &[1]);
     assert_eq!(h.orders(1), []);

@@ -76,14 +76,18 @@ impl FakeServer {
         let (_send, orders) = open(url, key, caller, Some(register)).await;
         match orders {
             Err(status) => status.code(),
-            Ok(mut orders) => orders.message().await.expect_err("refused").code(),
+            Ok(mut orders) => {
+                let first = tokio::time::timeout(PATIENCE, orders.message()).await.expect("an answer");
+                first.expect_err("refused").code()
+            }
         }
     }
 
     /// The code that ends the link of a server that says nothing.
     pub(crate) async fn silent(url: &str, key: &Arc<SigningKey>) -> Code {
         let (_send, orders) = open(url, key, "gameserver", None).await;
-        orders.expect("the link opens").message().await.expect_err("ended").code()
+        let mut orders = orders.expect("the link opens");
+        tokio::time::timeout(PATIENCE, orders.message()).await.expect("an end").expect_err("ended").code()
     }
 
     pub(crate) fn id(&self) -> String {

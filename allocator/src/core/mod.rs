@@ -8,7 +8,7 @@
 //! | [`registration`] | servers that come, come back, fall silent or are gone |
 //! | [`updates`] | what servers report about their matches; giving matches back |
 //! | [`pool`], [`link`], [`placement`] | servers and their rooms; whether they are heard; which one is chosen |
-//! | [`matches`], [`wait_queue`] | one record per match; those that wait for a room |
+//! | [`mod@matches`], [`wait_queue`] | one record per match; those that wait for a room |
 //! | [`events`] | the match log that others follow by cursor |
 //! | [`census`] | everything as it stands, for people and metrics |
 //! | [`request`], [`effect`], [`now`], [`settings`] | words that pass the border |

@@ -27,7 +27,7 @@ pub(crate) enum Task {
     /// Send bots to a running platform.
     Bots(BotsOptions),
     /// Run one game server of the reference game (normally started by a fleet).
-    Gameserver(::gameserver::Args),
+    Gameserver(Box<::gameserver::Args>),
     /// Run the allocator by itself.
     Allocator(AllocatorOptions),
     /// Run the matchmaker by itself.

@@ -176,6 +176,7 @@ pub(crate) fn registration(message: pb::ServerMessage, limits: &Limits) -> Resul
         fleet: required("fleet", label("fleet", register.fleet)?)?,
         capacity: register.capacity,
         address: required("address", register.address)?,
+        admin_address: label("admin_address", register.admin_address)?,
         server_key: key("server_key", &register.server_key)?,
         result_key: key("result_key", &register.result_key)?,
         routing_token: register.routing_token,

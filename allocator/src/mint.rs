@@ -83,6 +83,7 @@ mod tests {
             fleet: "arena".into(),
             capacity: 1,
             address: "127.0.0.1:7777".into(),
+            admin_address: String::new(),
             server_key: [2; 32],
             result_key: SigningKey::from_seed(&[3; 32]).public_key(),
             routing_token: vec![],

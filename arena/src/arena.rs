@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use game::{
-    EntityId, Game, Inputs, Leave, MatchSetup, Outbox, Outcome, PlayerOutcome, Schema, SeatId, StartError, Tick, World,
+    EntityId, Game, Inputs, Leave, MapView, MatchSetup, Outbox, Outcome, PlayerOutcome, Schema, SeatId, StartError,
+    Tick, World,
 };
 
 use crate::fighter::{Fighter, Stats};
 use crate::input;
 use crate::map_generation::generate;
+use crate::map_view::map_view;
 use crate::rules::{self, Clock, Ending, Phase};
 use crate::schema;
 use crate::settings::{self, Mode, Settings};
@@ -78,6 +80,10 @@ impl Game for Arena {
 
     fn relevant(&self, seat: SeatId, entity: EntityId, world: &World) -> bool {
         self.simulation.is_relevant(seat, entity, world)
+    }
+
+    fn map(&self) -> Option<MapView> {
+        Some(map_view(&self.simulation.map))
     }
 
     fn digest(&self) -> u64 {

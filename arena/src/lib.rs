@@ -20,6 +20,7 @@ pub mod fighter;
 pub mod input;
 pub mod map;
 pub mod map_generation;
+mod map_view;
 pub mod movement;
 pub mod pickups;
 pub mod prediction;

@@ -9,6 +9,7 @@
 //! | [`rules`] | the [`Game`] trait |
 //! | [`schema`] | describing a game's data in a few lines |
 //! | [`setup`], [`outcome`] | what a match begins and ends with |
+//! | [`map_view`] | what a spectator sees standing |
 //! | [`input`], `input_buffer` | one player's input for one tick, on the wire and on its way to its tick |
 //! | [`outbox`], [`message`] | reliable messages of the game and of the room |
 //! | [`room`], `seat`, [`sink`] | the tick, what goes in and what comes out |
@@ -19,6 +20,7 @@
 pub mod input;
 mod input_buffer;
 pub mod log;
+pub mod map_view;
 pub mod message;
 pub mod outbox;
 pub mod outcome;
@@ -34,6 +36,7 @@ pub mod sink;
 
 pub use input::{Input, InputPacket, Inputs, Seen};
 pub use log::InputLog;
+pub use map_view::MapView;
 pub use message::{RoomMessage, RosterEntry, Standing};
 pub use netcode::replication::{EntityId, SeatId, World, WorldFull};
 pub use outbox::{Outbox, To};

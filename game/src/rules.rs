@@ -5,6 +5,7 @@ use protocol::schema::{Schema, SchemaError};
 use protocol::tick::Tick;
 
 use crate::input::Inputs;
+use crate::map_view::MapView;
 use crate::outbox::Outbox;
 use crate::outcome::Outcome;
 use crate::setup::MatchSetup;
@@ -49,6 +50,12 @@ pub trait Game: Sized + Send + 'static {
     /// Whether a client may see an entity that it does not own. What is hidden is never sent.
     fn relevant(&self, _seat: SeatId, _entity: EntityId, _world: &World) -> bool {
         true
+    }
+
+    /// What stands still, for people who watch a match from above; clients never get it. Asked once, after
+    /// [`start`](Self::start).
+    fn map(&self) -> Option<MapView> {
+        None
     }
 
     /// Hash of what the game holds beside the world: it makes a replay notice a divergence at its very tick.

@@ -202,6 +202,9 @@ impl IoRooms {
             let effects = self.rooms.get_mut(&id).map(|room| room.seats.handle_timeout(now)).unwrap_or_default();
             self.apply(now, endpoint, id, &effects);
         }
+        for room in self.rooms.values() {
+            room.measure(endpoint);
+        }
         let connected = self.rooms.values().map(|room| players(&room.seats, room.link.players.len())).sum();
         self.connected.store(connected, Ordering::Relaxed);
         crate::metrics::players(connected);
@@ -249,6 +252,16 @@ fn is_delivered(endpoint: &ServerEndpoint, session: SessionId) -> bool {
 }
 
 impl IoRoom {
+    /// Notes the state of every seat's path for the admin port.
+    fn measure(&self, endpoint: &ServerEndpoint) {
+        for n in 0..self.link.players.len() {
+            let seat = crate::seats::seat_id(n);
+            let is_connected = matches!(self.seats.state(seat), Seat::Connected(_));
+            let stats = self.seats.session(seat).and_then(|session| endpoint.stats(session));
+            self.link.figures.seat(n, is_connected, stats.as_ref());
+        }
+    }
+
     fn send(&mut self, now: Micros, endpoint: &mut ServerEndpoint, batch: &Batch) {
         for entry in &batch.entries {
             let (Out::Begin { seat, .. }

@@ -22,6 +22,7 @@
 //! | [`rooms`], [`seats`], [`drain`], [`control::link`], [`control::updates`] | the decisions, without IO |
 //! | `host`, `host_orders`, `host_matches` | the task that carries the decisions out |
 //! | [`control::dial`], [`lifecycle`], [`result`], [`spool`] | allocator, Agones, metagame, disk |
+//! | [`watch`] | what the admin port shows of running matches: figures, and a live view |
 //! | [`metrics`] | every metric |
 
 pub mod config;
@@ -50,6 +51,7 @@ pub mod server;
 pub mod socket;
 pub mod spool;
 pub mod tick_timer;
+pub mod watch;
 
 pub use config::{Args, Config, ConfigFaults};
 pub use program::{main, main_from, run};

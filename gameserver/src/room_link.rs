@@ -10,6 +10,8 @@ use protocol::wire::Refusal;
 
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
+use crate::watch::figures::Figures;
+use crate::watch::live::LiveView;
 
 /// One room as seen from outside its tick thread.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub struct RoomLink {
     pub join_failures: AtomicU32,
     /// p99 of recent tick times over the budget, in thousandths.
     pub tick_load_permille: AtomicU32,
+    /// What its ticks and its clients cost, for the admin port.
+    pub figures: Figures,
+    /// The world as it is, for those who watch.
+    pub live: LiveView,
 }
 
 impl RoomLink {
@@ -35,6 +41,8 @@ impl RoomLink {
             id,
             inbox: Inbox::new(players.len()),
             outbox: Outbox::default(),
+            figures: Figures::new(players.len()),
+            live: LiveView::default(),
             players,
             join_failures: AtomicU32::new(0),
             tick_load_permille: AtomicU32::new(0),
@@ -54,7 +62,10 @@ impl Directory {
 
     /// The room admits nobody any more.
     pub fn close(&self, id: MatchId) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let closed = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(link) = closed {
+            link.live.end();
+        }
     }
 
     /// Whether these (verified) claims open a room here.
@@ -69,6 +80,11 @@ impl Directory {
             return Err(Refusal::NotOnRoster);
         }
         Ok(())
+    }
+
+    /// The room of a match, while it admits players.
+    pub fn find(&self, id: MatchId) -> Option<Arc<RoomLink>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// Rooms that admit players.

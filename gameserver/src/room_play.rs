@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use game::{Game, Outcome, Phase, Room, RoomInput, RoomSink};
+use game::{Game, MapView, Outcome, Phase, Room, RoomInput, RoomSink};
 use netcode::Micros;
 use netcode::replication::SeatId;
 
@@ -20,6 +20,8 @@ use crate::result::{Attendance, EndedMatch};
 use crate::room_link::RoomLink;
 use crate::room_thread::{RoomOrder, RoomShell};
 use crate::tick_timer::{Due, Schedule, Sleeper, micros, monotonic_ns};
+use crate::watch::figures::{Figures, TickPhase};
+use crate::watch::live::LiveView;
 
 /// No match lasts longer, whatever its rules say: a server is not lost to a game that never ends.
 const MATCH_TIME_MAX: Duration = Duration::from_secs(6 * 3_600);
@@ -43,11 +45,14 @@ pub(crate) struct Play<'a, G: Game> {
 }
 
 impl<'a, G: Game> Play<'a, G> {
-    pub(crate) fn new(order: RoomOrder, room: Room<G>, shell: &'a RoomShell) -> Self {
+    pub(crate) fn new(order: RoomOrder, room: Room<G>, map: Option<MapView>, shell: &'a RoomShell) -> Self {
         let schedule = Schedule::new(monotonic_ns(), order.tick_rate_hz);
         let budget = Duration::from_nanos(schedule.budget_ns());
         Self {
-            link: Arc::new(RoomLink::new(order.id, order.players.clone())),
+            link: Arc::new(RoomLink {
+                live: LiveView::new(room.setup(), room.schema(), map),
+                ..RoomLink::new(order.id, order.players.clone())
+            }),
             stats: Statistics::new(order.players.len(), budget, micros()),
             events: VecDeque::with_capacity(order.players.len() * 8),
             batch: Batch::default(),
@@ -98,13 +103,14 @@ impl<'a, G: Game> Play<'a, G> {
             self.started_at_ms = Some(service::clock::unix_ms());
         }
         let taken = micros();
-        let mut sink = TickSink { batch: &mut self.batch, phase: None, begun: taken };
+        let mut sink = TickSink { batch: &mut self.batch, figures: &self.link.figures, phase: None, begun: taken };
         let report = self.room.step(&mut sink);
         sink.finish();
         let stepped = micros();
         let bytes = self.batch.snapshot_bytes();
         self.link.outbox.send(&mut self.batch)?;
         self.shell.io.wake();
+        self.link.live.publish(stepped, self.room.tick(), self.room.world());
         self.measure([start, taken, stepped, micros()], bytes);
         Ok(report.ended)
     }
@@ -164,6 +170,10 @@ impl<'a, G: Game> Play<'a, G> {
         crate::metrics::tick(whole, overrun);
         crate::metrics::tick_phase("take", taken.since(start));
         crate::metrics::tick_phase("send", sent.since(stepped));
+        let figures = &self.link.figures;
+        figures.phase(TickPhase::Take, taken.since(start));
+        figures.phase(TickPhase::Send, sent.since(stepped));
+        figures.tick(whole, snapshot_bytes);
         if let Some(permille) = self.stats.load_permille(sent) {
             self.link.tick_load_permille.store(permille, Ordering::Relaxed);
             let dropped = (self.link.inbox.dropped(), self.link.outbox.dropped());
@@ -199,6 +209,7 @@ impl<'a, G: Game> Play<'a, G> {
 /// Takes a step's output into the batch, and the times of its phases.
 struct TickSink<'a> {
     batch: &'a mut Batch,
+    figures: &'a Figures,
     phase: Option<Phase>,
     begun: Micros,
 }
@@ -208,6 +219,7 @@ impl TickSink<'_> {
         let now = micros();
         if let Some(phase) = self.phase.take() {
             crate::metrics::tick_phase(label(phase), now.since(self.begun));
+            self.figures.phase(phase.into(), now.since(self.begun));
         }
         self.begun = now;
     }
@@ -233,12 +245,5 @@ impl RoomSink for TickSink<'_> {
 }
 
 fn label(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Events => "events",
-        Phase::Inputs => "inputs",
-        Phase::Step => "step",
-        Phase::Record => "record",
-        Phase::Messages => "messages",
-        Phase::Snapshots => "snapshots",
-    }
+    TickPhase::from(phase).label()
 }

@@ -67,16 +67,18 @@ pub fn start<G: Game>(order: RoomOrder, shell: RoomShell) {
 
 fn run<G: Game>(order: RoomOrder, shell: &RoomShell) {
     let id = order.id;
-    let made = catch_unwind(AssertUnwindSafe(|| Room::<G>::new(setup(&order), RoomConfig::default())));
-    let room = match made {
-        Ok(Ok(room)) => room,
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        Room::<G>::new(setup(&order), RoomConfig::default()).map(|room| (room.game().map(), room))
+    }));
+    let (map, room) = match made {
+        Ok(Ok(made)) => made,
         Ok(Err(error)) => return shell.tell(Notice::Refused(id, error.to_string())),
         Err(panic) => {
             let why = format!("the game panicked while it began: {}", message_of(&*panic));
             return shell.tell(Notice::Refused(id, why));
         }
     };
-    let mut play = Play::new(order, room, shell);
+    let mut play = Play::new(order, room, map, shell);
     shell.pulse.add(&play.pulse);
     shell.io.send(IoCommand::Open(play.link.clone()));
     shell.directory.open(play.link.clone());

@@ -151,7 +151,8 @@ pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown)
     let (io, io_thread) = io_thread::start(io_parts, |waker| HandshakeWorker::start(doorkeeper, waker))?;
     let shell = RoomShell { io: io.clone(), directory: directory.clone(), notices, pulse: pulse.clone() };
 
-    let (helpers, admin) = (Shutdown::new(), Admin::new("gameserver"));
+    let admin = Admin::new("gameserver").route(crate::watch::routes(directory.clone()));
+    let helpers = Shutdown::new();
     let health = lifecycle::start_health(&ground.sdk, pulse);
     let (want, wants) = watch::channel(Want::Pool);
     let parts = HostParts {
@@ -222,6 +223,7 @@ impl Ground {
             fleet: config.fleet.clone(),
             capacity: u32::try_from(config.capacity).unwrap_or(u32::MAX),
             address: self.address.clone(),
+            admin_address: io_thread::reachable(self.admin.local_addr()).to_string(),
             routing_token: config.routing_token.clone(),
             tick_rate_hz: config.tick_rate_hz,
             ..pb::Register::default()

@@ -97,6 +97,7 @@ fn pool_server(server: &Server) -> pb::PoolServer {
         link: link.to_owned(),
         state: server.state.clone(),
         tick_load_permille: server.tick_load_permille,
+        admin_address: facts.admin_address.clone(),
     }
 }
 

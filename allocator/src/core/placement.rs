@@ -67,6 +67,7 @@ mod tests {
                 fleet: row.fleet.into(),
                 capacity: 4,
                 address: String::new(),
+                admin_address: String::new(),
                 server_key: [0; 32],
                 result_key: [0; 32],
                 routing_token: vec![],

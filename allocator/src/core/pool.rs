@@ -29,6 +29,8 @@ pub struct ServerFacts {
     pub capacity: u32,
     /// Where clients reach it, "host:port".
     pub address: String,
+    /// "host:port" of its admin port, or empty.
+    pub admin_address: String,
     /// X25519 public key for clients.
     pub server_key: [u8; 32],
     /// Ed25519 public key that signs its results.

@@ -35,6 +35,7 @@ pub(crate) fn registration(byte: u8, capacity: u32) -> pb::Register {
         fleet: "arena".into(),
         capacity,
         address: "127.0.0.1:7777".into(),
+        admin_address: "127.0.0.1:7778".into(),
         server_key: vec![byte; 32],
         result_key: result_key(byte).public_key().to_vec(),
         routing_token: vec![byte],

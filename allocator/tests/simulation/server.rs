@@ -41,6 +41,7 @@ impl FakeServer {
             fleet: "arena".into(),
             capacity,
             address: "127.0.0.1:1".into(),
+            admin_address: String::new(),
             server_key: [0; 32],
             result_key: [0; 32],
             routing_token: vec![],

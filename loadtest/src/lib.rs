@@ -1,6 +1,6 @@
-//! Bots that play the arena on the whole platform, as players do, and measure what players feel.
+//! Bots that play on the whole platform, as players do, and measure what players feel.
 //!
-//! [`run`] lets any number of bots log in at metagame, queue, play over UDP on the client core, and look for their
+//! [`run()`] lets any number of bots log in at metagame, queue, play over UDP on the client core, and look for their
 //! results, until they are told to stop; the [`Report`] says how it went. Everything is bounded: one task and one
 //! socket per bot, a deadline on every wait, jittered retries that honour `Retry-After`.
 //!
@@ -9,6 +9,7 @@
 //! | [`run`](mod@run) | many bots, their seeds and accounts |
 //! | [`bot`], [`ticket`], [`play`] | one bot's life; waiting for a match; one session |
 //! | [`brain`], [`sight`], [`route`] | how a bot plays: pure, from what it sees to its controls |
+//! | [`wander`] | how a bot plays a game of which it knows the schema alone |
 //! | [`api`], [`sse`] | metagame's REST API and its event streams |
 //! | [`prediction`] | the arena's rules for the client core |
 //! | [`report`] | counts and histograms |
@@ -24,6 +25,7 @@ pub mod run;
 pub mod sight;
 pub mod sse;
 pub mod ticket;
+pub mod wander;
 
 pub use report::{Report, Summary};
 pub use run::{BotsConfig, Progress, run};

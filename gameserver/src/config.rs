@@ -17,6 +17,9 @@ pub struct Args {
     /// Settings file (TOML, keys are the long flags); a flag or variable wins over it.
     #[arg(long, env = "MUSTER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Print the game's schema as hex of its canonical bytes, and end.
+    #[arg(long)]
+    pub print_schema: bool,
     /// Name of this server. Under Agones the GameServer's name is used instead.
     #[arg(long, env = "MUSTER_NAME", default_value = "gameserver")]
     pub name: String,

@@ -33,6 +33,9 @@ pub fn main_from<G: Game>(arguments: impl IntoIterator<Item = OsString>) -> Exit
         Ok(args) => args,
         Err(message) => return fail(&message),
     };
+    if args.print_schema {
+        return print_schema::<G>();
+    }
     service::logs::init(&args.log, args.log_format);
     let config = match Config::from_args(&args, |name| std::env::var(name).ok()) {
         Ok(config) => config,
@@ -119,6 +122,19 @@ fn parse(arguments: &[OsString]) -> Result<Args, String> {
     let mut all = arguments.to_vec();
     all.splice(arguments.len().min(1)..arguments.len().min(1), from_file);
     Args::from_arg_matches(&matches(&all)).map_err(|error| error.to_string())
+}
+
+/// Prints the schema for tools that know nothing of the game, such as bots.
+fn print_schema<G: Game>() -> ExitCode {
+    use std::io::Write as _;
+    let schema = G::schema();
+    if let Err(fault) = schema.validate() {
+        return fail(&format!("the game's schema is faulty: {fault}"));
+    }
+    match writeln!(std::io::stdout(), "{}", hex::encode(schema.to_bytes())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("cannot print the schema: {error}")),
+    }
 }
 
 fn fail(message: &str) -> ExitCode {

@@ -1,9 +1,12 @@
 //! One bot's life: log in, queue, wait, play, look for the result, and again until it is told to stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arena::random::Random;
-use protocol::id::{MatchId, TicketId};
+use game::Schema;
+use netcode::emulator::Conditions;
+use protocol::id::{MatchId, PlayerId, TicketId};
 use protocol::wire::{CloseReason, Refusal};
 use reqwest::StatusCode;
 use tokio::sync::watch;
@@ -11,7 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, ApiError, Ticket};
-use crate::play::{End, play};
+use crate::history::{Event, Recorder};
+use crate::play::{End, Order, play};
 use crate::report::{Report, count};
 use crate::run::Progress;
 use crate::ticket::{self, Waited};
@@ -29,6 +33,16 @@ pub struct Bot {
     pub api: Api,
     /// The queue it plays in.
     pub queue: String,
+    /// The game it plays.
+    pub schema: Arc<Schema>,
+    /// Its account's id.
+    pub player: PlayerId,
+    /// How bad its network is.
+    pub network: Option<Conditions>,
+    /// Whether mishaps befall it.
+    pub churn: bool,
+    /// Where it writes down what it sees.
+    pub history: Recorder,
     /// What it says of its regions.
     pub region_rtts: Vec<(String, u32)>,
     /// No new tickets after this; a running match is played to its end.
@@ -50,7 +64,7 @@ struct Found {
 
 impl Bot {
     /// A bot that has logged in.
-    pub fn new(api: Api, seed: u64, run: &crate::run::Shared) -> Self {
+    pub fn new(api: Api, player: PlayerId, seed: u64, run: &crate::run::Shared) -> Self {
         let mut random = Random::new(seed);
         // Its own region is near, the others farther away, each as far as the seed says.
         let nearest = random.below(run.regions.len().max(1) as u32) as usize;
@@ -61,6 +75,11 @@ impl Bot {
         Self {
             api,
             queue: run.queue.clone(),
+            schema: Arc::clone(&run.schema),
+            player,
+            network: run.network,
+            churn: run.churn,
+            history: run.history.clone(),
             region_rtts: region_rtts.collect(),
             stop: run.stop.clone(),
             abort: run.abort.clone(),
@@ -82,10 +101,21 @@ impl Bot {
                 }
             }
         }
+        self.close_account().await;
         for (kind, times) in std::mem::take(&mut self.api.failures) {
             *self.report.api_failures.entry(kind).or_default() += times;
         }
         self.report
+    }
+
+    /// Writes down what the account came to.
+    async fn close_account(&mut self) {
+        if self.abort.is_cancelled() {
+            return;
+        }
+        if let (Ok(counted), Ok(listed)) = (self.api.matches_counted().await, self.api.recent_matches().await) {
+            self.history.record(Event::Account { player: self.player, counted, listed });
+        }
     }
 
     /// Queues and waits for a match; none when the ticket ended otherwise or the bot was stopped.
@@ -103,11 +133,15 @@ impl Bot {
             }
             Err(error) => return Err(error),
         }
+        self.history.record(Event::Queued { player: self.player, ticket: ticket_id });
         self.report.tickets += 1;
         self.progress.send_modify(|progress| progress.queued += 1);
         let waited = self.wait_for(ticket_id).await;
         self.progress.send_modify(|progress| progress.queued -= 1);
         let Some(ticket) = waited? else { return Ok(None) };
+        let match_id = ticket.placed.as_ref().map(|placed| placed.match_id);
+        let state = ticket.state.clone();
+        self.history.record(Event::Ticket { player: self.player, ticket: ticket_id, state, match_id });
         let Some(placed) = ticket.placed.filter(|_| ticket.state == "completed") else {
             count(&mut self.report.tickets_unmatched, &ticket.state);
             self.pause().await;
@@ -139,11 +173,13 @@ impl Bot {
 
     /// Enters a match, again when the session breaks, and plays it to its end.
     async fn play_match(&mut self, found: &Found) {
-        let mut was_inside = false;
+        let (mut was_inside, mut away_since, mut churn) = (false, None, self.churn);
         for _ in 0..ENTER_ATTEMPTS {
             let join = match self.api.join_token(found.match_id).await {
                 Ok(join) => join,
-                Err(error) if matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::GONE)) => return,
+                Err(error) if matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::GONE)) => {
+                    return self.learn_why_over(found.match_id).await;
+                }
                 Err(error) => {
                     tracing::warn!(match_id = %found.match_id, %error, "no join token");
                     count(&mut self.report.join_failures, "no_token");
@@ -152,8 +188,19 @@ impl Bot {
                 }
             };
             self.progress.send_modify(|progress| progress.playing += 1);
-            let brain_seed = self.random.next_u64();
-            let end = play(&join, brain_seed, found.known, &self.abort, &mut self.report).await;
+            let order = Order {
+                join: &join,
+                schema: &self.schema,
+                seed: self.random.next_u64(),
+                known: found.known,
+                abort: &self.abort,
+                network: self.network,
+                churn,
+                away_since,
+                watch: self.api.match_watch(found.match_id),
+            };
+            let joined = Event::Joined { player: self.player, match_id: found.match_id };
+            let end = play(order, &mut self.report, &mut || self.history.record(joined.clone())).await;
             self.progress.send_modify(|progress| progress.playing -= 1);
             let end = match end {
                 Ok(end) => end,
@@ -163,16 +210,32 @@ impl Bot {
                     return self.pause().await;
                 }
             };
+            let is_cut = matches!(end, End::Cut(_));
             if self.take_end(found.match_id, end, &mut was_inside).await {
                 return;
             }
-            self.pause().await;
+            if is_cut {
+                (away_since, churn) = (Some(Instant::now()), false);
+            } else {
+                self.pause().await;
+            }
         }
+    }
+
+    /// Writes down that the player knows now that the match is over.
+    fn told(&self, match_id: MatchId, state: &str) {
+        self.history.record(Event::Told { player: self.player, match_id, state: state.to_owned() });
+    }
+
+    /// A match that gives no join token any more is over; metagame knows why.
+    async fn learn_why_over(&mut self, match_id: MatchId) {
+        let state = self.api.match_watch(match_id).state().await;
+        self.told(match_id, state.as_deref().unwrap_or("ended"));
     }
 
     /// Counts how a session ended; true when there is nothing more to do in this match.
     async fn take_end(&mut self, match_id: MatchId, end: End, was_inside: &mut bool) -> bool {
-        let is_inside = matches!(end, End::Ended { .. } | End::Closed(_));
+        let is_inside = matches!(end, End::Ended { .. } | End::Closed(_) | End::Cut(_));
         if is_inside {
             self.report.matches.insert(match_id);
             self.report.udp_clients = 1;
@@ -180,6 +243,7 @@ impl Bot {
         }
         match end {
             End::Ended { score } => {
+                self.told(match_id, "ended");
                 self.report.games_ended += 1;
                 self.report.matches_ended.insert(match_id);
                 self.report.kills += u64::try_from(score).unwrap_or(0);
@@ -187,12 +251,23 @@ impl Bot {
                 self.look_up(match_id).await;
                 true
             }
+            End::Lost => {
+                tracing::info!(%match_id, "the match is lost");
+                self.told(match_id, "lost");
+                self.report.games_lost += 1;
+                true
+            }
+            End::Cut(mishap) => {
+                self.history.record(Event::Cut { player: self.player, match_id, why: format!("{mishap:?}") });
+                false
+            }
             End::Aborted => true,
             End::Closed(reason) => {
                 tracing::warn!(%match_id, reason = reason.label(), "disconnected");
+                self.history.record(Event::Cut { player: self.player, match_id, why: reason.label().to_owned() });
                 self.report.disconnects += 1;
                 self.progress.send_modify(|progress| progress.disconnects += 1);
-                matches!(reason, CloseReason::Kicked | CloseReason::SeatTaken | CloseReason::RoomFailed)
+                matches!(reason, CloseReason::Kicked | CloseReason::SeatTaken)
             }
             End::TimedOut => {
                 self.fail(match_id, "timed_out");
@@ -201,6 +276,7 @@ impl Bot {
             End::Refused(refusal) => {
                 // A match that the bot has been in and that is gone by now has ended meanwhile.
                 if *was_inside && refusal == Refusal::NoMatch {
+                    self.learn_why_over(match_id).await;
                     return true;
                 }
                 self.fail(match_id, refusal.label());
@@ -219,7 +295,10 @@ impl Bot {
     async fn look_up(&mut self, match_id: MatchId) {
         let give_up = Instant::now() + HISTORY_WITHIN;
         while Instant::now() < give_up && !self.abort.is_cancelled() {
-            if self.api.recent_matches().await.is_ok_and(|matches| matches.contains(&match_id)) {
+            let listed = self.api.recent_matches().await.unwrap_or_default();
+            let times = listed.iter().filter(|listed| **listed == match_id).count() as u64;
+            if times > 0 {
+                self.history.record(Event::Result { player: self.player, match_id, times });
                 self.report.games_in_history += 1;
                 return;
             }

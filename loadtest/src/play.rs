@@ -10,18 +10,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client::{Client, ClientConfig, Ending, Event, Frame};
 use game::{Game as _, Schema};
+use netcode::emulator::Conditions;
 use netcode::replication::SeatId;
 use netcode::{Entropy, Micros};
 use protocol::wire::{CloseReason, Refusal};
-use tokio::net::UdpSocket;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::JoinToken;
 use crate::brain::Brain;
+use crate::churn::{Mishap, mishap};
+use crate::match_watch::MatchWatch;
 use crate::prediction::ArenaPrediction;
 use crate::report::Report;
 use crate::sight::Sight;
+use crate::socket::Socket;
+use crate::wander::Wanderer;
 
 /// Longest session: the longest match, its warm-up, and room.
 const SESSION_MAX: Duration = Duration::from_secs(15 * 60);
@@ -29,6 +34,8 @@ const SESSION_MAX: Duration = Duration::from_secs(15 * 60);
 const LINGER: Duration = Duration::from_secs(2);
 /// From one sample of the round trip to the next.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// A server that says nothing for so long may be gone: metagame is asked.
+const SILENT: Duration = Duration::from_millis(1_500);
 /// Datagrams that are taken at once before anything else is looked at.
 const BATCH: usize = 32;
 
@@ -46,81 +53,204 @@ pub enum End {
     Closed(CloseReason),
     /// The server did not answer the handshake.
     TimedOut,
+    /// Metagame or the server says that the match is lost.
+    Lost,
+    /// The session was cut on purpose: the client is gone without a word, and its seat waits.
+    Cut(Mishap),
     /// The bot was told to leave.
     Aborted,
+}
+
+/// What one session is played with.
+pub struct Order<'a> {
+    /// Where, and by what right.
+    pub join: &'a JoinToken,
+    /// The game.
+    pub schema: &'a Arc<Schema>,
+    /// Seed of how the bot plays, and of the network's moods.
+    pub seed: u64,
+    /// When the bot learned of the match.
+    pub known: Instant,
+    /// Leave at once.
+    pub abort: &'a CancellationToken,
+    /// How bad the network is, in each direction.
+    pub network: Option<Conditions>,
+    /// Whether the bot suffers the mishap that [`mishap`] has for its seat.
+    pub churn: bool,
+    /// Since when the player has been without its seat, if an earlier session was cut.
+    pub away_since: Option<Instant>,
+    /// Whom to ask when the server says nothing.
+    pub watch: MatchWatch,
 }
 
 /// One session while it is played.
 struct Session {
     client: Client<ArenaPrediction>,
+    server: SocketAddr,
+    socket: Socket,
+    begin: Instant,
     brain_seed: u64,
     brain: Option<(Brain, Welcome)>,
+    /// Plays a game that is not the arena.
+    wanderer: Option<Wanderer>,
     seat: Option<SeatId>,
     frame: Frame,
     ending: Option<(Ending, Instant)>,
     entered: Option<Instant>,
+    /// When a datagram came last.
+    heard: Instant,
+    /// Waits for metagame to say that the match is over, while the server is silent.
+    asking: Option<AbortOnDropHandle<String>>,
+    /// What is going to happen to the bot.
+    mishap: Option<(Mishap, Instant)>,
+    away: Option<Away>,
 }
 
-/// Plays until the match or the session ends, and adds what it measured to the report. `known` is when the bot learned
-/// of the match.
+/// A player whose way to its seat was cut.
+#[derive(Clone, Copy)]
+struct Away {
+    since: Instant,
+    /// Snapshots that had come by then: one more, and the player has its seat again.
+    snapshots: u64,
+}
+
+/// Plays until the match or the session ends, and adds what it measured to the report: the arena by its rules, any other
+/// schema's game at random. `entered` is called when the player has its seat.
 ///
 /// # Errors
 /// When the assignment makes no sense, or the machine has no socket left.
-pub async fn play(
-    join: &JoinToken,
-    brain_seed: u64,
-    known: Instant,
-    abort: &CancellationToken,
-    report: &mut Report,
-) -> anyhow::Result<End> {
+pub async fn play(order: Order<'_>, report: &mut Report, entered: &mut (dyn FnMut() + Send)) -> anyhow::Result<End> {
     let begin = Instant::now();
-    let config = config(join).await?;
-    let any: SocketAddr = if config.server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
-    let socket = UdpSocket::bind(any).await.context("failed to open a UDP socket")?;
+    let config = config(order.join, order.schema).await?;
+    let socket = Socket::open(config.server, order.network, order.seed).await.context("failed to open a UDP socket")?;
     let entropy = Entropy::new(service::random::bytes());
     let frame = Frame::new(&config.schema);
-    let client = Client::new(config, entropy, Micros::ZERO);
-    let mut session = Session { client, brain_seed, brain: None, seat: None, frame, ending: None, entered: None };
-    let end = session.run(&socket, begin, abort, report).await;
-    session.report(begin, known, report);
+    let is_arena = order.schema.hash() == arena::Arena::schema().hash();
+    let wanderer = (!is_arena).then(|| Wanderer::new(Arc::clone(order.schema), order.seed));
+    let mut session = Session {
+        server: config.server,
+        client: Client::new(config, entropy, Micros::ZERO),
+        socket,
+        begin,
+        brain_seed: order.seed,
+        brain: None,
+        wanderer,
+        seat: None,
+        frame,
+        ending: None,
+        entered: None,
+        heard: begin,
+        asking: None,
+        mishap: None,
+        away: order.away_since.map(|since| Away { since, snapshots: 0 }),
+    };
+    let end = session.run(&order, report, entered).await;
+    session.report(&order, report);
     Ok(end)
 }
 
 impl Session {
-    async fn run(&mut self, socket: &UdpSocket, begin: Instant, abort: &CancellationToken, report: &mut Report) -> End {
-        let now = || Micros(u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX));
-        let mut buffer = vec![0u8; 2_048];
-        let mut sample_at = begin + SAMPLE_EVERY;
+    async fn run(&mut self, order: &Order<'_>, report: &mut Report, entered: &mut (dyn FnMut() + Send)) -> End {
+        let mut sample_at = self.begin + SAMPLE_EVERY;
         loop {
-            self.send_inputs(now());
-            let end = self.take_events();
-            self.transmit(socket);
+            let was_inside = self.seat.is_some();
+            self.send_inputs(self.now());
+            let end = self.take_events(order);
+            if !was_inside && self.seat.is_some() {
+                entered();
+            }
+            self.transmit();
             if let Some(end) = end.or_else(|| self.lingered()) {
                 return end;
             }
-            let wake = self.client.poll_timeout().map_or(Duration::from_millis(50), |at| at.since(now()));
-            tokio::select! {
-                () = abort.cancelled() => return self.abort(socket, now()),
-                // An error is a datagram that a closed port sent back; silence says the same.
-                received = socket.recv_from(&mut buffer) => if let Ok((bytes, from)) = received {
-                    self.client.handle_datagram(now(), from, &buffer[..bytes]);
-                    for _ in 1..BATCH {
-                        let Ok((bytes, from)) = socket.try_recv_from(&mut buffer) else { break };
-                        self.client.handle_datagram(now(), from, &buffer[..bytes]);
-                    }
-                },
-                () = tokio::time::sleep(wake) => self.client.handle_timeout(now()),
+            if let Some(cut) = self.suffer(report).await {
+                return End::Cut(cut);
             }
+            self.note_return(report);
+            self.ask_when_silent(order);
+            let due = [self.client.poll_timeout(), self.socket.poll_timeout()].into_iter().flatten().min();
+            let wake = due.map_or(Duration::from_millis(50), |at| at.since(self.now())).min(SILENT);
+            tokio::select! {
+                () = order.abort.cancelled() => return self.abort(),
+                state = told(&mut self.asking) => return self.told(&state),
+                () = self.socket.readable() => {}
+                () = tokio::time::sleep(wake) => {}
+            }
+            self.receive();
             if Instant::now() >= sample_at {
                 sample_at += SAMPLE_EVERY;
-                let round_trip = self.client.stats(now()).session.rtt;
+                let round_trip = self.client.stats(self.now()).session.rtt;
                 if round_trip > Duration::ZERO {
                     report.rtt.add(round_trip);
                 }
             }
-            if begin.elapsed() > SESSION_MAX {
-                return self.abort(socket, now());
+            if self.begin.elapsed() > SESSION_MAX {
+                return self.abort();
             }
+        }
+    }
+
+    /// Time since the session began, as the client core counts it.
+    fn now(&self) -> Micros {
+        Micros(u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Gives the client what has arrived, and the time.
+    fn receive(&mut self) {
+        let (now, server) = (self.now(), self.server);
+        let (client, heard) = (&mut self.client, &mut self.heard);
+        self.socket.receive(now, BATCH, |datagram| {
+            *heard = Instant::now();
+            client.handle_datagram(now, server, datagram);
+        });
+        if self.client.poll_timeout().is_some_and(|at| at <= now) {
+            self.client.handle_timeout(now);
+        }
+    }
+
+    /// Lets the mishap happen when it is time for it; says so if it ends the session.
+    async fn suffer(&mut self, report: &mut Report) -> Option<Mishap> {
+        let (mishap, _) = self.mishap.filter(|(_, at)| Instant::now() >= *at && self.ending.is_none())?;
+        self.mishap = None;
+        if mishap != Mishap::ChangeAddress {
+            return Some(mishap);
+        }
+        match self.socket.change_address().await {
+            Ok(()) => {
+                report.reconnects += 1;
+                let snapshots = self.client.stats(self.now()).counts.snapshots;
+                self.away = Some(Away { since: Instant::now(), snapshots });
+            }
+            Err(error) => tracing::warn!(%error, "no other address"),
+        }
+        None
+    }
+
+    /// Measures how long the player was away, once a snapshot says that it has its seat again.
+    fn note_return(&mut self, report: &mut Report) {
+        let Some(away) = self.away else { return };
+        let has_state = self.seat.is_some() && (self.brain.is_some() || self.wanderer.is_some());
+        if has_state && self.client.stats(self.now()).counts.snapshots > away.snapshots {
+            report.reconnect.add(away.since.elapsed());
+            self.away = None;
+        }
+    }
+
+    /// Asks metagame about the match for as long as the server is silent.
+    fn ask_when_silent(&mut self, order: &Order<'_>) {
+        if self.heard.elapsed() < SILENT {
+            self.asking = None;
+        } else if self.asking.is_none() {
+            let watch = order.watch.clone();
+            self.asking = Some(AbortOnDropHandle::new(tokio::spawn(watch.over())));
+        }
+    }
+
+    /// What metagame's word on the match means for the session.
+    fn told(&self, state: &str) -> End {
+        match state {
+            "lost" => End::Lost,
+            _ => self.ended().unwrap_or(End::Ended { score: 0 }),
         }
     }
 
@@ -128,6 +258,9 @@ impl Session {
     fn send_inputs(&mut self, now: Micros) {
         while self.client.due_input(now).is_some() {
             let mut input = self.client.neutral_input();
+            if let Some(wanderer) = &mut self.wanderer {
+                wanderer.think(&mut input);
+            }
             if let (Some((brain, welcome)), Some(seat)) = (&mut self.brain, self.seat) {
                 self.client.fill_frame(now, &mut self.frame);
                 let own = self.client.own_newest().map(|body| body.position());
@@ -143,13 +276,16 @@ impl Session {
     }
 
     /// Takes the client's events; says how the session ended, if it did.
-    fn take_events(&mut self) -> Option<End> {
+    fn take_events(&mut self, order: &Order<'_>) -> Option<End> {
         while let Some(event) = self.client.poll_event() {
             match event {
                 Event::Connected(welcome) => {
                     self.seat = Some(welcome.seat);
-                    self.entered.get_or_insert_with(Instant::now);
+                    let entered = *self.entered.get_or_insert_with(Instant::now);
+                    let mishap = mishap(welcome.match_id, welcome.seat.0, welcome.players.len());
+                    self.mishap = mishap.filter(|_| order.churn).map(|(mishap, after)| (mishap, entered + after));
                 }
+                Event::Bulk(_) if self.wanderer.is_some() => {}
                 Event::Bulk(bytes) => {
                     if let Ok(welcome) = Welcome::from_bytes(&bytes) {
                         self.client.predict_with(ArenaPrediction { welcome: welcome.clone() });
@@ -163,6 +299,7 @@ impl Session {
                     // The close may overtake the outcome; the match has ended all the same.
                     let unknown = match reason {
                         CloseReason::MatchEnded => End::Ended { score: 0 },
+                        CloseReason::RoomFailed => End::Lost,
                         reason => End::Closed(reason),
                     };
                     return Some(self.ended().unwrap_or(unknown));
@@ -186,24 +323,26 @@ impl Session {
         Some(End::Ended { score: own.map_or(0, |standing| standing.score) })
     }
 
-    fn transmit(&mut self, socket: &UdpSocket) {
+    fn transmit(&mut self) {
+        let now = self.now();
         while let Some(datagram) = self.client.poll_transmit() {
-            // A full or failing socket loses the datagram, as the network may.
-            let _lost = socket.try_send_to(&datagram.bytes, datagram.to);
+            self.socket.send(now, &datagram.bytes);
         }
     }
 
-    fn abort(&mut self, socket: &UdpSocket, now: Micros) -> End {
-        self.client.leave(now);
-        self.transmit(socket);
+    fn abort(&mut self) -> End {
+        self.client.leave(self.now());
+        self.transmit();
         self.ended().unwrap_or(End::Aborted)
     }
 
     /// Adds the session's measurements to the report.
-    fn report(&self, begin: Instant, known: Instant, report: &mut Report) {
-        let stats = self.client.stats(Micros(u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX)));
+    fn report(&self, order: &Order<'_>, report: &mut Report) {
+        let stats = self.client.stats(self.now());
         if let Some(entered) = self.entered {
-            report.time_to_enter.add(entered - known);
+            if order.away_since.is_none() {
+                report.time_to_enter.add(entered - order.known);
+            }
             report.session_time += entered.elapsed();
         }
         report.bytes_in += stats.session.bytes_in;
@@ -217,14 +356,26 @@ impl Session {
     }
 }
 
+/// Resolves with the match's state when metagame says that it is over.
+async fn told(asking: &mut Option<AbortOnDropHandle<String>>) -> String {
+    match asking {
+        // A question that fails by a panic has no answer.
+        Some(asked) => match asked.await {
+            Ok(state) => state,
+            Err(_) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 /// What the client core needs of an assignment.
-async fn config(join: &JoinToken) -> anyhow::Result<ClientConfig> {
+async fn config(join: &JoinToken, schema: &Arc<Schema>) -> anyhow::Result<ClientConfig> {
     let placed = &join.placed;
-    let schema: Schema = arena::Arena::schema();
     let hash = u64::from_str_radix(&placed.schema_hash, 16).context("the assignment's schema_hash is no hex number")?;
     anyhow::ensure!(
         hash == schema.hash(),
-        "the match is of another game, or another version: bots play the arena only"
+        "the match is of another game, or of another version, than {}: name its server's program with --game",
+        schema.game
     );
     let key = URL_SAFE_NO_PAD.decode(&placed.server_key).context("the assignment's server_key is not base64url")?;
     let server = tokio::net::lookup_host(&placed.address).await.ok().and_then(|mut found| found.next());
@@ -233,6 +384,6 @@ async fn config(join: &JoinToken) -> anyhow::Result<ClientConfig> {
         server_key: key.try_into().ok().context("the assignment's server_key has not 32 bytes")?,
         routing_token: URL_SAFE_NO_PAD.decode(&placed.routing_token).context("the routing_token is not base64url")?,
         join_token: join.join_token.clone(),
-        schema: Arc::new(schema),
+        schema: Arc::clone(schema),
     })
 }

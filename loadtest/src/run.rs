@@ -1,15 +1,19 @@
 //! Many bots at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use arena::random::Random;
+use game::{Game as _, Schema};
+use netcode::emulator::Conditions;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::bot::Bot;
+use crate::history::Recorder;
 use crate::report::{Report, count};
 
 /// Most bots of one run: each holds a socket.
@@ -28,6 +32,15 @@ pub struct BotsConfig {
     pub seed: u64,
     /// The queue to play in.
     pub queue: String,
+    /// The game that is played, as its server's `--print-schema` tells; `None`: the arena. Bots know the arena's rules; any
+    /// other game they play by its schema alone.
+    pub schema: Option<Schema>,
+    /// How bad the network between bots and servers is, in each direction.
+    pub network: Option<Conditions>,
+    /// In every match, one bot is killed and started again, one changes its address, and one its carrier.
+    pub churn: bool,
+    /// Where the bots write down what they see.
+    pub history: Recorder,
     /// Cancelled: no new tickets, tickets that still wait are cancelled, running matches are played to their end.
     pub stop: CancellationToken,
     /// Cancelled: all bots leave at once.
@@ -56,8 +69,16 @@ pub struct Progress {
 pub struct Shared {
     /// The queue.
     pub queue: String,
+    /// The game.
+    pub schema: Arc<Schema>,
     /// Its regions.
     pub regions: Vec<String>,
+    /// See [`BotsConfig::network`].
+    pub network: Option<Conditions>,
+    /// See [`BotsConfig::churn`].
+    pub churn: bool,
+    /// See [`BotsConfig::history`].
+    pub history: Recorder,
     /// See [`BotsConfig::stop`].
     pub stop: CancellationToken,
     /// See [`BotsConfig::abort`].
@@ -87,7 +108,11 @@ pub async fn run(config: BotsConfig, progress: watch::Sender<Progress>) -> anyho
     let queue = queue.with_context(|| format!("there is no queue \"{}\", only: {}", config.queue, names.join(", ")))?;
     let shared = Shared {
         queue: config.queue.clone(),
+        schema: Arc::new(config.schema.clone().unwrap_or_else(arena::Arena::schema)),
         regions: queue.regions.clone(),
+        network: config.network,
+        churn: config.churn,
+        history: config.history.clone(),
         stop: config.stop.clone(),
         abort: config.abort.clone(),
         progress,
@@ -119,12 +144,15 @@ async fn live(mut api: Api, seed: u64, wait: Duration, shared: Shared) -> Report
         () = shared.abort.cancelled() => return Report::default(),
         () = tokio::time::sleep(wait) => {}
     }
-    if let Err(error) = api.login().await {
-        tracing::error!(%error, "a bot cannot log in");
-        let mut report = Report { api_failures: api.failures, ..Report::default() };
-        count(&mut report.api_failures, "login");
-        return report;
-    }
+    let player = match api.login().await {
+        Ok(player) => player,
+        Err(error) => {
+            tracing::error!(%error, "a bot cannot log in");
+            let mut report = Report { api_failures: api.failures, ..Report::default() };
+            count(&mut report.api_failures, "login");
+            return report;
+        }
+    };
     shared.progress.send_modify(|progress| progress.logged_in += 1);
-    Bot::new(api, seed, &shared).live().await
+    Bot::new(api, player, seed, &shared).live().await
 }

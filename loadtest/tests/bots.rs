@@ -18,6 +18,10 @@ fn config(address: std::net::SocketAddr, players: usize) -> BotsConfig {
         players,
         seed: 7,
         queue: "duel".into(),
+        schema: None,
+        network: None,
+        churn: false,
+        history: loadtest::history::Recorder::default(),
         stop: CancellationToken::new(),
         abort: CancellationToken::new(),
     }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use game::Schema;
 use loadtest::{BotsConfig, Progress as BotsProgress, Report};
 use service::Shutdown;
 use tokio::sync::watch;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::BotsOptions;
 use crate::exit::Failure;
 use crate::output::Output;
+use crate::played::PlayedGame;
 use crate::progress::Progress;
 
 /// Runs bots until their time is up or Ctrl-C, and prints what came of it.
@@ -32,7 +34,8 @@ async fn play(options: &BotsOptions, seed: u64) -> Result<Report, Failure> {
     stop.on_signals().map_err(Failure::setup)?;
     let mut progress = Progress::new(options.seconds.unwrap_or(0));
     progress.step(&format!("{} bots (seed {seed}) on {}", options.players, options.url));
-    let crowd = Crowd::new(&options.url, options.players, seed, &options.queue);
+    let schema = PlayedGame::of(options.game.as_deref())?.schema;
+    let crowd = Crowd::new(&options.url, options.players, seed, &options.queue, schema);
     let report = crowd.follow(&stop, options.seconds, &mut progress).await;
     progress.finish();
     report
@@ -60,14 +63,15 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Bots for the platform at `url`.
-    pub(crate) fn new(url: &str, players: u32, seed: u64, queue: &str) -> Self {
+    /// Bots for the platform at `url`; without a schema they play the reference game.
+    pub(crate) fn new(url: &str, players: u32, seed: u64, queue: &str, schema: Option<Schema>) -> Self {
         let (sender, receiver) = watch::channel(BotsProgress::default());
         let config = BotsConfig {
             url: url.to_owned(),
             players: players as usize,
             seed,
             queue: queue.to_owned(),
+            schema,
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
         };

@@ -20,6 +20,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
+    /// Write a new game: rules, tests, server, Dockerfile, fleet and queue.
+    New(NewOptions),
     /// Run the whole platform for a minute, with bots that play real matches, and sum up.
     Demo(DemoOptions),
     /// Keep a platform running on this machine.
@@ -58,16 +60,38 @@ impl Common {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct NewOptions {
+    /// The new folder. Its name is the game's.
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// Name of the game, if it is not the folder's.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Checkout of Muster whose crates the game uses; without it the one that this program was built from.
+    #[arg(long, env = "MUSTER_PATH", value_name = "FOLDER", conflicts_with = "muster_git")]
+    pub(crate) muster_path: Option<PathBuf>,
+    /// Repository of Muster whose crates the game uses, instead of a checkout.
+    #[arg(long, value_name = "URL")]
+    pub(crate) muster_git: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DemoOptions {
-    /// Bots that queue and play; a match takes 8.
-    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(8..=1_000))]
+    /// Bots that queue and play; at least as many as a match takes, which is 8 for arena-4v4.
+    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) players: u32,
     /// How long bots queue; matches that run then are played to their end.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) seconds: u64,
-    /// How long a match is played.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=600))]
+    /// How long a match is played. Queues of your own say it themselves.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=600), conflicts_with = "queues")]
     pub(crate) match_seconds: u32,
+    /// Your game's server program; without it the reference game is played.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) game: Option<PathBuf>,
+    /// Queue file, whose first queue is played; without it arena-4v4, or one queue of 1 against 1 for --game.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) queues: Option<PathBuf>,
     /// Seed of the bots; random where it is not given.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -98,7 +122,10 @@ pub(crate) struct UpOptions {
     /// Address of this machine that game clients reach.
     #[arg(long, env = "MUSTER_ADVERTISE", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub(crate) advertise: IpAddr,
-    /// Queue file; without it there is one queue, arena-4v4.
+    /// Your game's server program; without it the reference game is served.
+    #[arg(long, env = "MUSTER_GAME", value_name = "PROGRAM")]
+    pub(crate) game: Option<PathBuf>,
+    /// Queue file; without it there is one queue: arena-4v4, or 1 against 1 for --game.
     #[arg(long, env = "MUSTER_QUEUES", value_name = "FILE")]
     pub(crate) queues: Option<PathBuf>,
     #[command(flatten)]
@@ -136,6 +163,9 @@ pub(crate) struct BotsOptions {
     /// The queue to join.
     #[arg(long, default_value = "arena-4v4")]
     pub(crate) queue: String,
+    /// The server program of the game that is played there, if it is not the reference game.
+    #[arg(long, env = "MUSTER_GAME", value_name = "PROGRAM")]
+    pub(crate) game: Option<PathBuf>,
     /// How long bots queue; without it until Ctrl-C. Running matches are played to their end.
     #[arg(long)]
     pub(crate) seconds: Option<u64>,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use matchmaker::{QueueConfig, Queues};
 use service::Shutdown;
 
 use crate::bots::{self, Crowd};
@@ -14,15 +15,12 @@ use crate::demo::report::Report;
 use crate::exit::Failure;
 use crate::observe::Observer;
 use crate::output::Output;
-use crate::platform::{Addresses, FleetSize, Platform, PlatformConfig, demo_queues};
+use crate::platform::{Addresses, FleetSize, Platform, PlatformConfig};
+use crate::played::PlayedGame;
 use crate::progress::Progress;
 
-/// Players of one match of the demo's queue.
-const PLAYERS_PER_MATCH: u32 = 8;
 /// Matches that one game-server process holds.
 const CAPACITY: u32 = 2;
-/// The demo's queue.
-const QUEUE: &str = "arena-4v4";
 /// How long the last matches' results and servers may take after the last bot has left.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -52,15 +50,18 @@ async fn play(options: &DemoOptions) -> Result<Report, Failure> {
     let stop = Shutdown::new();
     stop.on_signals().map_err(Failure::setup)?;
     let seed = options.seed.unwrap_or_else(service::random::u64);
+    let game = PlayedGame::of(options.game.as_deref())?;
+    let queues = game.queues(options.queues.as_deref(), options.queues.is_none().then_some(options.match_seconds))?;
+    let queue = first_queue(&queues, options.players)?;
     let folder = Folder::new()?;
     let mut progress = Progress::new(options.seconds);
     progress.step(&format!("starting the platform (seed {seed})"));
-    let platform = Platform::start(config(options, &folder)?).await?;
+    let platform = Platform::start(config(options, &folder, game.clone(), queues)).await?;
     let observer =
         Observer::start(platform.allocator_url(), platform.tokens("muster"), Shutdown::new()).map_err(Failure::run)?;
     progress.step(&format!("{} bots queue for {} s at {}", options.players, options.seconds, platform.url()));
 
-    let crowd = Crowd::new(platform.url(), options.players, seed, QUEUE);
+    let crowd = Crowd::new(platform.url(), options.players, seed, &queue.name, game.schema);
     let played = tokio::select! {
         played = crowd.follow(&stop, Some(options.seconds), &mut progress) => played,
         failure = platform.failed() => Err(failure),
@@ -75,18 +76,30 @@ async fn play(options: &DemoOptions) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn config(options: &DemoOptions, folder: &Folder) -> Result<PlatformConfig, Failure> {
+/// The queue that is played, if there are players enough for a match of it.
+fn first_queue(queues: &Queues, players: u32) -> Result<QueueConfig, Failure> {
+    let queue = queues.as_slice().first().ok_or_else(|| Failure::setup("the queue file has no queue"))?;
+    if players < queue.players() {
+        let fault = format!("{players} players are too few for a match of \"{}\"", queue.name);
+        return Err(Failure::setup(fault).help(format!("give at least --players {}", queue.players())));
+    }
+    Ok(queue.clone())
+}
+
+fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queues) -> PlatformConfig {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let matches = options.players / PLAYERS_PER_MATCH;
+    let players_per_match = queues.as_slice().first().map_or(1, QueueConfig::players);
+    let matches = options.players / players_per_match.max(1);
     let busy = matches.div_ceil(CAPACITY);
-    Ok(PlatformConfig {
+    PlatformConfig {
         data: folder.0.clone(),
         addresses: Addresses { metagame: any, allocator: any, matchmaker: any },
         advertise: any.ip(),
-        queues: demo_queues(options.match_seconds)?,
+        queues,
+        game,
         fleet: FleetSize { minimum: busy, maximum: busy + 2, buffer: 1, capacity: CAPACITY },
         drain: DRAIN,
-    })
+    }
 }
 
 async fn sum_up(

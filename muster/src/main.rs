@@ -6,9 +6,11 @@ mod cli;
 mod demo;
 mod exit;
 mod gameserver;
+mod new;
 mod observe;
 mod output;
 mod platform;
+mod played;
 mod progress;
 mod services;
 mod up;
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     };
     let cli = Cli::parse_from(args);
     let done = match cli.task {
+        Task::New(options) => new::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Up(options) => up::run(&options),
         Task::Bots(options) => bots::run(&options),

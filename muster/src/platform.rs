@@ -25,6 +25,7 @@ use self::data::next_port;
 pub(crate) use self::queue_file::{demo_queues, queues};
 use crate::exit::Failure;
 use crate::observe::Observer;
+use crate::played::PlayedGame;
 
 /// How long the matchmaker may take to finish what it is placing.
 const PLACING: Duration = Duration::from_secs(15);
@@ -55,6 +56,8 @@ pub(crate) struct PlatformConfig {
     /// Address of this machine that game clients reach.
     pub(crate) advertise: IpAddr,
     pub(crate) queues: Queues,
+    /// What the fleet's servers run.
+    pub(crate) game: PlayedGame,
     pub(crate) fleet: FleetSize,
     /// How long running matches may take to finish at the end.
     pub(crate) drain: Duration,
@@ -114,6 +117,7 @@ impl Platform {
 
         let fleet_config = fleet::config(
             &data,
+            &config.game,
             config.fleet,
             config.advertise,
             [allocator_url.as_str(), metagame_url.as_str()],

@@ -7,7 +7,8 @@ use service::Shutdown;
 
 use crate::cli::UpOptions;
 use crate::exit::Failure;
-use crate::platform::{Addresses, FleetSize, Platform, PlatformConfig, queues};
+use crate::platform::{Addresses, FleetSize, Platform, PlatformConfig};
+use crate::played::PlayedGame;
 
 /// Runs a platform until Ctrl-C or SIGTERM, then drains it.
 pub(crate) fn run(options: &UpOptions) -> Result<ExitCode, Failure> {
@@ -35,6 +36,7 @@ pub(crate) fn run(options: &UpOptions) -> Result<ExitCode, Failure> {
 }
 
 fn config(options: &UpOptions) -> Result<PlatformConfig, Failure> {
+    let game = PlayedGame::of(options.game.as_deref())?;
     Ok(PlatformConfig {
         data: options.data.clone(),
         addresses: Addresses {
@@ -43,7 +45,8 @@ fn config(options: &UpOptions) -> Result<PlatformConfig, Failure> {
             matchmaker: options.matchmaker_listen,
         },
         advertise: options.advertise,
-        queues: queues(options.queues.as_deref())?,
+        queues: game.queues(options.queues.as_deref(), None)?,
+        game,
         fleet: FleetSize {
             minimum: options.fleet.servers_min,
             maximum: options.fleet.servers_max,

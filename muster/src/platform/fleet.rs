@@ -12,23 +12,20 @@ use tokio::sync::watch;
 use super::FleetSize;
 use super::data::ServiceData;
 use crate::exit::Failure;
+use crate::played::PlayedGame;
 
-/// Name of the one fleet, as queue files call it.
-const FLEET: &str = "arena";
-
-/// A fleet of this program's own `gameserver` command.
+/// A fleet of the game's servers.
 pub(crate) fn config(
     data: &ServiceData,
+    game: &PlayedGame,
     size: FleetSize,
     advertise: IpAddr,
     [allocator, metagame]: [&str; 2],
     drain: Duration,
     handle: allocator::Handle,
 ) -> Result<FleetConfig, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::setup(format!("cannot find this program's own file: {error}")))?;
     let bind = if advertise.is_loopback() { advertise.to_string() } else { "0.0.0.0".to_owned() };
-    let mut command = vec![program.display().to_string(), "gameserver".to_owned()];
+    let mut command = game.command.clone();
     let drain_flag = format!("--drain-deadline={}ms", drain.as_millis());
     let flags = [
         "--name={name}",
@@ -44,7 +41,7 @@ pub(crate) fn config(
     command.push(format!("--service-key={}", data.path("service.key").display()));
     command.push(format!("--spool={}", data.path("spool").display()));
 
-    let mut fleet = FleetConfig::new(FLEET, command, size.minimum, size.maximum, size.buffer);
+    let mut fleet = FleetConfig::new(&game.fleet, command, size.minimum, size.maximum, size.buffer);
     fleet.address = advertise.to_string();
     fleet.capacity = size.capacity;
     // A server that was told to drain for so long still needs a moment to hand in its results.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use service::backoff::Backoff;
 
+use crate::match_watch::MatchWatch;
 use crate::report::count;
 
 /// Longest time for one call.
@@ -258,7 +259,25 @@ impl Api {
         self.authorized(Method::POST, &format!("/v1/matches/{match_id}/join-token"), None::<&()>).await
     }
 
-    /// The player's newest matches.
+    /// Asks about one match, beside this account's other calls.
+    pub fn match_watch(&self, match_id: MatchId) -> MatchWatch {
+        let token = self.session.as_ref().map_or("", |session| &session.access_token);
+        MatchWatch::new(self.http.clone(), &self.base, token, match_id)
+    }
+
+    /// How many matches the account counts.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn matches_counted(&mut self) -> Result<u64, ApiError> {
+        #[derive(Deserialize)]
+        struct Profile {
+            matches: u64,
+        }
+        Ok(self.authorized::<Profile>(Method::GET, "/v1/players/me", None::<&()>).await?.matches)
+    }
+
+    /// The player's newest matches that it came to, out of 200.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -266,13 +285,16 @@ impl Api {
         #[derive(Deserialize)]
         struct Entry {
             match_id: MatchId,
+            #[serde(default)]
+            participation: String,
         }
         #[derive(Deserialize)]
         struct List {
             matches: Vec<Entry>,
         }
-        let list: List = self.authorized(Method::GET, "/v1/players/me/matches?limit=10", None::<&()>).await?;
-        Ok(list.matches.into_iter().map(|entry| entry.match_id).collect())
+        let list: List = self.authorized(Method::GET, "/v1/players/me/matches?limit=200", None::<&()>).await?;
+        let was_there = |entry: &Entry| entry.participation != "absent";
+        Ok(list.matches.into_iter().filter(was_there).map(|entry| entry.match_id).collect())
     }
 
     /// A call with the access token; when that has expired, with a new one.

@@ -12,17 +12,22 @@
 //! | [`wander`] | how a bot plays a game of which it knows the schema alone |
 //! | [`api`], [`sse`] | metagame's REST API and its event streams |
 //! | [`prediction`] | the arena's rules for the client core |
-//! | [`report`] | counts and histograms |
+//! | [`socket`], [`churn`], [`match_watch`] | bad networks, mishaps on purpose, and what to do when a server is silent |
+//! | [`report`], [`history`] | counts and histograms; everything that was seen, and whether it makes sense |
 
 pub mod api;
 pub mod bot;
 pub mod brain;
+pub mod churn;
+pub mod history;
+pub mod match_watch;
 pub mod play;
 pub mod prediction;
 pub mod report;
 pub mod route;
 pub mod run;
 pub mod sight;
+pub mod socket;
 pub mod sse;
 pub mod ticket;
 pub mod wander;

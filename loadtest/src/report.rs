@@ -45,6 +45,10 @@ pub struct Report {
     pub disconnects: u64,
     /// Sessions that followed a disconnect in the same match.
     pub reconnects: u64,
+    /// Times a bot was told that its match is lost.
+    pub games_lost: u64,
+    /// From a cut to having the seat again, with the state of the match.
+    pub reconnect: Durations,
     /// Calls of the REST API that failed, by status or kind of failure; retries that helped count too.
     pub api_failures: BTreeMap<String, u64>,
     /// From asking for a ticket to knowing the match.
@@ -136,6 +140,8 @@ impl Report {
         add_counts(&mut self.join_failures, other.join_failures);
         self.disconnects += other.disconnects;
         self.reconnects += other.reconnects;
+        self.games_lost += other.games_lost;
+        self.reconnect.merge(&other.reconnect);
         add_counts(&mut self.api_failures, other.api_failures);
         self.time_to_match.merge(&other.time_to_match);
         self.time_to_enter.merge(&other.time_to_enter);
@@ -184,6 +190,8 @@ impl Report {
             join_failures_by_reason: self.join_failures.clone(),
             disconnects: self.disconnects,
             reconnects: self.reconnects,
+            games_lost: self.games_lost,
+            reconnect_ms_p99: self.reconnect.quantile_ms(0.99),
             api_failures: self.api_failures.clone(),
             time_to_match_ms_p50: self.time_to_match.quantile_ms(0.5),
             time_to_match_ms_p95: self.time_to_match.quantile_ms(0.95),
@@ -218,6 +226,8 @@ pub struct Summary {
     pub join_failures_by_reason: BTreeMap<String, u64>,
     pub disconnects: u64,
     pub reconnects: u64,
+    pub games_lost: u64,
+    pub reconnect_ms_p99: f64,
     pub api_failures: BTreeMap<String, u64>,
     pub time_to_match_ms_p50: f64,
     pub time_to_match_ms_p95: f64,

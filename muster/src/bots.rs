@@ -72,6 +72,9 @@ impl Crowd {
             seed,
             queue: queue.to_owned(),
             schema,
+            network: None,
+            churn: false,
+            history: loadtest::history::Recorder::default(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
         };

@@ -1,0 +1,175 @@
+//! Histories made by hand: a good one, and what must be refused.
+
+use super::super::{Recorder, read};
+use super::*;
+
+fn player(n: u8) -> PlayerId {
+    PlayerId::from_entropy([n; 16])
+}
+
+fn id(n: u8) -> MatchId {
+    MatchId::from_entropy([n; 16])
+}
+
+fn at(at_ms: u64, event: Event) -> Entry {
+    Entry { at_ms, event }
+}
+
+fn started(n: u8, server: &str) -> Event {
+    Event::Started { match_id: id(n), server: server.into(), players: [player(1), player(2)].into() }
+}
+
+fn ended(n: u8) -> Event {
+    Event::Ended { match_id: id(n), reason: "finished".into() }
+}
+
+fn lost(n: u8) -> Event {
+    Event::Lost { match_id: id(n), reason: "gone".into() }
+}
+
+fn joined(who: u8, n: u8) -> Event {
+    Event::Joined { player: player(who), match_id: id(n) }
+}
+
+fn told(who: u8, n: u8, state: &str) -> Event {
+    Event::Told { player: player(who), match_id: id(n), state: state.into() }
+}
+
+fn account(who: u8, counted: u64, listed: &[u8]) -> Event {
+    Event::Account { player: player(who), counted, listed: listed.iter().map(|n| id(*n)).collect() }
+}
+
+/// Two players play a match to its end, lose the next with its server, and play a third.
+fn good() -> Vec<Entry> {
+    vec![
+        at(1_000, started(1, "a")),
+        at(1_100, joined(1, 1)),
+        at(1_100, joined(2, 1)),
+        at(2_000, Event::Cut { player: player(1), match_id: id(1), why: "relaunch".into() }),
+        at(2_100, joined(1, 1)),
+        at(5_000, ended(1)),
+        at(5_010, told(1, 1, "ended")),
+        at(5_010, told(2, 1, "ended")),
+        at(5_500, Event::Result { player: player(1), match_id: id(1), times: 1 }),
+        at(6_000, started(2, "a")),
+        at(6_100, joined(1, 2)),
+        at(6_100, joined(2, 2)),
+        at(7_000, Event::ServerKilled { server: "a".into() }),
+        at(7_010, lost(2)),
+        at(8_000, Event::FleetWhole { after_ms: 1_000 }),
+        at(8_600, told(1, 2, "lost")),
+        at(8_700, told(2, 2, "lost")),
+        at(9_000, started(3, "b")),
+        at(9_100, joined(1, 3)),
+        at(12_000, ended(3)),
+        at(12_100, told(1, 3, "ended")),
+        at(12_200, account(1, 2, &[3, 1])),
+        at(12_300, Event::Finished { results: 2 }),
+    ]
+}
+
+/// The good history with something added, and what the one fault must say.
+fn refused(more: impl IntoIterator<Item = Entry>, says: &str) {
+    let mut history = good();
+    history.extend(more);
+    let faults = check(&history);
+    assert!(faults.iter().any(|fault| fault.contains(says)), "\"{says}\" is not among {faults:?}");
+}
+
+/// The good history without the entries at this time.
+fn without(at_ms: u64) -> Vec<Entry> {
+    good().into_iter().filter(|entry| entry.at_ms != at_ms).collect()
+}
+
+#[test]
+fn a_good_history_is_good_in_any_order() {
+    let mut history = good();
+    assert_eq!(check(&history), Vec::<String>::new());
+    history.reverse();
+    assert_eq!(check(&history), Vec::<String>::new());
+}
+
+#[test]
+fn a_new_allocator_that_tells_of_a_running_match_again_is_no_fault() {
+    let mut history = good();
+    let again = Event::Started { match_id: id(1), server: "a".into(), players: BTreeSet::new() };
+    history.push(at(3_000, again));
+    assert_eq!(check(&history), Vec::<String>::new());
+}
+
+#[test]
+fn a_player_in_two_matches_at_once_is_refused() {
+    refused([at(4_000, started(9, "c")), at(6_000, ended(9))], "at once");
+    refused([at(4_000, joined(1, 3))], "sits in the matches");
+}
+
+#[test]
+fn a_result_that_counts_twice_is_refused() {
+    refused([at(6_000, Event::Result { player: player(1), match_id: id(1), times: 2 })], "2 times");
+    refused([at(12_250, account(2, 2, &[1, 1]))], "twice");
+    refused([at(12_250, account(2, 3, &[1, 3]))], "counts 3 matches");
+    refused([at(12_250, account(2, 1, &[7]))], "never ended");
+    refused([at(12_400, Event::Finished { results: 3 })], "3 results");
+}
+
+#[test]
+fn a_result_that_never_arrives_is_refused() {
+    refused([at(12_400, Event::Finished { results: 1 })], "1 results");
+}
+
+#[test]
+fn a_result_that_was_spooled_before_its_server_was_killed_may_arrive() {
+    let mut history = without(12_300);
+    history.push(at(12_250, account(2, 2, &[1, 2])));
+    history.push(at(12_300, Event::Finished { results: 3 }));
+    assert_eq!(check(&history), Vec::<String>::new());
+}
+
+#[test]
+fn a_match_without_an_end_is_refused() {
+    let faults = check(&without(12_000));
+    assert!(faults.iter().any(|fault| fault.contains("neither ended nor was lost")), "{faults:?}");
+    refused([at(7_500, joined(2, 8))], "never started");
+}
+
+#[test]
+fn a_match_lost_by_nobodys_doing_is_refused() {
+    let faults = check(&without(7_000));
+    assert!(faults.iter().any(|fault| fault.contains("although nobody broke")), "{faults:?}");
+    // A panic in its room explains it as well as a kill of its server.
+    let mut history = without(7_000);
+    history.push(at(7_000, Event::RoomPanicked { match_id: id(2) }));
+    assert_eq!(check(&history), Vec::<String>::new());
+}
+
+#[test]
+fn a_player_who_is_told_late_or_never_is_refused() {
+    let faults = check(&without(8_700));
+    assert!(faults.iter().any(|fault| fault.contains("never told")), "{faults:?}");
+    let mut history = without(8_700);
+    history.push(at(10_001, told(2, 2, "lost")));
+    let faults = check(&history);
+    assert!(faults.iter().any(|fault| fault.contains("told after 3001 ms")), "{faults:?}");
+}
+
+#[test]
+fn a_fleet_that_stays_short_and_a_history_that_breaks_off_are_refused() {
+    refused([at(9_999, Event::FleetWhole { after_ms: 5_001 })], "short of a server");
+    let faults = check(&without(12_300));
+    assert_eq!(faults, ["the history does not come to its end"]);
+}
+
+#[test]
+fn what_is_written_can_be_read_again_and_a_broken_line_is_named() {
+    let path = std::env::temp_dir().join(format!("muster-history-{:016x}", service::random::u64()));
+    let recorder = Recorder::create(&path).unwrap();
+    for entry in good() {
+        recorder.record_at(entry.at_ms, entry.event);
+    }
+    recorder.flush().unwrap();
+    assert_eq!(read(&path).unwrap(), good());
+    std::fs::write(&path, "\n{\"at_ms\":1}\n").unwrap();
+    assert!(read(&path).unwrap_err().to_string().starts_with("line 2"));
+    std::fs::remove_file(&path).unwrap();
+    Recorder::default().record(Event::Finished { results: 0 });
+}

@@ -14,6 +14,7 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::played::PlayedGame;
 use crate::progress::Progress;
+use crate::trouble::TroubleOptions;
 
 /// Runs bots until their time is up or Ctrl-C, and prints what came of it.
 pub(crate) fn run(options: &BotsOptions) -> Result<ExitCode, Failure> {
@@ -35,7 +36,7 @@ async fn play(options: &BotsOptions, seed: u64) -> Result<Report, Failure> {
     let mut progress = Progress::new(options.seconds.unwrap_or(0));
     progress.step(&format!("{} bots (seed {seed}) on {}", options.players, options.url));
     let schema = PlayedGame::of(options.game.as_deref())?.schema;
-    let crowd = Crowd::new(&options.url, options.players, seed, &options.queue, schema);
+    let crowd = Crowd::new(&options.url, options.players, seed, &options.queue, schema).in_trouble(&options.trouble);
     let report = crowd.follow(&stop, options.seconds, &mut progress).await;
     progress.finish();
     report
@@ -79,6 +80,13 @@ impl Crowd {
             abort: CancellationToken::new(),
         };
         Self { config, sender, receiver }
+    }
+
+    /// Bots that have to put up with this.
+    pub(crate) fn in_trouble(mut self, trouble: &TroubleOptions) -> Self {
+        self.config.network = trouble.conditions();
+        self.config.churn = trouble.churn;
+        self
     }
 
     /// Lets them play, showing what they do. They stop queueing after `seconds` or at `stop`, and play their matches

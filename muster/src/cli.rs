@@ -9,6 +9,7 @@ use service::logs::Format;
 
 use crate::exit::Failure;
 use crate::output::Output;
+use crate::trouble::TroubleOptions;
 
 /// Dedicated game servers, from ticket to result.
 #[derive(Debug, Parser)]
@@ -95,6 +96,8 @@ pub(crate) struct DemoOptions {
     /// Seed of the bots; random where it is not given.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) trouble: TroubleOptions,
     /// What to print on stdout at the end.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,
@@ -172,6 +175,8 @@ pub(crate) struct BotsOptions {
     /// Seed of the bots, their accounts too; random where it is not given.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) trouble: TroubleOptions,
     /// What to print on stdout at the end.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,

@@ -61,7 +61,8 @@ async fn play(options: &DemoOptions) -> Result<Report, Failure> {
         Observer::start(platform.allocator_url(), platform.tokens("muster"), Shutdown::new()).map_err(Failure::run)?;
     progress.step(&format!("{} bots queue for {} s at {}", options.players, options.seconds, platform.url()));
 
-    let crowd = Crowd::new(platform.url(), options.players, seed, &queue.name, game.schema);
+    let crowd =
+        Crowd::new(platform.url(), options.players, seed, &queue.name, game.schema).in_trouble(&options.trouble);
     let played = tokio::select! {
         played = crowd.follow(&stop, Some(options.seconds), &mut progress) => played,
         failure = platform.failed() => Err(failure),
@@ -126,6 +127,7 @@ async fn sum_up(
         join_failures: players.join_failures_total(),
         disconnects: players.disconnects,
         reconnects: players.reconnects,
+        reconnect_ms_p99: players.reconnect.quantile_ms(0.99),
         time_to_match_ms_p95: players.time_to_match.quantile_ms(0.95),
         allocation_ms_p99: ms(totals.allocation_us.value_at_quantile(0.99)),
         tick_ms_p99: ms(totals.tick_us.value_at_quantile(0.99)),

@@ -13,6 +13,7 @@ mod platform;
 mod played;
 mod progress;
 mod services;
+mod trouble;
 mod up;
 
 use std::process::ExitCode;

@@ -26,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) disconnects: u64,
     /// Sessions that took over a seat.
     pub(crate) reconnects: u64,
+    /// From a cut of the way to a seat to having it again, with the state of the match.
+    pub(crate) reconnect_ms_p99: f64,
     /// Ticket to assignment.
     pub(crate) time_to_match_ms_p95: f64,
     /// Allocate to Joinable.
@@ -91,6 +93,9 @@ impl Report {
         line("tick", format!("p99 {:.2} ms, {} overruns", self.tick_ms_p99, self.tick_overruns));
         line("snapshots", format!("{:.0} bytes per client and second", self.snapshot_bytes_per_client_s));
         line("round trip", format!("p50 {:.1} ms, p99 {:.1} ms", self.rtt_ms_p50, self.rtt_ms_p99));
+        if self.reconnects > 0 {
+            line("reconnects", format!("p99 {:.0} ms until the seat and its state are back", self.reconnect_ms_p99));
+        }
         line("seen in history", format!("{} games", self.games_in_history));
         text
     }
@@ -129,6 +134,7 @@ mod tests {
             "join_failures",
             "disconnects",
             "reconnects",
+            "reconnect_ms_p99",
             "time_to_match_ms_p95",
             "allocation_ms_p99",
             "tick_ms_p99",

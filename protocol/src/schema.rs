@@ -159,7 +159,7 @@ impl FieldCodec {
         ((raw + 0.5).floor() as u32).min(self.raw_max())
     }
 
-    /// The value of a raw value; raw values above [`raw_max`](Self::raw_max) are clamped.
+    /// The value of a raw value, always finite; raw values above [`raw_max`](Self::raw_max) are clamped.
     pub fn dequantize(self, raw: u32) -> f32 {
         let raw = f64::from(raw.min(self.raw_max()));
         let value = match self {
@@ -168,7 +168,8 @@ impl FieldCodec {
             Self::Range { min, step, .. } => f64::from(min) + raw * f64::from(step),
             Self::Angle { bits } => raw / 2f64.powi(i32::from(bits)) * std::f64::consts::TAU,
         };
-        value as f32
+        // A range may end half a step beyond its maximum, which may be the last finite number.
+        value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
     }
 
     /// The raw value of an integer, exact where an `f32` is not (beyond 24 bits); clamped to the codec's range.
@@ -407,6 +408,15 @@ mod tests {
                 ],
             }],
             input: vec![Field::new("fire", FieldCodec::Bool), Field::new("turn", FieldCodec::Signed { bits: 5 })],
+        }
+    }
+
+    #[test]
+    fn a_range_as_wide_as_floats_go_has_finite_values_only() {
+        let codec = FieldCodec::Range { min: f32::MIN, max: f32::MAX, step: 1e35 };
+        assert!(codec.is_valid());
+        for raw in [0, 1, codec.raw_max() - 1, codec.raw_max()] {
+            assert!(codec.dequantize(raw).is_finite(), "{raw}");
         }
     }
 

@@ -28,7 +28,7 @@ const RANKS: [(&str, Rank); 13] = [
 ];
 
 /// Tools: outside the layers.
-const TOOLS: [&str; 2] = ["testkit", "xtask"];
+const TOOLS: [&str; 3] = ["testkit", "fuzz", "xtask"];
 
 /// What tests may use besides the layers below: fakes, a game to run, a client to run it with.
 const FOR_TESTS: [&str; 3] = ["testkit", "arena", "client"];

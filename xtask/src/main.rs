@@ -3,6 +3,7 @@
 
 mod check;
 mod command;
+mod fuzz;
 mod layers;
 mod run_tests;
 mod simulate;
@@ -24,7 +25,7 @@ struct Cli {
 enum Task {
     /// Static gates: formatting, clippy, docs, dependency rules, layers, tidiness.
     Check,
-    /// Every test of the workspace; says what it needs, and ends with one line of counts.
+    /// Every test of the workspace, then a million hostile inputs per fuzz target; says what it needs, and counts.
     Test {
         /// Passed on to the test programs (a filter, `--nocapture`, …).
         #[arg(last = true)]
@@ -32,6 +33,8 @@ enum Task {
     },
     /// Simulated matches over bad networks in virtual time; prints the seed of any failure.
     Simulate(simulate::Options),
+    /// Hostile input for everything that reads bytes from outside; prints the seed, and the file of any failure.
+    Fuzz(fuzz::Options),
     /// The same tests with bigger numbers: minutes to hours.
     Deep,
 }
@@ -49,8 +52,16 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Check => check::run(),
-        Task::Test { rest } => run_tests::run(&rest),
+        Task::Test { rest } => {
+            run_tests::run(&rest)?;
+            // A filter is for somebody who looks for one test.
+            if rest.is_empty() { fuzz::for_tests() } else { Ok(()) }
+        }
         Task::Simulate(options) => simulate::run(&options),
-        Task::Deep => simulate::deep(),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Deep => {
+            simulate::deep()?;
+            fuzz::deep()
+        }
     }
 }

@@ -1,0 +1,12 @@
+//! The targets, one file per input.
+//!
+//! The realtime gateway of metagame gets its target together with the gateway itself.
+
+pub(crate) mod handshake;
+pub(crate) mod input;
+pub(crate) mod message;
+pub(crate) mod packet;
+pub(crate) mod schema;
+pub(crate) mod sessions;
+pub(crate) mod snapshot;
+pub(crate) mod token;

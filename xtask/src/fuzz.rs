@@ -1,0 +1,44 @@
+//! Hostile input for everything that reads bytes from outside: the targets of the crate `fuzz`, on all cores.
+
+use clap::Args;
+
+use crate::command::{cargo, step};
+
+/// Cases per target in CI.
+const CASES: u64 = 1_000_000;
+/// Cases per target in `cargo xtask deep`.
+const CASES_DEEP: u64 = 100_000_000;
+
+/// How much to fuzz.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Cases per target.
+    #[arg(long, default_value_t = CASES)]
+    cases: u64,
+    /// Repeats a run; another one each time when it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// One target instead of all.
+    #[arg(long, default_value = "all")]
+    target: String,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--profile", "fuzz", "--package", "fuzz", "--", "run", &options.target]);
+    command.args(["--cases", &options.cases.to_string()]);
+    if let Some(seed) = options.seed {
+        command.args(["--seed", &seed.to_string()]);
+    }
+    step("hostile input", &mut command)
+}
+
+/// As many cases as CI asks for, from a seed of its own.
+pub(crate) fn for_tests() -> anyhow::Result<()> {
+    run(&Options { cases: CASES, seed: None, target: "all".to_owned() })
+}
+
+/// A hundred times as many.
+pub(crate) fn deep() -> anyhow::Result<()> {
+    run(&Options { cases: CASES_DEEP, seed: None, target: "all".to_owned() })
+}

@@ -295,12 +295,23 @@ impl<G: Game> Room<G> {
         }
     }
 
-    /// Phase 1.
+    /// Phase 1. Of several joins of one seat the last counts, and nobody tells its session anything before its welcome.
     fn run_events(&mut self, sink: &mut dyn RoomSink) {
         let mut events = std::mem::take(&mut self.events);
+        for event in &events {
+            if let Event::Joined(seat) = event {
+                self.seats[usize::from(seat.0)].joins_waiting += 1;
+            }
+        }
         for event in events.drain(..) {
             match event {
-                Event::Joined(seat) => self.join(seat, sink),
+                Event::Joined(seat) => {
+                    let place = &mut self.seats[usize::from(seat.0)];
+                    place.joins_waiting -= 1;
+                    if place.joins_waiting == 0 {
+                        self.join(seat, sink);
+                    }
+                }
                 Event::Left(seat, why) => self.leave(seat, why, sink),
                 Event::Message(seat, bytes) => {
                     if !self.play.message(seat, &bytes) {
@@ -403,7 +414,8 @@ impl<G: Game> Room<G> {
 
     fn tell(&self, message: &RoomMessage, to: impl Fn(SeatId) -> bool, sink: &mut dyn RoomSink) {
         let bytes = message.encode();
-        self.play.present().filter(|seat| to(*seat)).for_each(|seat| sink.message(seat, &bytes));
+        let is_welcome = |seat: &SeatId| self.seats[usize::from(seat.0)].joins_waiting == 0;
+        self.play.present().filter(|seat| is_welcome(seat) && to(*seat)).for_each(|seat| sink.message(seat, &bytes));
     }
 
     fn tell_end(&self, to: impl Fn(SeatId) -> bool, sink: &mut dyn RoomSink) {

@@ -10,12 +10,14 @@ pub(crate) struct Seat {
     /// Nothing has been heard from its client for a while: snapshots would be wasted.
     pub(crate) silent: bool,
     pub(crate) inputs: InputBuffer,
+    /// Joins of this step that have not had their turn.
+    pub(crate) joins_waiting: u32,
     /// Messages from the client since the last step.
     pub(crate) messages: usize,
 }
 
 impl Seat {
     pub(crate) fn new() -> Self {
-        Self { has_joined: false, silent: false, inputs: InputBuffer::new(), messages: 0 }
+        Self { has_joined: false, silent: false, inputs: InputBuffer::new(), joins_waiting: 0, messages: 0 }
     }
 }

@@ -44,6 +44,21 @@ fn a_newcomer_gets_a_welcome_and_the_others_hear_of_it() {
 }
 
 #[test]
+fn a_session_hears_nothing_before_its_welcome_and_is_welcomed_once() {
+    let (mut room, mut sent) = (room(2, 10), Sent::default());
+    join(&mut room, 1);
+    room.step(&mut sent);
+    // In one step: the other player comes, and this one's session is taken over, twice.
+    let mut again = Sent::default();
+    join(&mut room, 0);
+    join(&mut room, 1);
+    join(&mut room, 1);
+    room.step(&mut again);
+    assert!(matches!(again.messages_to(1)[..], [RoomMessage::Welcome { .. }]), "{:?}", again.messages_to(1));
+    assert!(matches!(again.messages_to(0)[..], [RoomMessage::Welcome { .. }]), "{:?}", again.messages_to(0));
+}
+
+#[test]
 fn a_client_that_comes_back_is_welcomed_again_without_joining_the_game_again() {
     let (mut room, mut sent) = (room(2, 10), Sent::default());
     join(&mut room, 0);

@@ -305,8 +305,12 @@ impl Core {
 
     /// A server is not heard: matches that wait for its answer go elsewhere; those that it hosts stay.
     pub(super) fn suspect(&mut self, id: ServerId, now: Now) {
-        tracing::warn!(server_id = %id, "server is suspect");
         let Some(server) = self.pool.get(id) else { return };
+        if server.leaving && server.rooms.is_empty() {
+            tracing::info!(server_id = %id, "server has left");
+        } else {
+            tracing::warn!(server_id = %id, "server is suspect");
+        }
         let reserved = server.rooms.iter().filter(|(_, room)| **room == Room::Reserved);
         for match_id in reserved.map(|(match_id, _)| *match_id).collect::<Vec<_>>() {
             self.abandon(match_id, "its link was lost", now);
@@ -329,7 +333,11 @@ impl Core {
     /// A server is lost, and its matches with it.
     pub(super) fn lose(&mut self, id: ServerId, reason: &str, now: Now) {
         let Some(server) = self.pool.get_mut(id) else { return };
-        tracing::warn!(server_id = %id, server_name = server.facts.name, reason, "server is lost");
+        if server.leaving && server.rooms.is_empty() {
+            tracing::info!(server_id = %id, server_name = server.facts.name, reason, "server is gone");
+        } else {
+            tracing::warn!(server_id = %id, server_name = server.facts.name, reason, "server is lost");
+        }
         let facts = server.facts.clone();
         let rooms = std::mem::take(&mut server.rooms);
         if let Some(stream) = server.link.lose() {

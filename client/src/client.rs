@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use game::{Input, Leave, RoomMessage};
-use netcode::endpoint::{self, ClientEndpoint, ClientEvent, Received, SendError, Transmit};
+use netcode::endpoint::{self, ClientEndpoint, ClientEvent, QuicClientConfig, Received, SendError, Transmit};
 use netcode::replication::{Replica, SeatId, SnapshotError, View};
 use netcode::{Entropy, Micros};
 use protocol::id::MatchId;
@@ -35,6 +35,8 @@ pub struct ClientConfig {
     pub join_token: String,
     /// The game's schema.
     pub schema: Arc<Schema>,
+    /// What QUIC needs, to go by QUIC; `None`: by native UDP.
+    pub quic: Option<QuicClientConfig>,
 }
 
 /// A player's session in a match. It owns no socket, reads no clock, and calls nobody back.
@@ -58,9 +60,9 @@ pub struct Client<P: Predict> {
 impl<P: Predict> Client<P> {
     /// A client that begins its handshake at once.
     pub fn new(config: ClientConfig, entropy: Entropy, now: Micros) -> Self {
-        let ClientConfig { server, server_key, routing_token, join_token, schema } = config;
+        let ClientConfig { server, server_key, routing_token, join_token, schema, quic } = config;
         let schema_hash = schema.hash();
-        let endpoint = endpoint::ClientConfig { server, server_key, routing_token, join_token, schema_hash };
+        let endpoint = endpoint::ClientConfig { server, server_key, routing_token, join_token, schema_hash, quic };
         Self {
             endpoint: ClientEndpoint::new(endpoint, entropy, now),
             replica: Replica::new(Arc::clone(&schema)),

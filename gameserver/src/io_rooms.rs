@@ -94,7 +94,7 @@ impl IoRooms {
 
     fn event(&mut self, now: Micros, endpoint: &mut ServerEndpoint, event: ServerEvent) {
         match event {
-            ServerEvent::Connected { session, claims, remote } => {
+            ServerEvent::Connected { session, claims, remote, .. } => {
                 let Some(room) = self.rooms.get_mut(&claims.mid).filter(|room| room.closing.is_none()) else {
                     return endpoint.close(now, session, CloseReason::MatchEnded);
                 };

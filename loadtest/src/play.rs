@@ -385,5 +385,6 @@ async fn config(join: &JoinToken, schema: &Arc<Schema>) -> anyhow::Result<Client
         routing_token: URL_SAFE_NO_PAD.decode(&placed.routing_token).context("the routing_token is not base64url")?,
         join_token: join.join_token.clone(),
         schema: Arc::clone(schema),
+        quic: None,
     })
 }

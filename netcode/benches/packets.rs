@@ -52,6 +52,7 @@ fn client(server: &ServerEndpoint) -> ClientEndpoint {
         routing_token: Vec::new(),
         join_token: "x".repeat(700),
         schema_hash: 1,
+        quic: None,
     };
     ClientEndpoint::new(config, Entropy::new([2; 32]), Micros(0))
 }

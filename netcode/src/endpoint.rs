@@ -15,6 +15,7 @@
 
 mod acks;
 mod admission;
+mod carrier;
 mod channel;
 mod client;
 mod closing;
@@ -27,6 +28,7 @@ mod limits;
 mod noise;
 mod packing;
 mod path;
+mod quic;
 mod replay_window;
 mod rtt;
 mod seal;
@@ -34,10 +36,12 @@ mod server;
 mod session;
 mod stats;
 
+pub use carrier::Carrier;
 pub use client::{ClientConfig, ClientEndpoint};
-pub use counters::{Counters, DropReason};
+pub use counters::{CarrierCounters, Counters, DropReason};
 pub use event::{ClientEvent, Received, RefusalDetail, SendError, ServerEvent, Transmit};
 pub use handshake::{HandshakeDone, HandshakeJob};
+pub use quic::{QuicClientConfig, QuicConfigError, QuicServerConfig};
 pub use server::{ServerConfig, ServerEndpoint};
 pub use stats::SessionStats;
 

@@ -7,6 +7,7 @@ mod cursor;
 mod data;
 mod frame;
 mod handshake;
+mod join;
 
 pub use data::{
     Acks, DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES, DataHeader, FRAMES_BYTES_MAX, PLAIN_HEADER_BYTES, SEQUENCE_MAX,
@@ -18,6 +19,9 @@ pub use frame::{
 pub use handshake::{
     Accept, AcceptPayload, COOKIE_BYTES, Connect, Cookie, CookieReply, HANDSHAKE_BYTES, Hello, NOISE_BYTES_MAX,
     NOISE_PATTERN, Refuse, SessionOffer, prologue,
+};
+pub use join::{
+    JOIN_REQUEST_BYTES_MAX, JoinRequest, QUIC_ALPN, QUIC_OVERHEAD_BYTES, decode_join_answer, encode_join_answer,
 };
 
 /// Eight bytes that tell sessions apart; those towards a server begin with its routing token.

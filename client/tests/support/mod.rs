@@ -155,6 +155,7 @@ impl Stand {
                 routing_token: vec![1, 2],
                 join_token: format!("join {seat}"),
                 schema: Arc::clone(&schema),
+                quic: None,
             };
             let seed = seed * 100 + u64::from(seat);
             let entropy = Entropy::new([seat + 10; 32]);

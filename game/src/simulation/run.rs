@@ -222,6 +222,7 @@ impl<'a, G: Game> Run<'a, G> {
             routing_token: Vec::new(),
             join_token: format!("{place} {}", self.tokens),
             schema_hash: self.server.room.schema().hash(),
+            quic: None,
         };
         ClientEndpoint::new(config, entropy(self.seed, self.tokens), self.network.now)
     }

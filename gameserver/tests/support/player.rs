@@ -42,7 +42,7 @@ impl Player {
     pub(crate) async fn join_at(server: SocketAddr, server_key: [u8; 32], join_token: String, style: Style) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
         let schema = Arc::new(Race::schema());
-        let config = ClientConfig { server, server_key, routing_token: vec![7], join_token, schema };
+        let config = ClientConfig { server, server_key, routing_token: vec![7], join_token, schema, quic: None };
         let (event_sender, events) = mpsc::unbounded_channel();
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let task = tokio::spawn(pump(socket, config, style, event_sender, command_receiver));

@@ -1,5 +1,7 @@
 //! The client's side of the port: one handshake, then one session.
 
+mod over_quic;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -12,8 +14,12 @@ use zeroize::Zeroizing;
 
 use super::limits::{CONNECTS_PER_COOKIE, HANDSHAKE_RETRY_FIRST, HANDSHAKE_RETRY_MAX, HANDSHAKE_TIMEOUT};
 use super::noise::Initiator;
+use super::quic::client::QuicClient;
+use super::quic::{QuicClientConfig, Room};
 use super::session::{Role, Session, SessionEvent};
-use super::{ClientEvent, Counters, DropReason, Received, RefusalDetail, SendError, SessionId, SessionStats, Transmit};
+use super::{
+    Carrier, ClientEvent, Counters, DropReason, Received, RefusalDetail, SendError, SessionId, SessionStats, Transmit,
+};
 use crate::{Entropy, Micros};
 
 /// What a client endpoint needs to know, all of it from the assignment.
@@ -28,6 +34,8 @@ pub struct ClientConfig {
     pub join_token: String,
     /// Hash of the game's schema.
     pub schema_hash: u64,
+    /// What QUIC needs, to go by QUIC; `None`: by native UDP.
+    pub quic: Option<QuicClientConfig>,
 }
 
 /// A client's sans-IO endpoint. To connect again, make another one with another token.
@@ -35,6 +43,10 @@ pub struct ClientEndpoint {
     server: SocketAddr,
     client_id: ConnectionId,
     state: State,
+    /// The connection, where packets go by QUIC.
+    quic: Option<Box<QuicClient>>,
+    /// Why the session is being closed, once it is.
+    close_reason: Option<CloseReason>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<ClientEvent>,
     counters: Counters,
@@ -42,6 +54,10 @@ pub struct ClientEndpoint {
 
 enum State {
     Handshake(Box<Handshake>),
+    /// A QUIC connection is being made, or its request answered, until the deadline.
+    Asking {
+        deadline: Micros,
+    },
     Connected(Box<Session>),
     Done(SessionStats),
 }
@@ -69,10 +85,16 @@ impl ClientEndpoint {
             server,
             client_id,
             state: State::Done(SessionStats::default()),
+            quic: None,
+            close_reason: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
         };
+        if let Some(quic) = config.quic.clone() {
+            endpoint.dial(config, quic, &mut entropy, now);
+            return endpoint;
+        }
         match Handshake::new(config, client_id, &mut entropy, now) {
             Ok(handshake) => {
                 endpoint.state = State::Handshake(Box::new(handshake));
@@ -85,11 +107,12 @@ impl ClientEndpoint {
 
     /// Takes one datagram. Whatever it holds, nothing worse happens than that it is dropped and counted.
     pub fn handle_datagram(&mut self, now: Micros, from: SocketAddr, datagram: &[u8]) -> Received {
-        self.counters.datagrams_in += 1;
-        self.counters.bytes_in += datagram.len() as u64;
+        self.counters.datagram_in(datagram);
         let result = match datagram.first() {
             _ if from != self.server => Err(DropReason::WrongAddress),
             None => Err(DropReason::TooShort),
+            Some(&first) if Carrier::of(first) == Carrier::Quic => self.handle_quic(now, from, datagram),
+            Some(_) if self.quic.is_some() => Err(DropReason::UnknownType),
             Some(&packet_type::COOKIE) => self.handle_cookie(now, datagram),
             Some(&packet_type::ACCEPT) => self.handle_accept(now, datagram),
             Some(&packet_type::REFUSE) => self.handle_refuse(datagram),
@@ -107,7 +130,13 @@ impl ClientEndpoint {
 
     /// Takes the passing of time. Calls before [`poll_timeout`](Self::poll_timeout) are harmless.
     pub fn handle_timeout(&mut self, now: Micros) {
+        self.expire_quic(now);
         match &mut self.state {
+            State::Asking { deadline } if now >= *deadline => {
+                self.close_quic(now, CloseReason::TimedOut as u32);
+                self.state = State::Done(SessionStats::default());
+                self.events.push_back(ClientEvent::TimedOut);
+            }
             State::Handshake(handshake) if now >= handshake.deadline => {
                 self.state = State::Done(SessionStats::default());
                 self.events.push_back(ClientEvent::TimedOut);
@@ -120,25 +149,27 @@ impl ClientEndpoint {
                 session.handle_timeout(now);
                 self.service(now, false);
             }
-            State::Done(_) => {}
+            State::Asking { .. } | State::Done(_) => {}
         }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next; `None`: the endpoint is done. Ask again after every
     /// other call.
     pub fn poll_timeout(&self) -> Option<Micros> {
-        match &self.state {
+        let own = match &self.state {
             State::Handshake(handshake) => Some(handshake.retry_at.min(handshake.deadline)),
+            State::Asking { deadline } => Some(*deadline),
             State::Connected(session) => session.next_timeout(),
-            State::Done(_) => None,
-        }
+            State::Done(_) => return None,
+        };
+        [own, self.quic.as_ref().and_then(|quic| quic.next_timeout())].into_iter().flatten().min()
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let transmit = self.transmits.pop_front()?;
-        self.counters.datagrams_out += 1;
-        self.counters.bytes_out += transmit.bytes.len() as u64;
+        let over_quic = |quic: &mut Option<Box<QuicClient>>| quic.as_mut().and_then(|quic| quic.poll_transmit());
+        let transmit = self.transmits.pop_front().or_else(|| over_quic(&mut self.quic))?;
+        self.counters.datagram_out(&transmit.bytes);
         Some(transmit)
     }
 
@@ -177,7 +208,8 @@ impl ClientEndpoint {
                 session.close(now, reason);
                 self.service(now, false);
             }
-            State::Handshake(_) => {
+            State::Handshake(_) | State::Asking { .. } => {
+                self.close_quic(now, reason as u32);
                 self.state = State::Done(SessionStats::default());
                 self.events.push_back(ClientEvent::Closed { reason, by_peer: false });
             }
@@ -192,14 +224,15 @@ impl ClientEndpoint {
 
     /// Whether the endpoint is done: refused, timed out or closed, with nothing left to send.
     pub fn is_done(&self) -> bool {
-        matches!(self.state, State::Done(_)) && self.transmits.is_empty()
+        let is_quiet = self.transmits.is_empty() && self.quic.as_ref().is_none_or(|quic| quic.is_quiet());
+        matches!(self.state, State::Done(_)) && is_quiet
     }
 
     /// Measurements of the session; those at its end when it has ended.
     pub fn stats(&self) -> SessionStats {
         match &self.state {
-            State::Handshake(_) => SessionStats::default(),
-            State::Connected(session) => session.stats(),
+            State::Handshake(_) | State::Asking { .. } => SessionStats::default(),
+            State::Connected(session) => self.stats_of(session),
             State::Done(stats) => *stats,
         }
     }
@@ -235,7 +268,7 @@ impl ClientEndpoint {
                 let mut session = Session::new(now, Role::Client, offer.session_id, &keys);
                 session.ping_at_once();
                 self.state = State::Connected(Box::new(session));
-                self.counters.handshakes_accepted += 1;
+                self.counters.accepted(Carrier::Native);
                 let session = SessionId(u64::from_le_bytes(offer.session_id));
                 self.events.push_back(ClientEvent::Connected { session, version: offer.version });
                 self.service(now, false);
@@ -290,7 +323,7 @@ impl ClientEndpoint {
     fn session(&mut self) -> Result<&mut Session, SendError> {
         match &mut self.state {
             State::Connected(session) => Ok(session),
-            State::Handshake(_) | State::Done(_) => Err(SendError::NotOpen),
+            State::Handshake(_) | State::Asking { .. } | State::Done(_) => Err(SendError::NotOpen),
         }
     }
 
@@ -298,13 +331,24 @@ impl ClientEndpoint {
     fn service(&mut self, now: Micros, flush: bool) {
         let State::Connected(session) = &mut self.state else { return };
         let mut packets = Vec::new();
-        session.transmit(now, flush, &mut packets);
-        self.transmits.extend(packets.into_iter().map(|bytes| Transmit { to: self.server, bytes }));
+        match &mut self.quic {
+            None => {
+                session.transmit(now, flush, Room::NATIVE, &mut packets);
+                self.transmits.extend(packets.into_iter().map(|bytes| Transmit { to: self.server, bytes }));
+            }
+            Some(quic) => {
+                session.transmit(now, flush, quic.room(), &mut packets);
+                quic.send(now, packets);
+            }
+        }
         while let Some(event) = session.poll_event() {
+            if let SessionEvent::Closed { reason, .. } = event {
+                self.close_reason = Some(reason);
+            }
             self.events.push_back(client_event(event));
         }
         if session.has_ended() {
-            self.state = State::Done(session.stats());
+            self.end(now);
         }
     }
 }

@@ -59,8 +59,13 @@ impl Session {
     }
 
     pub(super) fn closed_by_peer(&mut self, reason: CloseReason) {
+        self.lost(reason, true);
+    }
+
+    /// The carrier is gone: nothing can be said any more.
+    pub(super) fn lost(&mut self, reason: CloseReason, by_peer: bool) {
         if self.is_open() {
-            self.emit(SessionEvent::Closed { reason, by_peer: true });
+            self.emit(SessionEvent::Closed { reason, by_peer });
         }
         self.phase = Phase::Ended;
     }

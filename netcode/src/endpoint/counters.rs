@@ -2,6 +2,8 @@
 
 use protocol::wire::{Refusal, WireError};
 
+use super::Carrier;
+
 /// Why a datagram was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
@@ -27,11 +29,13 @@ pub enum DropReason {
     Stale,
     /// A client received it from an address that is not its server's.
     WrongAddress,
+    /// QUIC that belongs to no connection, is not authentic, or breaks QUIC's rules: quinn-proto does not say which.
+    Quic,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::TooShort,
         Self::TooLong,
         Self::UnknownType,
@@ -43,6 +47,7 @@ impl DropReason {
         Self::Malformed,
         Self::Stale,
         Self::WrongAddress,
+        Self::Quic,
     ];
 
     /// The reason's name as a metric label.
@@ -59,6 +64,7 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::Stale => "stale",
             Self::WrongAddress => "wrong_address",
+            Self::Quic => "quic",
         }
     }
 }
@@ -86,17 +92,67 @@ pub struct Counters {
     pub datagrams_out: u64,
     /// Their bytes.
     pub bytes_out: u64,
+    /// QUIC newcomers that were asked to prove their address first.
+    pub retries: u64,
     /// Cookies handed out.
     pub cookies: u64,
     /// Handshakes that ended with a session.
     pub handshakes_accepted: u64,
     /// Times that a session moved to a new, validated address.
     pub paths_changed: u64,
+    carriers: [CarrierCounters; Carrier::ALL.len()],
     dropped: [u64; DropReason::ALL.len()],
     refused: [u64; Refusal::ALL.len()],
 }
 
+/// The part of the totals that one carrier has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CarrierCounters {
+    /// Datagrams handed in.
+    pub datagrams_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Datagrams handed out.
+    pub datagrams_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Handshakes that ended with a session.
+    pub handshakes_accepted: u64,
+}
+
 impl Counters {
+    /// The part of this carrier.
+    pub fn carrier(&self, carrier: Carrier) -> &CarrierCounters {
+        &self.carriers[carrier as usize]
+    }
+
+    pub(super) fn datagram_in(&mut self, datagram: &[u8]) {
+        let bytes = datagram.len() as u64;
+        self.datagrams_in += 1;
+        self.bytes_in += bytes;
+        let part = self.part_of(datagram);
+        part.datagrams_in += 1;
+        part.bytes_in += bytes;
+    }
+
+    pub(super) fn datagram_out(&mut self, datagram: &[u8]) {
+        let bytes = datagram.len() as u64;
+        self.datagrams_out += 1;
+        self.bytes_out += bytes;
+        let part = self.part_of(datagram);
+        part.datagrams_out += 1;
+        part.bytes_out += bytes;
+    }
+
+    pub(super) fn accepted(&mut self, carrier: Carrier) {
+        self.handshakes_accepted += 1;
+        self.carriers[carrier as usize].handshakes_accepted += 1;
+    }
+
+    fn part_of(&mut self, datagram: &[u8]) -> &mut CarrierCounters {
+        &mut self.carriers[Carrier::of(datagram.first().copied().unwrap_or(0)) as usize]
+    }
+
     /// Datagrams dropped for this reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use protocol::token::JoinClaims;
 use protocol::wire::{CloseReason, Refusal};
 
-use super::{BULK_BYTES_MAX, DropReason, MESSAGE_BYTES_MAX, SessionId, UNRELIABLE_BYTES_MAX};
+use super::{BULK_BYTES_MAX, Carrier, DropReason, MESSAGE_BYTES_MAX, SessionId, UNRELIABLE_BYTES_MAX};
 
 /// What became of one datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum ServerEvent {
         claims: JoinClaims,
         /// The address the client sends from: for logs only, it may change and is never an identity.
         remote: SocketAddr,
+        /// What carries its packets.
+        carrier: Carrier,
     },
     /// An unreliable payload arrived, in any order, each at most once.
     Unreliable {
@@ -128,7 +130,7 @@ pub enum ClientEvent {
         /// Whether the server said so.
         by_peer: bool,
     },
-    /// The handshake did not finish within 5 s.
+    /// The handshake did not finish within 5 s, or its QUIC connection broke before.
     TimedOut,
 }
 

@@ -8,20 +8,29 @@ use protocol::wire::{ConnectionId, Cookie};
 
 use super::admission::{Seat, seat};
 use super::limits::ATTEMPT_LIFE;
+use super::quic::server::QuicId;
 use super::session::Session;
 use crate::Micros;
 
-/// What makes a Connect the same as an earlier one: client id and a keyed hash of its Noise message. The cookie may
-/// differ, because a client fetches a new one when its answer is lost.
-pub(super) type AttemptKey = (ConnectionId, [u8; 16]);
+/// What makes a handshake the same as an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum AttemptKey {
+    /// Client id and a keyed hash of its Noise message. The cookie may differ, because a client fetches a new one when
+    /// its answer is lost.
+    Native(ConnectionId, [u8; 16]),
+    /// The connection.
+    Quic(QuicId),
+}
 
 /// One handshake.
 pub(super) struct Attempt {
+    pub(super) key: AttemptKey,
     /// Attempts are numbered in the order of their first Connect.
     pub(super) number: u64,
     /// Where the newest Connect of this attempt came from: there the answer goes.
     pub(super) remote: SocketAddr,
-    pub(super) cookie: Cookie,
+    /// From its newest Connect; none over QUIC.
+    pub(super) cookie: Option<Cookie>,
     /// Connection id of the session to be.
     pub(super) session_id: ConnectionId,
     pub(super) state: AttemptState,
@@ -29,12 +38,12 @@ pub(super) struct Attempt {
 
 /// How far a handshake is.
 pub(super) enum AttemptState {
-    /// Its job is waiting or running.
+    /// Its job is waiting or running; over QUIC its request may still be on its way.
     Working,
-    /// Refused with this Accept; a repeated Connect gets it again.
-    Refused { accept: Vec<u8> },
-    /// Accepted with this Accept; the session waits for its first packet.
-    Offered { accept: Vec<u8>, session: Box<Session>, claims: Box<JoinClaims> },
+    /// Refused with this answer; a repeated Connect gets it again.
+    Refused { answer: Vec<u8> },
+    /// Accepted with this answer; the session waits for its first packet.
+    Offered { answer: Vec<u8>, session: Box<Session>, claims: Box<JoinClaims> },
 }
 
 /// All handshakes without a session yet.
@@ -71,7 +80,13 @@ impl HalfOpen {
         self.attempts.get(key).map(|attempt| (*key, attempt.number))
     }
 
-    /// Whether one more attempt fits. Answers of refused attempts make room, oldest first: they are only there to be
+    /// Whether one more attempt would fit.
+    pub(super) fn has_room(&self) -> bool {
+        let is_refused = |attempt: &Attempt| matches!(attempt.state, AttemptState::Refused { .. });
+        self.attempts.len() < self.max || self.attempts.values().any(is_refused)
+    }
+
+    /// Makes room for one more attempt. Answers of refused attempts make room, oldest first: they are only there to be
     /// repeated. What was dropped is returned.
     pub(super) fn make_room(&mut self) -> Result<Option<Attempt>, ()> {
         if self.attempts.len() < self.max {
@@ -90,21 +105,21 @@ impl HalfOpen {
         now: Micros,
         key: AttemptKey,
         remote: SocketAddr,
-        cookie: Cookie,
+        cookie: Option<Cookie>,
         session_id: ConnectionId,
     ) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        self.attempts.insert(key, Attempt { number, remote, cookie, session_id, state: AttemptState::Working });
+        self.attempts.insert(key, Attempt { key, number, remote, cookie, session_id, state: AttemptState::Working });
         self.expiries.push_back((now + ATTEMPT_LIFE, key, number));
         number
     }
 
     /// Makes this attempt the one that counts for its player.
-    pub(super) fn offer(&mut self, key: &AttemptKey, accept: Vec<u8>, session: Box<Session>, claims: Box<JoinClaims>) {
+    pub(super) fn offer(&mut self, key: &AttemptKey, answer: Vec<u8>, session: Box<Session>, claims: Box<JoinClaims>) {
         if let Some(attempt) = self.attempts.get_mut(key) {
             self.offers.insert(seat(&claims), *key);
-            attempt.state = AttemptState::Offered { accept, session, claims };
+            attempt.state = AttemptState::Offered { answer, session, claims };
         }
     }
 

@@ -20,13 +20,25 @@ use crate::Entropy;
 pub struct HandshakeJob {
     pub(super) key: AttemptKey,
     pub(super) number: u64,
-    pub(super) static_secret: Arc<Zeroizing<[u8; 32]>>,
-    pub(super) entropy: Entropy,
-    pub(super) prologue: Vec<u8>,
-    pub(super) noise: Vec<u8>,
+    pub(super) asked: Asked,
     pub(super) session_id: ConnectionId,
     pub(super) version: u16,
     pub(super) admission: Arc<Admission>,
+}
+
+/// What a client asked with.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// The first Noise message, and what it takes to read it.
+    Native {
+        client_id: ConnectionId,
+        static_secret: Arc<Zeroizing<[u8; 32]>>,
+        entropy: Box<Entropy>,
+        prologue: Vec<u8>,
+        noise: Vec<u8>,
+    },
+    /// The credential itself: TLS has done its part on the connection already.
+    Quic { credential: Zeroizing<Vec<u8>> },
 }
 
 /// What became of a [`HandshakeJob`].
@@ -41,10 +53,10 @@ pub struct HandshakeDone {
 pub(super) enum Outcome {
     /// Message 1 is not for our key, or was changed.
     Undecryptable,
-    /// The token was refused; the Accept says so.
-    Refused { refusal: Refusal, accept: Vec<u8> },
-    /// The Accept offers a session under these keys.
-    Offered { accept: Vec<u8>, keys: SessionKeys, claims: Box<JoinClaims> },
+    /// The token was refused; the answer says so.
+    Refused { refusal: Refusal, answer: Vec<u8> },
+    /// The answer offers a session: under these keys, or over QUIC without any.
+    Offered { answer: Vec<u8>, keys: Option<SessionKeys>, claims: Box<JoinClaims> },
 }
 
 impl HandshakeJob {
@@ -57,13 +69,41 @@ impl HandshakeJob {
     }
 
     fn outcome(&mut self, verify: &dyn Fn(&str) -> Result<JoinClaims, Refusal>) -> Result<Outcome, snow::Error> {
-        let (responder, token) = Responder::read(&mut self.entropy, &self.static_secret, &self.prologue, &self.noise)?;
-        let decided = match std::str::from_utf8(&token) {
-            Ok(token) if token.len() <= TOKEN_BYTES_MAX => verify(token),
-            _ => Err(Refusal::TokenMalformed),
+        let (answer, keys, decided) = match &mut self.asked {
+            Asked::Native { client_id, static_secret, entropy, prologue, noise } => {
+                let (client_id, (responder, token)) =
+                    (*client_id, Responder::read(entropy, static_secret, prologue, noise)?);
+                let decided = self.decide(&token, verify);
+                let (noise, keys) = responder.finish(&self.payload(&decided).encode())?;
+                (Accept { client_id, noise }.encode(), Some(keys), decided)
+            }
+            Asked::Quic { credential } => {
+                let credential = std::mem::take(credential);
+                let decided = self.decide(&credential, verify);
+                (self.payload(&decided).encode(), None, decided)
+            }
         };
-        let decided = decided.and_then(|claims| self.admission.check(&claims).map(|()| claims));
-        let payload = match &decided {
+        Ok(match decided {
+            Ok(claims) => Outcome::Offered { answer, keys, claims: Box::new(claims) },
+            Err(refusal) => Outcome::Refused { refusal, answer },
+        })
+    }
+
+    fn decide(
+        &self,
+        credential: &[u8],
+        verify: &dyn Fn(&str) -> Result<JoinClaims, Refusal>,
+    ) -> Result<JoinClaims, Refusal> {
+        let claims = match std::str::from_utf8(credential) {
+            Ok(token) if token.len() <= TOKEN_BYTES_MAX => verify(token)?,
+            _ => return Err(Refusal::TokenMalformed),
+        };
+        self.admission.check(&claims)?;
+        Ok(claims)
+    }
+
+    fn payload(&self, decided: &Result<JoinClaims, Refusal>) -> AcceptPayload {
+        match decided {
             Ok(_) => AcceptPayload::Offer(SessionOffer {
                 session_id: self.session_id,
                 version: self.version,
@@ -72,12 +112,6 @@ impl HandshakeJob {
                 extensions: Vec::new(),
             }),
             Err(refusal) => AcceptPayload::Refused(*refusal),
-        };
-        let (noise, keys) = responder.finish(&payload.encode())?;
-        let accept = Accept { client_id: self.key.0, noise }.encode();
-        Ok(match decided {
-            Ok(claims) => Outcome::Offered { accept, keys, claims: Box::new(claims) },
-            Err(refusal) => Outcome::Refused { refusal, accept },
-        })
+        }
     }
 }

@@ -75,3 +75,19 @@ pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) const CHALLENGE_LIFE: Duration = Duration::from_secs(3);
 /// Bytes to an address that is not validated, per byte that came from it (RFC 9000, 8.1).
 pub(super) const AMPLIFICATION_MAX: u64 = 3;
+
+/// QUIC handshakes without a session from which on a server asks newcomers to prove their address (Retry).
+pub(super) const QUIC_RETRY_FROM: usize = 32;
+/// From a QUIC connection's first packet until its request must be there.
+pub(super) const QUIC_REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// Silence after which a QUIC connection is dead; its seat is Lost by then.
+pub(super) const QUIC_IDLE_MAX: Duration = Duration::from_secs(10);
+/// Silence after which QUIC pings; sessions ping more often, so it matters in handshakes only.
+pub(super) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Round trip assumed before it is measured: a player's, not the internet's 333 ms.
+pub(super) const QUIC_RTT_INITIAL: Duration = Duration::from_millis(50);
+/// Datagrams that wait for the congestion window: two ticks of snapshots or 8 KiB, whichever is more. A tick's snapshot
+/// is one packet and at most three with messages, so 8 KiB it is; the oldest make room for the newest.
+pub(super) const QUIC_SEND_BUFFER_BYTES: usize = 8 * 1024;
+/// Stream bytes that may be on their way: one request.
+pub(super) const QUIC_STREAM_WINDOW: u32 = 4_096;

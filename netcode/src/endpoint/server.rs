@@ -1,7 +1,10 @@
 //! The server's side of the port: many sessions, told apart by connection id.
 
 mod accepting;
+mod over_quic;
 mod routing;
+
+pub(super) use over_quic::close_reason;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -16,10 +19,12 @@ use super::cookie::CookieJar;
 use super::half_open::{AttemptKey, HalfOpen};
 use super::noise::public_key;
 use super::path::Path;
+use super::quic::server::{QuicId, QuicServer};
+use super::quic::{QuicConfigError, QuicServerConfig};
 use super::session::Session;
 use super::{
-    Counters, DropReason, HandshakeDone, HandshakeJob, Received, SendError, ServerEvent, SessionId, SessionStats,
-    Transmit,
+    Carrier, Counters, DropReason, HandshakeDone, HandshakeJob, Received, SendError, ServerEvent, SessionId,
+    SessionStats, Transmit,
 };
 use crate::{Entropy, Micros};
 
@@ -65,16 +70,36 @@ pub struct ServerEndpoint {
     transmits: VecDeque<Transmit>,
     events: VecDeque<ServerEvent>,
     counters: Counters,
+    /// QUIC on the same port, where the shell gave a certificate.
+    quic: Option<QuicServer>,
+    /// The session of each QUIC connection that has one.
+    quic_sessions: BTreeMap<QuicId, SessionId>,
 }
 
 /// A session with what only a server knows of it.
 struct Connected {
     session: Session,
-    path: Path,
+    link: Link,
     seat: Seat,
-    connection_id: ConnectionId,
+    /// Why it is being closed, once it is.
+    closed: Option<CloseReason>,
     /// Its entry among the timers.
     timer: Option<Micros>,
+}
+
+/// How a session's packets travel.
+enum Link {
+    Native { path: Path, connection_id: ConnectionId },
+    Quic(QuicId),
+}
+
+impl Link {
+    fn carrier(&self) -> Carrier {
+        match self {
+            Self::Native { .. } => Carrier::Native,
+            Self::Quic(_) => Carrier::Quic,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -107,9 +132,20 @@ impl ServerEndpoint {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            quic: None,
+            quic_sessions: BTreeMap::new(),
             config,
             entropy,
         }
+    }
+
+    /// The same endpoint, speaking QUIC too. Without it, QUIC is dropped as an unknown type.
+    ///
+    /// # Errors
+    /// [`QuicConfigError`] when TLS does not take the certificate.
+    pub fn with_quic(mut self, config: &QuicServerConfig) -> Result<Self, QuicConfigError> {
+        self.quic = Some(QuicServer::new(config, self.config.routing_token.clone(), &mut self.entropy)?);
+        Ok(self)
     }
 
     /// The public key that clients must know.
@@ -119,10 +155,10 @@ impl ServerEndpoint {
 
     /// Takes one datagram. Whatever it holds, nothing worse happens than that it is dropped and counted.
     pub fn handle_datagram(&mut self, now: Micros, from: SocketAddr, datagram: &[u8]) -> Received {
-        self.counters.datagrams_in += 1;
-        self.counters.bytes_in += datagram.len() as u64;
+        self.counters.datagram_in(datagram);
         let result = match datagram.first() {
             None => Err(DropReason::TooShort),
+            Some(&first) if Carrier::of(first) == Carrier::Quic => self.handle_quic(now, from, datagram),
             Some(&packet_type::HELLO) => self.handle_hello(now, from, datagram),
             Some(&packet_type::CONNECT) => self.handle_connect(now, from, datagram),
             Some(&packet_type::DATA) => self.handle_data(now, from, datagram),
@@ -140,6 +176,7 @@ impl ServerEndpoint {
     /// Takes the passing of time. Calls before [`poll_timeout`](Self::poll_timeout) are harmless.
     pub fn handle_timeout(&mut self, now: Micros) {
         self.expire_attempts(now);
+        self.expire_quic(now);
         while let Some(&(due, session)) = self.timers.first() {
             if due > now {
                 break;
@@ -151,19 +188,21 @@ impl ServerEndpoint {
                 self.service(now, session, false);
             }
         }
+        self.take_quic_events(now);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next. Ask again after every other call.
     pub fn poll_timeout(&self) -> Option<Micros> {
         let session = self.timers.first().map(|(due, _)| *due);
-        [session, self.half_open.next_timeout()].into_iter().flatten().min()
+        let quic = self.quic.as_ref().and_then(QuicServer::poll_timeout);
+        [session, quic, self.half_open.next_timeout()].into_iter().flatten().min()
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let transmit = self.transmits.pop_front()?;
-        self.counters.datagrams_out += 1;
-        self.counters.bytes_out += transmit.bytes.len() as u64;
+        let over_quic = |quic: &mut Option<QuicServer>| quic.as_mut().and_then(QuicServer::poll_transmit);
+        let transmit = self.transmits.pop_front().or_else(|| over_quic(&mut self.quic))?;
+        self.counters.datagram_out(&transmit.bytes);
         Some(transmit)
     }
 
@@ -180,6 +219,7 @@ impl ServerEndpoint {
     /// Takes the outcome of a piece of public-key work; one that comes too late is ignored.
     pub fn complete_handshake(&mut self, now: Micros, done: HandshakeDone) {
         self.answer(now, done);
+        self.take_quic_events(now);
     }
 
     /// Queues an unreliable payload for the next flush. With a `tag`, [`ServerEvent::Delivered`] tells when the packet that
@@ -221,6 +261,7 @@ impl ServerEndpoint {
         for session in sessions {
             self.service(now, session, true);
         }
+        self.take_quic_events(now);
     }
 
     /// Closes a session; [`ServerEvent::Closed`] follows at once. Close is sent three times. When the session ends in order
@@ -239,7 +280,14 @@ impl ServerEndpoint {
 
     /// Measurements of a session.
     pub fn stats(&self, session: SessionId) -> Option<SessionStats> {
-        self.sessions.get(&session).map(|connected| connected.session.stats())
+        let connected = self.sessions.get(&session)?;
+        let mut stats = connected.session.stats();
+        if let Link::Quic(id) = connected.link
+            && let Some((bytes_out, bytes_in)) = self.quic.as_ref().and_then(|quic| quic.bytes(id))
+        {
+            (stats.bytes_out, stats.bytes_in) = (bytes_out, bytes_in);
+        }
+        Some(stats)
     }
 
     /// Totals since the endpoint was made.
@@ -249,7 +297,10 @@ impl ServerEndpoint {
 
     /// The address that a session's packets go to now.
     pub fn remote(&self, session: SessionId) -> Option<SocketAddr> {
-        self.sessions.get(&session).map(|connected| connected.path.remote())
+        match &self.sessions.get(&session)?.link {
+            Link::Native { path, .. } => Some(path.remote()),
+            Link::Quic(id) => self.quic.as_ref()?.remote(*id),
+        }
     }
 
     /// Sessions, those that are being closed included.

@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 
 use protocol::wire::{
-    Acks, CloseReason, ConnectionId, DATA_HEADER_BYTES, DataHeader, Frame, Frames, SEQUENCE_MAX, WireError,
+    Acks, CloseReason, ConnectionId, DATA_OVERHEAD_BYTES, DataHeader, Frame, Frames, QUIC_OVERHEAD_BYTES, SEQUENCE_MAX,
+    WireError,
 };
 
 use super::acks::{Carried, ReceivedPackets, SentPackets};
@@ -46,10 +47,7 @@ pub(super) enum SessionEvent {
 /// One end of a session.
 pub(super) struct Session {
     role: Role,
-    /// Connection id of the packets that go out.
-    peer_id: ConnectionId,
-    outgoing: Box<dyn PacketCipher>,
-    incoming: Box<dyn PacketCipher>,
+    pub(super) wrapping: Wrapping,
     pub(super) next_sequence: u32,
     replay: ReplayWindow,
     pub(super) received: ReceivedPackets,
@@ -75,20 +73,68 @@ pub(super) struct Session {
     events: VecDeque<SessionEvent>,
     /// Where packets are opened; kept to save an allocation per packet.
     scratch: Vec<u8>,
+    /// Bulk found no room in the carrier: it asks again then.
+    pub(super) bulk_waits_until: Micros,
+}
+
+/// What goes around a packet's acks and frames.
+pub(super) enum Wrapping {
+    /// Native UDP: the packet's own header and seal.
+    Sealed(Sealed),
+    /// QUIC seals: there is a sequence and nothing else.
+    Quic,
+}
+
+/// The keys of a native session.
+pub(super) struct Sealed {
+    /// Connection id of the packets that go out.
+    peer_id: ConnectionId,
+    outgoing: Box<dyn PacketCipher>,
+    incoming: Box<dyn PacketCipher>,
+}
+
+impl Wrapping {
+    /// The packet of these acks and frames.
+    fn wrap(&self, sequence: u32, acks: &[u8], frames: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sealed(sealed) => {
+                let header = DataHeader { connection_id: sealed.peer_id, sequence }.encode();
+                let mut packet = Vec::with_capacity(DATA_OVERHEAD_BYTES + frames.len());
+                packet.extend_from_slice(&header);
+                packet.extend_from_slice(acks);
+                packet.extend_from_slice(frames);
+                sealed.outgoing.seal(sequence, &mut packet);
+                packet
+            }
+            Self::Quic => [&sequence.to_le_bytes()[..], acks, frames].concat(),
+        }
+    }
 }
 
 impl Session {
-    /// A session that begins now. Each pair of keys may make one session only: sequences begin at 1.
+    /// A native session that begins now. Each pair of keys may make one session only: sequences begin at 1.
     pub(super) fn new(now: Micros, role: Role, peer_id: ConnectionId, keys: &SessionKeys) -> Self {
         let (outgoing, incoming) = match role {
             Role::Client => (&keys.client_to_server, &keys.server_to_client),
             Role::Server => (&keys.server_to_client, &keys.client_to_server),
         };
-        Self {
-            role,
+        let sealed = Sealed {
             peer_id,
             outgoing: Box::new(Aes256Gcm::new(outgoing)),
             incoming: Box::new(Aes256Gcm::new(incoming)),
+        };
+        Self::wrapped(now, role, Wrapping::Sealed(sealed))
+    }
+
+    /// A session over a QUIC connection of its own, which seals its packets and knows its peer.
+    pub(super) fn over_quic(now: Micros, role: Role) -> Self {
+        Self::wrapped(now, role, Wrapping::Quic)
+    }
+
+    fn wrapped(now: Micros, role: Role, wrapping: Wrapping) -> Self {
+        Self {
+            role,
+            wrapping,
             next_sequence: 1,
             replay: ReplayWindow::new(),
             received: ReceivedPackets::default(),
@@ -110,7 +156,21 @@ impl Session {
             stats: SessionStats::default(),
             events: VecDeque::new(),
             scratch: Vec::new(),
+            bulk_waits_until: Micros::ZERO,
         }
+    }
+
+    /// Takes a packet that a QUIC datagram carried. Returns whether it is the newest so far.
+    pub(super) fn receive_plain(&mut self, now: Micros, packet: &[u8]) -> Result<bool, DropReason> {
+        let (sequence, plain) = packet.split_first_chunk().ok_or(DropReason::TooShort)?;
+        let sequence = u32::from_le_bytes(*sequence);
+        if packet.len() < QUIC_OVERHEAD_BYTES {
+            return Err(DropReason::TooShort);
+        }
+        if !self.replay.is_fresh(sequence) {
+            return Err(DropReason::Replayed);
+        }
+        self.take_plain(now, sequence, packet.len(), plain)
     }
 
     /// Takes a packet with this session's connection id. Returns whether it is the newest so far.
@@ -121,7 +181,11 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         scratch.extend_from_slice(packet);
-        let result = match self.incoming.open(header.sequence, &mut scratch) {
+        let plain = match &self.wrapping {
+            Wrapping::Sealed(sealed) => sealed.incoming.open(header.sequence, &mut scratch),
+            Wrapping::Quic => None,
+        };
+        let result = match plain {
             Some(plain) => self.take_plain(now, header.sequence, packet.len(), plain),
             None => Err(DropReason::BadAuth),
         };
@@ -258,7 +322,8 @@ impl Session {
             return None;
         }
         let silence = if self.is_silent { self.closes_at() } else { self.last_heard + SILENT_AFTER };
-        let timers = [self.received.due(), self.reliable.due(), self.bulk.due(), Some(self.keep_alive_at())];
+        let bulk = self.bulk.due().map(|due| due.max(self.bulk_waits_until));
+        let timers = [self.received.due(), self.reliable.due(), bulk, Some(self.keep_alive_at())];
         timers.into_iter().flatten().chain([silence, self.closes_at()]).min()
     }
 
@@ -342,12 +407,8 @@ impl Session {
         }
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let header = DataHeader { connection_id: self.peer_id, sequence }.encode();
-        let mut packet = Vec::with_capacity(DATA_HEADER_BYTES + frames.len() + 26);
-        packet.extend_from_slice(&header);
-        packet.extend_from_slice(&self.received.take(now).encode());
-        packet.extend_from_slice(frames);
-        self.outgoing.seal(sequence, &mut packet);
+        let acks = self.received.take(now).encode();
+        let packet = self.wrapping.wrap(sequence, &acks, frames);
         if !frames.is_empty() {
             self.sent.note(now, sequence, carried);
             self.last_asked = now;
@@ -363,6 +424,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::endpoint::quic::Room;
 
     fn pair() -> (Session, Session) {
         let keys = SessionKeys { client_to_server: Zeroizing::new([1; 32]), server_to_client: Zeroizing::new([2; 32]) };
@@ -431,7 +493,7 @@ mod tests {
         let mut lost = Vec::new();
         client.send_message(b"message").unwrap();
         for now in [ms(0), ms(200), ms(600)] {
-            client.transmit(now, true, &mut lost);
+            client.transmit(now, true, Room::NATIVE, &mut lost);
         }
         assert_eq!((lost.len(), client.reliable.due()), (3, Some(ms(1_400))), "the wait has doubled with each loss");
         for _ in 0..4 {
@@ -444,7 +506,7 @@ mod tests {
         client.receive(ms(800), header, &ack).unwrap();
         client.handle_timeout(ms(1_100));
         let mut resent = Vec::new();
-        client.transmit(ms(1_100), false, &mut resent);
+        client.transmit(ms(1_100), false, Room::NATIVE, &mut resent);
         let (header, _) = DataHeader::decode(&resent[0]).unwrap();
         server.receive(ms(1_100), header, &resent[0]).unwrap();
         assert_eq!(server.poll_event(), Some(SessionEvent::Message(b"message".to_vec())));

@@ -6,5 +6,8 @@ mod closing;
 mod handshake;
 mod hostile;
 mod paths;
+mod quic;
+mod quic_hostile;
 mod refusals;
+mod stranger;
 mod world;

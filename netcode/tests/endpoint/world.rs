@@ -1,11 +1,13 @@
 //! What the endpoint tests share: keys, tokens and a network.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use netcode::emulator::{Conditions, Network};
 use netcode::endpoint::{
-    ClientConfig, ClientEndpoint, ClientEvent, ServerConfig, ServerEndpoint, ServerEvent, SessionId,
+    ClientConfig, ClientEndpoint, ClientEvent, QuicClientConfig, QuicServerConfig, ServerConfig, ServerEndpoint,
+    ServerEvent, SessionId,
 };
 use netcode::{Entropy, Micros};
 use protocol::id::{MatchId, PlayerId, ServerId};
@@ -79,11 +81,50 @@ pub(crate) fn client_config(join_token: String) -> ClientConfig {
         routing_token: vec![0xA1, 0xB2],
         join_token,
         schema_hash: SCHEMA,
+        quic: None,
     }
 }
 
 pub(crate) fn client(join_token: String, seed: u64, now: Micros) -> ClientEndpoint {
     ClientEndpoint::new(client_config(join_token), entropy(seed), now)
+}
+
+/// One certificate for all tests, and the instant that their time begins at.
+pub(crate) fn quic_server_config() -> QuicServerConfig {
+    static MADE: LazyLock<(Vec<u8>, Vec<u8>, Instant)> = LazyLock::new(|| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["muster".into()]).unwrap().self_signed(&key).unwrap();
+        (certificate.der().to_vec(), key.serialize_der(), Instant::now())
+    });
+    QuicServerConfig { certificate: MADE.0.clone(), key: MADE.1.clone(), base: MADE.2 }
+}
+
+pub(crate) fn quic_client_config() -> QuicClientConfig {
+    let server = quic_server_config();
+    let fingerprint = ring::digest::digest(&ring::digest::SHA256, &server.certificate);
+    QuicClientConfig { fingerprints: vec![[0; 32], fingerprint.as_ref().try_into().unwrap()], base: server.base }
+}
+
+pub(crate) fn quic_client(join_token: String, seed: u64, now: Micros) -> ClientEndpoint {
+    let config = ClientConfig { quic: Some(quic_client_config()), ..client_config(join_token) };
+    ClientEndpoint::new(config, entropy(seed), now)
+}
+
+pub(crate) fn quic_server_of(config: ServerConfig) -> ServerEndpoint {
+    ServerEndpoint::new(config, Entropy::new([1; 32])).with_quic(&quic_server_config()).unwrap()
+}
+
+/// A network whose server speaks both carriers.
+pub(crate) fn mixed_network() -> Network {
+    Network::new(quic_server_of(config()), server_address(), Box::new(verify))
+}
+
+/// Adds the client of a player over QUIC and returns its place.
+pub(crate) fn join_over_quic(network: &mut Network, player: u8, serial: u32, conditions: Conditions) -> usize {
+    let seed = u64::from(player) * 1_000 + u64::from(serial);
+    let client = quic_client(token(player, serial), seed, network.now);
+    let place = network.hosts.len() as u16;
+    network.add(client, address(place), conditions, seed)
 }
 
 pub(crate) fn entropy(seed: u64) -> Entropy {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use protocol::token::JoinClaims;
 use protocol::wire::{
-    Connect, ConnectionId, CookieReply, DataHeader, Hello, Refusal, Refuse, VERSION_MAX, VERSION_MIN, prologue,
+    CloseReason, Connect, ConnectionId, Cookie, CookieReply, DataHeader, Hello, Refusal, Refuse, VERSION_MAX,
+    VERSION_MIN, prologue,
 };
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{Connected, Route, ServerEndpoint};
+use super::{Connected, Link, Route, ServerEndpoint};
 use crate::Micros;
 use crate::endpoint::admission::seat;
 use crate::endpoint::half_open::{Attempt, AttemptKey, AttemptState};
-use crate::endpoint::handshake::Outcome;
+use crate::endpoint::handshake::{Asked, Outcome};
 use crate::endpoint::path::Path;
 use crate::endpoint::session::{Role, Session};
 use crate::endpoint::{DropReason, HandshakeDone, HandshakeJob, ServerEvent, SessionId, Transmit};
@@ -36,53 +37,68 @@ impl ServerEndpoint {
             return Err(DropReason::BadCookie);
         }
         self.expire_attempts(now);
-        let key = (hello.client_id, self.hash(&connect.noise));
+        let key = AttemptKey::Native(hello.client_id, self.hash(&connect.noise));
         if let Some(attempt) = self.half_open.get_mut(&key) {
             // A lost answer: the very same one again, to where the client is now.
-            (attempt.remote, attempt.cookie) = (from, connect.cookie);
+            (attempt.remote, attempt.cookie) = (from, Some(connect.cookie));
             let answer = match &attempt.state {
                 AttemptState::Working => None,
-                AttemptState::Refused { accept } | AttemptState::Offered { accept, .. } => Some(accept.clone()),
+                AttemptState::Refused { answer } | AttemptState::Offered { answer, .. } => Some(answer.clone()),
             };
-            answer.into_iter().for_each(|accept| self.transmit(from, accept));
+            answer.into_iter().for_each(|answer| self.transmit(from, answer));
             return Ok(());
         }
-        match self.check_connect(hello) {
+        match self.check_connect(now, hello) {
             Ok(version) => self.begin(now, from, key, connect, version),
             Err(refusal) => self.refuse(from, hello.client_id, connect.cookie, refusal),
         }
         Ok(())
     }
 
-    fn check_connect(&mut self, hello: &Hello) -> Result<u16, Refusal> {
+    fn check_connect(&mut self, now: Micros, hello: &Hello) -> Result<u16, Refusal> {
+        let version = self.check_peer(hello.version_min, hello.version_max, hello.schema_hash)?;
+        self.make_room(now)?;
+        Ok(version)
+    }
+
+    /// What is decided without the token: the version to speak, or the refusal.
+    pub(super) fn check_peer(&self, version_min: u16, version_max: u16, schema_hash: u64) -> Result<u16, Refusal> {
         if self.is_draining {
             return Err(Refusal::Draining);
         }
-        let version = VERSION_MAX.min(hello.version_max);
-        if version < VERSION_MIN.max(hello.version_min) {
+        let version = VERSION_MAX.min(version_max);
+        if version < VERSION_MIN.max(version_min) {
             return Err(Refusal::Version);
         }
-        if hello.schema_hash != self.config.schema_hash {
+        if schema_hash != self.config.schema_hash {
             return Err(Refusal::Schema);
-        }
-        match self.half_open.make_room() {
-            Ok(dropped) => dropped.into_iter().for_each(|attempt| self.forget(&attempt)),
-            Err(()) => return Err(Refusal::Busy),
         }
         Ok(version)
     }
 
+    /// Makes sure that one more attempt fits.
+    pub(super) fn make_room(&mut self, now: Micros) -> Result<(), Refusal> {
+        match self.half_open.make_room() {
+            Ok(dropped) => dropped.into_iter().for_each(|attempt| self.forget(now, &attempt)),
+            Err(()) => return Err(Refusal::Busy),
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, now: Micros, from: SocketAddr, key: AttemptKey, connect: Connect, version: u16) {
         let session_id = self.unused_connection_id();
-        let number = self.half_open.insert(now, key, from, connect.cookie, session_id);
+        let number = self.half_open.insert(now, key, from, Some(connect.cookie), session_id);
         self.routes.insert(session_id, Route::Attempt(key));
         self.jobs.push_back(HandshakeJob {
             key,
             number,
-            static_secret: Arc::clone(&self.static_secret),
-            entropy: self.entropy.fork(),
-            prologue: prologue(&connect.hello),
-            noise: connect.noise,
+            asked: Asked::Native {
+                client_id: connect.hello.client_id,
+                static_secret: Arc::clone(&self.static_secret),
+                entropy: Box::new(self.entropy.fork()),
+                prologue: prologue(&connect.hello),
+                noise: connect.noise,
+            },
             session_id,
             version,
             admission: Arc::clone(&self.admission),
@@ -95,36 +111,64 @@ impl ServerEndpoint {
         let (remote, cookie, session_id) = (attempt.remote, attempt.cookie, attempt.session_id);
         match outcome {
             Outcome::Undecryptable => {
-                self.abandon(&key);
-                self.refuse(remote, key.0, cookie, Refusal::ServerKey);
+                self.turn_away(now, &key, remote, cookie, Refusal::ServerKey);
             }
-            Outcome::Refused { refusal, accept } => {
-                attempt.state = AttemptState::Refused { accept: accept.clone() };
+            Outcome::Refused { refusal, answer } => {
+                attempt.state = AttemptState::Refused { answer: answer.clone() };
                 self.routes.remove(&session_id);
                 self.counters.refuse(refusal);
-                self.transmit(remote, accept);
+                self.reply(now, &key, remote, answer);
             }
-            Outcome::Offered { accept, keys, claims } => {
+            Outcome::Offered { answer, keys, claims } => {
                 // What the worker saw may have changed since: asked again, and refused in the clear.
                 if let Err(refusal) = self.admission.check(&claims) {
-                    self.abandon(&key);
-                    self.refuse(remote, key.0, cookie, refusal);
+                    self.turn_away(now, &key, remote, cookie, refusal);
                     return;
                 }
                 match self.half_open.offer_to(&seat(&claims)) {
                     Some((_, other)) if other > number => {
                         // The player has begun again since; the newer attempt counts.
-                        self.abandon(&key);
+                        self.abandon(now, &key);
                         return;
                     }
-                    Some((other, _)) => self.abandon(&other),
+                    Some((other, _)) => self.abandon(now, &other),
                     None => {}
                 }
                 Arc::make_mut(&mut self.admission).take_seat(seat(&claims));
-                let session = Box::new(Session::new(now, Role::Server, key.0, &keys));
-                self.half_open.offer(&key, accept.clone(), session, claims);
-                self.transmit(remote, accept);
+                let session = match (key, keys) {
+                    (AttemptKey::Native(client_id, _), Some(keys)) => Session::new(now, Role::Server, client_id, &keys),
+                    _ => Session::over_quic(now, Role::Server),
+                };
+                self.half_open.offer(&key, answer.clone(), Box::new(session), claims);
+                self.reply(now, &key, remote, answer);
             }
+        }
+    }
+
+    /// Sends an answer the way that the question came.
+    fn reply(&mut self, now: Micros, key: &AttemptKey, remote: SocketAddr, answer: Vec<u8>) {
+        match *key {
+            AttemptKey::Native(..) => self.transmit(remote, answer),
+            AttemptKey::Quic(id) => self.reply_over_quic(now, id, &answer),
+        }
+    }
+
+    /// Ends an attempt with a refusal that the worker did not write.
+    fn turn_away(
+        &mut self,
+        now: Micros,
+        key: &AttemptKey,
+        remote: SocketAddr,
+        cookie: Option<Cookie>,
+        refusal: Refusal,
+    ) {
+        match (*key, cookie) {
+            (AttemptKey::Quic(id), _) => self.refuse_over_quic(now, id, refusal),
+            (AttemptKey::Native(client_id, _), Some(cookie)) => {
+                self.abandon(now, key);
+                self.refuse(remote, client_id, cookie, refusal);
+            }
+            (AttemptKey::Native(..), None) => {}
         }
     }
 
@@ -141,64 +185,71 @@ impl ServerEndpoint {
             return Err(DropReason::UnknownSession);
         };
         session.receive(now, header, datagram)?;
-        let attempt = self.half_open.remove(key).ok_or(DropReason::UnknownSession)?;
-        let AttemptState::Offered { session, claims, .. } = attempt.state else {
-            return Err(DropReason::UnknownSession);
-        };
-        self.connect(now, from, attempt.session_id, *session, *claims);
+        self.begin_session(now, from, key);
         Ok(())
     }
 
-    fn connect(
-        &mut self,
-        now: Micros,
-        remote: SocketAddr,
-        connection_id: ConnectionId,
-        mut session: Session,
-        claims: JoinClaims,
-    ) {
+    /// An offered session has received its first packet.
+    pub(super) fn begin_session(&mut self, now: Micros, remote: SocketAddr, key: &AttemptKey) {
+        let Some(attempt) = self.half_open.remove(key) else { return };
+        let AttemptState::Offered { session, claims, .. } = attempt.state else { return };
+        let link = match *key {
+            AttemptKey::Native(..) => Link::Native { path: Path::new(remote), connection_id: attempt.session_id },
+            AttemptKey::Quic(id) => Link::Quic(id),
+        };
+        self.connect(now, remote, link, *session, *claims);
+    }
+
+    fn connect(&mut self, now: Micros, remote: SocketAddr, link: Link, mut session: Session, claims: JoinClaims) {
         let seat = seat(&claims);
         Arc::make_mut(&mut self.admission).use_token(now, &claims.jti);
         if let Some(older) = self.seats.get(&seat).copied() {
-            self.close(now, older, protocol::wire::CloseReason::SeatTaken);
+            self.close(now, older, CloseReason::SeatTaken);
         }
         let id = SessionId(self.next_session);
         self.next_session += 1;
         Arc::make_mut(&mut self.admission).take_seat(seat);
         self.seats.insert(seat, id);
-        self.routes.insert(connection_id, Route::Session(id));
-        self.counters.handshakes_accepted += 1;
+        let carrier = link.carrier();
+        match &link {
+            Link::Native { connection_id, .. } => drop(self.routes.insert(*connection_id, Route::Session(id))),
+            Link::Quic(quic_id) => self.began_over_quic(*quic_id, id),
+        }
+        self.counters.accepted(carrier);
         // The client pings until it hears us.
         session.received.note_urgent(now);
-        self.sessions.insert(id, Connected { session, path: Path::new(remote), seat, connection_id, timer: None });
-        self.events.push_back(ServerEvent::Connected { session: id, claims, remote });
+        self.sessions.insert(id, Connected { session, link, seat, closed: None, timer: None });
+        self.events.push_back(ServerEvent::Connected { session: id, claims, remote, carrier });
         self.service(now, id, false);
     }
 
     pub(super) fn expire_attempts(&mut self, now: Micros) {
         while let Some(attempt) = self.half_open.pop_expired(now) {
-            self.forget(&attempt);
+            self.forget(now, &attempt);
         }
         if self.admission.has_expired_tokens(now) {
             Arc::make_mut(&mut self.admission).forget_expired(now);
         }
     }
 
-    fn abandon(&mut self, key: &AttemptKey) {
+    pub(super) fn abandon(&mut self, now: Micros, key: &AttemptKey) {
         if let Some(attempt) = self.half_open.remove(key) {
-            self.forget(&attempt);
+            self.forget(now, &attempt);
         }
     }
 
-    /// Clears what the table of attempts does not know: the connection id and the seat.
-    fn forget(&mut self, attempt: &Attempt) {
+    /// Clears what the table of attempts does not know: the connection id, the QUIC connection and the seat.
+    fn forget(&mut self, now: Micros, attempt: &Attempt) {
+        if let AttemptKey::Quic(id) = attempt.key {
+            self.close_quic(now, id, CloseReason::TimedOut as u32);
+        }
         self.routes.remove(&attempt.session_id);
         if let AttemptState::Offered { claims, .. } = &attempt.state {
             self.leave_seat(&seat(claims));
         }
     }
 
-    fn refuse(&mut self, to: SocketAddr, client_id: ConnectionId, cookie: protocol::wire::Cookie, refusal: Refusal) {
+    fn refuse(&mut self, to: SocketAddr, client_id: ConnectionId, cookie: Cookie, refusal: Refusal) {
         self.counters.refuse(refusal);
         let refuse = Refuse {
             client_id,
@@ -222,7 +273,7 @@ impl ServerEndpoint {
     }
 
     /// The routing token and random bytes that no session has.
-    fn unused_connection_id(&mut self) -> ConnectionId {
+    pub(super) fn unused_connection_id(&mut self) -> ConnectionId {
         loop {
             let mut id: ConnectionId = self.entropy.bytes();
             id[..self.config.routing_token.len()].copy_from_slice(&self.config.routing_token);

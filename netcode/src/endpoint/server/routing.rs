@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use protocol::wire::{DATA_OVERHEAD_BYTES, DataHeader, Frame};
 
-use super::{Connected, Route, ServerEndpoint};
+use super::{Connected, Link, Route, ServerEndpoint};
 use crate::Micros;
 use crate::endpoint::admission::Seat;
+use crate::endpoint::quic::Room;
 use crate::endpoint::session::SessionEvent;
 use crate::endpoint::{DropReason, ServerEvent, SessionId, Transmit};
 
@@ -27,8 +28,8 @@ impl ServerEndpoint {
         };
         let Some(connected) = self.sessions.get_mut(&session) else { return Err(DropReason::UnknownSession) };
         let result = connected.session.receive(now, header, datagram);
-        if let Ok(is_newest) = result {
-            connected.path.note(now, from, datagram.len(), is_newest, &mut self.entropy);
+        if let (Ok(is_newest), Link::Native { path, .. }) = (result, &mut connected.link) {
+            path.note(now, from, datagram.len(), is_newest, &mut self.entropy);
             self.take_path_answer_of(session, from);
         }
         if matches!(result, Ok(_) | Err(DropReason::Malformed)) {
@@ -41,17 +42,29 @@ impl ServerEndpoint {
     pub(super) fn service(&mut self, now: Micros, id: SessionId, flush: bool) {
         let Some(connected) = self.sessions.get_mut(&id) else { return };
         let mut packets = Vec::new();
-        connected.session.transmit(now, flush, &mut packets);
-        let to = connected.path.remote();
-        self.transmits.extend(packets.into_iter().map(|bytes| Transmit { to, bytes }));
-        if let Some((to, challenge)) = connected.path.take_challenge(now, CHALLENGE_BYTES)
-            && let Some(bytes) = connected.session.probe(now, &Frame::PathChallenge(challenge))
-        {
-            self.transmits.push_back(Transmit { to, bytes });
+        match &mut connected.link {
+            Link::Native { path, .. } => {
+                connected.session.transmit(now, flush, Room::NATIVE, &mut packets);
+                let to = path.remote();
+                self.transmits.extend(packets.into_iter().map(|bytes| Transmit { to, bytes }));
+                if let Some((to, challenge)) = path.take_challenge(now, CHALLENGE_BYTES)
+                    && let Some(bytes) = connected.session.probe(now, &Frame::PathChallenge(challenge))
+                {
+                    self.transmits.push_back(Transmit { to, bytes });
+                }
+            }
+            Link::Quic(quic_id) => {
+                if let Some((quic, room)) = self.quic.as_mut().and_then(|quic| quic.room(*quic_id).map(|r| (quic, r))) {
+                    connected.session.transmit(now, flush, room, &mut packets);
+                    quic.send(now, *quic_id, packets);
+                }
+            }
         }
         let mut is_closed = false;
         while let Some(event) = connected.session.poll_event() {
-            is_closed |= matches!(event, SessionEvent::Closed { .. });
+            if let SessionEvent::Closed { reason, .. } = event {
+                (is_closed, connected.closed) = (true, Some(reason));
+            }
             self.events.extend(server_event(id, event));
         }
         let (has_ended, seat) = (connected.session.has_ended(), connected.seat);
@@ -60,7 +73,7 @@ impl ServerEndpoint {
             self.leave_seat(&seat);
         }
         if has_ended {
-            self.remove(id);
+            self.remove(now, id);
         } else {
             self.arm_next(id);
         }
@@ -99,15 +112,20 @@ impl ServerEndpoint {
     }
 
     fn take_path_answer_of(&mut self, id: SessionId, from: SocketAddr) {
-        let Some(Connected { session, path, .. }) = self.sessions.get_mut(&id) else { return };
+        let Some(Connected { session, link: Link::Native { path, .. }, .. }) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if session.take_path_answer().is_some_and(|answer| path.validate(from, answer)) {
             self.counters.paths_changed += 1;
         }
     }
 
-    fn remove(&mut self, id: SessionId) {
+    fn remove(&mut self, now: Micros, id: SessionId) {
         let Some(connected) = self.sessions.remove(&id) else { return };
-        self.routes.remove(&connected.connection_id);
+        match connected.link {
+            Link::Native { connection_id, .. } => drop(self.routes.remove(&connection_id)),
+            Link::Quic(quic_id) => self.close_quic(now, quic_id, connected.closed.map_or(0, |reason| reason as u32)),
+        }
         if let Some(timer) = connected.timer {
             self.timers.remove(&(timer, id));
         }

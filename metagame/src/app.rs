@@ -8,6 +8,7 @@ use protocol::id::PlayerId;
 use service::Shutdown;
 use tokio::sync::Semaphore;
 
+use crate::admission::Gate;
 use crate::auth::AccessTokens;
 use crate::config::Limits;
 use crate::core::progress::Progression;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) refresh: RefreshSecret,
     pub(crate) progression: Progression,
     pub(crate) limits: Limits,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) matches: Arc<Matches>,
     pub(crate) results: Results,

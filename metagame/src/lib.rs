@@ -5,6 +5,7 @@
 //! the shell that joins them. A request comes in through `request` (limits, log, metrics), reaches a handler in
 //! `api/`, which asks `tickets`, `matches`, `results` or the store.
 
+mod admission;
 mod api;
 mod app;
 mod auth;
@@ -30,3 +31,4 @@ pub use api::openapi;
 pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, AccessClaims};
 pub use config::{Config, Limits, Rate};
 pub use start::{Running, ServeError, StartError, serve, start};
+pub use store::sqlite::check_database;

@@ -15,6 +15,7 @@ const JOIN_TOKENS: &str = "muster_metagame_join_tokens_total";
 const SUBSCRIBERS: &str = "muster_metagame_ticket_subscribers";
 const DATABASE_ERRORS: &str = "muster_metagame_database_errors_total";
 const WATCH_RESTARTS: &str = "muster_metagame_watch_restarts_total";
+const MAINTENANCE: &str = "muster_metagame_maintenance";
 const LIMITED: &str = "muster_metagame_limited_total";
 
 pub(crate) fn describe() {
@@ -29,6 +30,7 @@ pub(crate) fn describe() {
     describe_gauge!(SUBSCRIBERS, "Open streams of ticket events");
     describe_counter!(DATABASE_ERRORS, "Use cases that failed in the database, by kind");
     describe_counter!(WATCH_RESTARTS, "Watch streams that broke and were opened again, by peer");
+    describe_gauge!(MAINTENANCE, "1 while maintenance keeps new tickets out");
     describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
 }
 
@@ -73,6 +75,10 @@ pub(crate) fn database_error(kind: &'static str) {
 
 pub(crate) fn watch_restart(peer: &'static str) {
     counter!(WATCH_RESTARTS, "peer" => peer).increment(1);
+}
+
+pub(crate) fn maintenance(is_on: bool) {
+    gauge!(MAINTENANCE).set(f64::from(u8::from(is_on)));
 }
 
 pub(crate) fn limited(limit: &'static str) {

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic::service::interceptor::InterceptedService;
 
+use crate::admission::{self, Gate};
 use crate::api;
 use crate::app::{App, Shared};
 use crate::auth::AccessTokens;
@@ -186,13 +187,20 @@ async fn assemble(config: &Config, store: &SqliteStore, shutdown: &Shutdown) -> 
     };
     let matchmaker = upstream("matchmaker", &config.matchmaker_url, MATCHMAKER_AUDIENCE)?;
     let allocator = upstream("allocator", &config.allocator_url, ALLOCATOR_AUDIENCE)?;
+    let gate = Arc::new(Gate::load(Arc::clone(&store)).await?);
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), Arc::clone(&store)).await?);
     Ok(App::new(Shared {
         access: AccessTokens::new(access_key),
         refresh,
         progression: config.progression.clone(),
         limits: config.limits,
-        tickets: Arc::new(Tickets::new(matchmaker, Arc::clone(&store), config.limits.subscribers_max)),
+        tickets: Arc::new(Tickets::new(
+            matchmaker,
+            Arc::clone(&store),
+            Arc::clone(&gate),
+            config.limits.subscribers_max,
+        )),
+        gate,
         matches: Arc::new(Matches::new(allocator, Arc::clone(&store), Arc::clone(&keys))),
         results: Results::new(Arc::clone(&store), keys, config.progression.clone()),
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
@@ -213,7 +221,11 @@ fn admin_routes(app: App) -> Router {
     async fn stats(State(app): State<App>) -> Result<Json<Stats>, Problem> {
         Ok(Json(app.store.stats().await?))
     }
-    Router::new().route("/stats", get(stats)).with_state(app)
+    Router::new()
+        .route("/stats", get(stats))
+        .merge(admission::routes())
+        .route("/matches/{id}", get(api::matches::get_any))
+        .with_state(app)
 }
 
 async fn prune(store: Arc<dyn Store>, shutdown: Shutdown) {

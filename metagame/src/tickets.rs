@@ -10,6 +10,7 @@ use service::Shutdown;
 use service::backoff::Backoff;
 use tonic::{Code, Status};
 
+use crate::admission::Gate;
 use crate::feed::{Feed, Subscription};
 use crate::metrics;
 use crate::problem::Problem;
@@ -29,12 +30,13 @@ pub(crate) struct NewTicket {
 pub(crate) struct Tickets {
     client: MatchmakerClient<Upstream>,
     store: Arc<dyn Store>,
+    gate: Arc<Gate>,
     feed: Feed,
 }
 
 impl Tickets {
-    pub(crate) fn new(channel: Upstream, store: Arc<dyn Store>, subscribers_max: usize) -> Self {
-        Self { client: MatchmakerClient::new(channel), store, feed: Feed::new(subscribers_max) }
+    pub(crate) fn new(channel: Upstream, store: Arc<dyn Store>, gate: Arc<Gate>, subscribers_max: usize) -> Self {
+        Self { client: MatchmakerClient::new(channel), store, gate, feed: Feed::new(subscribers_max) }
     }
 
     /// Makes a ticket for a player; the flag says whether it is new.
@@ -45,9 +47,7 @@ impl Tickets {
             TicketReadiness::Ready { name, rating } => (name, rating),
             TicketReadiness::InMatch(match_id) => {
                 // A client that repeats its request after the match was made means the ticket that it has.
-                if self.store.last_ticket(player).await? == Some(new.ticket_id)
-                    && let Ok(ticket) = self.get(player, new.ticket_id).await
-                {
+                if let Some(ticket) = self.made_before(player, new.ticket_id).await? {
                     return Ok((ticket, false));
                 }
                 metrics::ticket("in_match");
@@ -56,6 +56,11 @@ impl Tickets {
             }
             TicketReadiness::Unknown => return Err(unknown_player()),
         };
+        if let Err(closed) = self.gate.check(&new.queue, &new.build) {
+            // Who queued before the maintenance keeps the ticket.
+            let made = self.made_before(player, new.ticket_id).await?;
+            return made.map(|ticket| (ticket, false)).ok_or(closed);
+        }
         let trace_id = hex::encode(service::random::bytes::<16>());
         let request = pb::CreateTicketRequest {
             ticket_id: new.ticket_id.to_string(),
@@ -82,6 +87,14 @@ impl Tickets {
         metrics::ticket(if created { "created" } else { "repeated" });
         tracing::info!(ticket_id = %new.ticket_id, player_id = %player, trace_id = ticket.trace_id, created, queue = ticket.queue, "ticket");
         Ok((ticket, created))
+    }
+
+    /// The ticket of a request that is repeated: the one that the player made last.
+    async fn made_before(&self, player: PlayerId, ticket_id: TicketId) -> Result<Option<pb::Ticket>, StoreError> {
+        if self.store.last_ticket(player).await? != Some(ticket_id) {
+            return Ok(None);
+        }
+        Ok(self.get(player, ticket_id).await.ok())
     }
 
     /// A player's ticket as it stands.

@@ -65,6 +65,8 @@ async fn alias_profile(
 /// Alias of POST /v1/tickets; the server can make the ticket's id
 #[utoipa::path(post, path = "/matchmaking/join", tag = "aliases", security(("access_token" = [])), request_body = JoinBody,
     responses((status = 201, body = TicketBody), (status = 200, body = TicketBody, description = "The ticket existed"),
+        (status = 426, body = ProblemBody, content_type = "application/problem+json",
+            description = "client-too-old with minimum_build"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 async fn alias_join(

@@ -92,18 +92,34 @@ async fn get(
     caller: Caller,
     Named(match_id): Named<MatchId>,
 ) -> Result<impl IntoResponse, Problem> {
-    let record: MatchRecord = app.matches.get(caller.player_id, match_id).await?;
-    Ok(private(Json(MatchStateBody {
-        match_id,
-        queue: record.queue,
-        state: record.state.name(),
-        roster: seats(record.roster),
-        started_at_ms: record.started_at_ms,
-        ended_at_ms: record.ended_at_ms,
-        reason: record.reason,
-        trace_id: record.trace_id,
-        result: record.result.and_then(|result| serde_json::from_str(&result).ok()),
-    })))
+    let record = app.matches.get(caller.player_id, match_id).await?;
+    Ok(private(Json(MatchStateBody::new(record))))
+}
+
+/// Any match, for the admin port.
+pub(crate) async fn get_any(
+    State(app): State<App>,
+    Named(match_id): Named<MatchId>,
+) -> Result<impl IntoResponse, Problem> {
+    let record = app.store.find_match(match_id).await?;
+    let record = record.ok_or_else(|| Problem::not_found("unknown-match", "there is no such match"))?;
+    Ok(private(Json(MatchStateBody::new(record))))
+}
+
+impl MatchStateBody {
+    fn new(record: MatchRecord) -> Self {
+        Self {
+            match_id: record.match_id,
+            queue: record.queue,
+            state: record.state.name(),
+            roster: seats(record.roster),
+            started_at_ms: record.started_at_ms,
+            ended_at_ms: record.ended_at_ms,
+            reason: record.reason,
+            trace_id: record.trace_id,
+            result: record.result.and_then(|result| serde_json::from_str(&result).ok()),
+        }
+    }
 }
 
 /// Ask for a join token

@@ -3,7 +3,7 @@
 mod aliases;
 mod auth;
 mod leaderboards;
-mod matches;
+pub(crate) mod matches;
 mod players;
 mod tickets;
 

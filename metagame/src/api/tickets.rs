@@ -196,6 +196,8 @@ pub(super) fn new_ticket(
     responses((status = 201, body = TicketBody), (status = 200, body = TicketBody, description = "The ticket existed"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json",
             description = "has-ticket with ticket_id, or in-match with match_id"),
+        (status = 426, body = ProblemBody, content_type = "application/problem+json",
+            description = "client-too-old with minimum_build"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64)))))]
 async fn create(

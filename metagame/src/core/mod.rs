@@ -8,6 +8,8 @@
 //! | [`rating`], [`progress`], [`settlement`] | what a result gives to each player |
 //! | [`page`] | how a long list is read in pages |
 
+pub mod admission;
+pub mod build;
 pub mod device;
 pub mod match_state;
 pub mod name;

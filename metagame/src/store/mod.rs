@@ -75,6 +75,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Notes public keys of the allocator and forgets all but the newest [`ALLOCATOR_KEYS_MAX`].
     fn retain_allocator_keys(&self, keys: Vec<[u8; 32]>, now_ms: u64) -> Doing<'_, ()>;
 
+    /// What operators have decided under this name.
+    fn setting(&self, name: &'static str) -> Doing<'_, Option<String>>;
+    /// Keeps what operators decide under this name.
+    fn set_setting(&self, name: &'static str, value: String) -> Doing<'_, ()>;
+
     /// Removes what has expired. Says how many sessions that were.
     fn prune(&self, now_ms: u64) -> Doing<'_, u64>;
     /// Counts for operators.

@@ -1,5 +1,6 @@
 //! Metagame as clients, game servers and operators see it: real HTTP, real gRPC to fakes of matchmaker and allocator.
 
+mod admission;
 mod bad_input;
 mod fakes;
 mod harness;

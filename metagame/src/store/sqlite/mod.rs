@@ -10,6 +10,7 @@ mod keys;
 mod matches;
 mod open;
 mod results;
+mod settings;
 
 use protocol::id::{MatchId, PlayerId, TicketId};
 use sqlx::{Sqlite, SqlitePool, Transaction};
@@ -22,7 +23,7 @@ use crate::store::{
     Renamed, Rotated, Rotation, Stats, Store, StoreError, TicketReadiness, VerifiedResult,
 };
 
-pub use open::OpenError;
+pub use open::{OpenError, check_database};
 
 /// The store.
 #[derive(Debug, Clone)]
@@ -149,6 +150,12 @@ impl Store for SqliteStore {
     }
     fn retain_allocator_keys(&self, keys: Vec<[u8; 32]>, now_ms: u64) -> Doing<'_, ()> {
         Box::pin(keys::retain_allocator_keys(self, keys, now_ms))
+    }
+    fn setting(&self, name: &'static str) -> Doing<'_, Option<String>> {
+        Box::pin(settings::setting(self, name))
+    }
+    fn set_setting(&self, name: &'static str, value: String) -> Doing<'_, ()> {
+        Box::pin(settings::set_setting(self, name, value))
     }
     fn prune(&self, now_ms: u64) -> Doing<'_, u64> {
         Box::pin(accounts::prune(self, now_ms))

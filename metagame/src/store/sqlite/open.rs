@@ -82,6 +82,19 @@ impl SqliteStore {
     }
 }
 
+/// Checks a database that is there, without changing it; metagame may be using it.
+///
+/// # Errors
+/// [`OpenError`], which names the file and what to do.
+pub async fn check_database(path: &Path) -> Result<(), OpenError> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(TURN_TIMEOUT);
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN_TIMEOUT).connect_with(options).await;
+    let pool = pool.map_err(|error| judge(path, &error))?;
+    let checked = check(path, &pool).await;
+    pool.close().await;
+    checked
+}
+
 /// `quick_check` reads every page: a damaged file is found now, not in the middle of a match.
 async fn check(path: &Path, writer: &sqlx::SqlitePool) -> Result<(), OpenError> {
     let verdict: String =

@@ -1,0 +1,132 @@
+//! Maintenance and minimum builds: kept in the database, decided on the admin port, asked for every new ticket.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use crate::app::App;
+use crate::core::admission::{Admission, Maintenance, Refusal};
+use crate::extract::Body;
+use crate::metrics;
+use crate::problem::Problem;
+use crate::store::{Store, StoreError};
+
+/// Under which name the store keeps it.
+const SETTING: &str = "admission";
+
+/// What operators have decided, as every ticket asks for it.
+pub(crate) struct Gate {
+    store: Arc<dyn Store>,
+    now: RwLock<Admission>,
+    /// Held while a decision changes: two operators at once do not undo each other's.
+    changing: Mutex<()>,
+}
+
+impl Gate {
+    /// As it was decided before the restart.
+    pub(crate) async fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        let kept = store.setting(SETTING).await?;
+        let read = |text: String| {
+            serde_json::from_str(&text).map_err(|error| StoreError::Unreadable(format!("the admission: {error}")))
+        };
+        let now: Admission = kept.map(read).transpose()?.unwrap_or_default();
+        metrics::maintenance(now.maintenance.is_some());
+        Ok(Self { store, now: RwLock::new(now), changing: Mutex::new(()) })
+    }
+
+    /// What is decided.
+    pub(crate) fn now(&self) -> Admission {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses a ticket that may not be made.
+    pub(crate) fn check(&self, queue: &str, build: &str) -> Result<(), Problem> {
+        let verdict = self.now.read().unwrap_or_else(PoisonError::into_inner).check(queue, build);
+        verdict.map_err(|refusal| match refusal {
+            Refusal::Maintenance(Maintenance { message, retry_after_s }) => {
+                metrics::ticket("maintenance");
+                Problem::unavailable("maintenance", message, retry_after_s)
+            }
+            Refusal::TooOld { minimum } => {
+                metrics::ticket("client_too_old");
+                let detail = format!("this client is too old for the queue: update it to build {minimum} or newer");
+                Problem::new(StatusCode::UPGRADE_REQUIRED, "client-too-old", "Client too old", detail)
+                    .with("minimum_build", minimum)
+            }
+        })
+    }
+
+    /// Changes what is decided: first in the database, then here.
+    async fn change(&self, change: impl FnOnce(&mut Admission)) -> Result<Admission, Problem> {
+        let _turn = self.changing.lock().await;
+        let mut next = self.now();
+        change(&mut next);
+        next.validate().map_err(|fault| Problem::invalid("impossible-admission", fault.to_string()))?;
+        let text = serde_json::to_string(&next).expect("an admission is plain data");
+        self.store.set_setting(SETTING, text).await?;
+        metrics::maintenance(next.maintenance.is_some());
+        tracing::info!(admission = ?next, "admission changed");
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
+        Ok(next)
+    }
+}
+
+/// A minimum build, for one queue or for all.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MinimumBody {
+    build: String,
+    #[serde(default)]
+    queue: Option<String>,
+}
+
+/// Which minimum build is meant.
+#[derive(Debug, Deserialize)]
+struct MinimumQuery {
+    queue: Option<String>,
+}
+
+/// The routes of the admin port.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/admission", get(show))
+        .route("/maintenance", put(begin).delete(end))
+        .route("/minimum-build", put(set_minimum).delete(clear_minimum))
+}
+
+async fn show(State(app): State<App>) -> Json<Admission> {
+    Json(app.gate.now())
+}
+
+async fn begin(State(app): State<App>, Body(body): Body<Maintenance>) -> Result<Json<Admission>, Problem> {
+    Ok(Json(app.gate.change(|admission| admission.maintenance = Some(body)).await?))
+}
+
+async fn end(State(app): State<App>) -> Result<Json<Admission>, Problem> {
+    Ok(Json(app.gate.change(|admission| admission.maintenance = None).await?))
+}
+
+async fn set_minimum(State(app): State<App>, Body(body): Body<MinimumBody>) -> Result<Json<Admission>, Problem> {
+    let changed = app.gate.change(|admission| match body.queue {
+        None => admission.minimum_build = Some(body.build),
+        Some(queue) => {
+            admission.minimum_build_by_queue.insert(queue, body.build);
+        }
+    });
+    Ok(Json(changed.await?))
+}
+
+async fn clear_minimum(State(app): State<App>, Query(query): Query<MinimumQuery>) -> Result<Json<Admission>, Problem> {
+    let changed = app.gate.change(|admission| match query.queue {
+        None => admission.minimum_build = None,
+        Some(queue) => {
+            admission.minimum_build_by_queue.remove(&queue);
+        }
+    });
+    Ok(Json(changed.await?))
+}

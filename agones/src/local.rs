@@ -58,6 +58,9 @@ pub struct FleetConfig {
     pub command: Vec<String>,
     /// Variables on top of those that the provider's own process has.
     pub env: BTreeMap<String, String>,
+    /// Names of variables of the provider's own process that its servers do not get: those that mean something else
+    /// to a server.
+    pub env_hidden: Vec<String>,
     /// Region that the servers are in.
     pub region: String,
     /// Address at which clients reach the servers.
@@ -109,6 +112,7 @@ impl FleetConfig {
             name: name.to_owned(),
             command,
             env: BTreeMap::new(),
+            env_hidden: Vec::new(),
             region: "local".to_owned(),
             address: "127.0.0.1".to_owned(),
             ports: Ports::ChosenByProcess,

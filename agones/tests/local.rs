@@ -257,6 +257,30 @@ async fn a_drain_lets_servers_end_and_kills_those_that_do_not() {
 }
 
 #[tokio::test]
+async fn a_drain_that_is_brought_forward_says_so_with_a_second_sigterm() {
+    let marks = std::env::temp_dir().join(format!("muster-agones-{}-sigterms", std::process::id()));
+    let script = format!(
+        "trap 'n=$((n+1)); echo $n >{0}; [ $n -lt 2 ] || exit 0' TERM; echo 0 >{0}; while :; do sleep 0.05; done",
+        marks.display()
+    );
+    let heard = async |times: &str| {
+        while std::fs::read_to_string(&marks).unwrap_or_default().trim() != times {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let fleet = start(shell_fleet(&script, 1));
+    soon(heard("0")).await;
+    let patient = fleet.drain(2 * SOON);
+    let hurried = async {
+        heard("1").await;
+        fleet.drain(SOON).await
+    };
+    let (patient, hurried) = soon(async { tokio::join!(patient, hurried) }).await;
+    assert_eq!((patient.killed, hurried.killed), (0, 0), "the second signal ended it");
+    std::fs::remove_file(&marks).unwrap();
+}
+
+#[tokio::test]
 async fn the_shutdown_signal_drains_the_fleet() {
     let (shut_down, shutdown) = tokio::sync::oneshot::channel::<()>();
     let fleet = LocalFleet::start(fleet_of_servers(1, 2), async { drop(shutdown.await) }).unwrap();

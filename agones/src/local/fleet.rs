@@ -77,7 +77,8 @@ impl LocalFleet {
     }
 
     /// Ends the fleet: no new server, SIGTERM to all, SIGKILL after `deadline` to those that remain. Resolves when
-    /// none is left. A second drain can bring the deadline forward.
+    /// none is left. A second drain can bring the deadline forward; servers that are ending already get a second SIGTERM
+    /// then, and should end at once.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         let (reply, drained) = oneshot::channel();
         // The actor ends only when no server is left.

@@ -27,6 +27,8 @@ exit $code
 pub(super) struct Launch {
     pub(super) command: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
+    /// Names of variables of this process that the command does not get.
+    pub(super) env_hidden: Vec<String>,
     pub(super) lifeline: Lifeline,
 }
 
@@ -52,6 +54,9 @@ impl Process {
                 command
             }
         };
+        for name in &launch.env_hidden {
+            command.env_remove(name);
+        }
         let mut child = command
             .args(&launch.command[1..])
             .envs(&launch.env)
@@ -118,7 +123,7 @@ mod tests {
 
     fn shell(script: &str, lifeline: Lifeline) -> (Process, ChildStdout, ChildStderr) {
         let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        Process::start(&Launch { command, env: BTreeMap::new(), lifeline }).unwrap()
+        Process::start(&Launch { command, env: BTreeMap::new(), env_hidden: vec!["HOME".into()], lifeline }).unwrap()
     }
 
     async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -142,6 +147,15 @@ mod tests {
         let (mut process, stdout, _stderr) = shell("sleep 1000 & exit 3", Lifeline::Watched);
         assert_eq!(soon(process.wait()).await.unwrap().code(), Some(3));
         until_all_ended(stdout).await;
+    }
+
+    #[tokio::test]
+    async fn a_hidden_variable_does_not_reach_the_command() {
+        // Hidden by `shell`; the second is not.
+        let script = r#"echo "[$HOME] [${PATH:+path}]""#;
+        let (_process, stdout, _stderr) = shell(script, Lifeline::Watched);
+        let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(stdout));
+        assert_eq!(soon(lines.next_line()).await.unwrap().as_deref(), Some("[] [path]"));
     }
 
     #[tokio::test]

@@ -123,7 +123,8 @@ fn launch(job: &Job, sdk: &SdkServer) -> Launch {
         config.env.iter().map(|(key, value)| (key.clone(), fill(value))).collect();
     env.insert("AGONES_SDK_GRPC_HOST".to_owned(), sdk.local_addr().ip().to_string());
     env.insert("AGONES_SDK_GRPC_PORT".to_owned(), sdk.local_addr().port().to_string());
-    Launch { command: config.command.iter().map(fill).collect(), env, lifeline: config.lifeline }
+    let command = config.command.iter().map(fill).collect();
+    Launch { command, env, env_hidden: config.env_hidden.clone(), lifeline: config.lifeline }
 }
 
 struct Life {
@@ -201,6 +202,9 @@ impl Life {
         self.startup_ends = None;
         if self.end.is_none() {
             self.sdk.delete();
+        }
+        // A server that is given less time than before hears of it: a second SIGTERM says "now".
+        if self.end.is_none_or(|end| by < end) {
             self.process.terminate(self.job.config.lifeline);
         }
         self.end = Some(self.end.map_or(by, |end| end.min(by)));

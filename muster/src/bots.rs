@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use game::Schema;
+use loadtest::history::Recorder;
 use loadtest::{BotsConfig, Progress as BotsProgress, Report};
 use service::Shutdown;
 use tokio::sync::watch;
@@ -75,11 +76,17 @@ impl Crowd {
             schema,
             network: None,
             churn: false,
-            history: loadtest::history::Recorder::default(),
+            history: Recorder::default(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
         };
         Self { config, sender, receiver }
+    }
+
+    /// Bots that write down what they see.
+    pub(crate) fn witnessed_by(mut self, history: &Recorder) -> Self {
+        self.config.history = history.clone();
+        self
     }
 
     /// Bots that have to put up with this.

@@ -29,6 +29,8 @@ pub(crate) enum Task {
     Up(UpOptions),
     /// Send bots to a running platform.
     Bots(BotsOptions),
+    /// Check a history that `demo --history` wrote.
+    CheckHistory(CheckHistoryOptions),
     /// Run one game server of the reference game (normally started by a fleet).
     Gameserver(Box<::gameserver::Args>),
     /// Run the allocator by itself.
@@ -98,6 +100,13 @@ pub(crate) struct DemoOptions {
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) trouble: TroubleOptions,
+    /// Break things by this seed: kill and stop game servers, panic in rooms, restart allocator and metagame. The history
+    /// of it is checked.
+    #[arg(long, value_name = "SEED", conflicts_with = "game", help_heading = "Trouble")]
+    pub(crate) chaos: Option<u64>,
+    /// Write everything that players, allocator and chaos saw into this file, one JSON object per line.
+    #[arg(long, value_name = "FILE", help_heading = "Trouble")]
+    pub(crate) history: Option<PathBuf>,
     /// What to print on stdout at the end.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,
@@ -183,6 +192,13 @@ pub(crate) struct BotsOptions {
     /// What to log: a level, or a list such as `warn,loadtest=debug`. MUSTER_LOG wins over it.
     #[arg(long, default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CheckHistoryOptions {
+    /// The history.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,5 +1,6 @@
 //! `muster demo`: the whole platform, bots that play on it, and a summary.
 
+mod history;
 mod report;
 
 use std::net::SocketAddr;
@@ -10,7 +11,9 @@ use matchmaker::{QueueConfig, Queues};
 use service::Shutdown;
 
 use crate::bots::{self, Crowd};
+use crate::chaos::Chaos;
 use crate::cli::DemoOptions;
+use crate::demo::history::History;
 use crate::demo::report::Report;
 use crate::exit::Failure;
 use crate::observe::Observer;
@@ -28,8 +31,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
     service::logs::init(&options.log, service::logs::Format::Auto);
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
-    let report = runtime.block_on(play(options))?;
-    let faults = report.faults();
+    let (report, more_faults) = runtime.block_on(play(options))?;
+    let faults: Vec<_> = report.faults().into_iter().chain(more_faults).collect();
     match options.output {
         Output::Json => println!("{}", serde_json::to_string(&report).expect("a report is plain data")),
         Output::Text => {
@@ -46,7 +49,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-async fn play(options: &DemoOptions) -> Result<Report, Failure> {
+async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     let stop = Shutdown::new();
     stop.on_signals().map_err(Failure::setup)?;
     let seed = options.seed.unwrap_or_else(service::random::u64);
@@ -56,25 +59,40 @@ async fn play(options: &DemoOptions) -> Result<Report, Failure> {
     let folder = Folder::new()?;
     let mut progress = Progress::new(options.seconds);
     progress.step(&format!("starting the platform (seed {seed})"));
-    let platform = Platform::start(config(options, &folder, game.clone(), queues)).await?;
+    let history = History::open(options, &folder.0)?;
+    let mut config = config(options, &folder, game.clone(), queues);
+    config.server_env = history.server_env(options);
+    let fleet = config.fleet;
+    let platform = Platform::start(config).await?;
     let observer =
-        Observer::start(platform.allocator_url(), platform.tokens("muster"), Shutdown::new()).map_err(Failure::run)?;
+        Observer::start(platform.allocator_url(), platform.tokens("muster"), Shutdown::new(), history.recorder.clone())
+            .map_err(Failure::run)?;
     progress.step(&format!("{} bots queue for {} s at {}", options.players, options.seconds, platform.url()));
 
-    let crowd =
-        Crowd::new(platform.url(), options.players, seed, &queue.name, game.schema).in_trouble(&options.trouble);
+    let crowd = Crowd::new(platform.url(), options.players, seed, &queue.name, game.schema)
+        .in_trouble(&options.trouble)
+        .witnessed_by(&history.recorder);
+    let chaos = Chaos {
+        platform: &platform,
+        observer: &observer,
+        history: history.recorder.clone(),
+        triggers: history.triggers.clone(),
+        fleet,
+    };
     let played = tokio::select! {
         played = crowd.follow(&stop, Some(options.seconds), &mut progress) => played,
         failure = platform.failed() => Err(failure),
+        failure = chaos.run(options.chaos.unwrap_or_default(), options.seconds), if options.chaos.is_some() => Err(failure),
     };
     progress.finish();
     let players = played?;
     let report = sum_up(options, seed, &platform, &observer, &players).await;
+    let history_faults = history.close(report.results_recorded)?;
     platform.drain(DRAIN, &Shutdown::new()).await?;
     for fault in bots::faults(&players) {
         tracing::warn!(fault, "bots");
     }
-    Ok(report)
+    Ok((report, history_faults))
 }
 
 /// The queue that is played, if there are players enough for a match of it.
@@ -99,6 +117,7 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
         queues,
         game,
         fleet: FleetSize { minimum: busy, maximum: busy + 2, buffer: 1, capacity: CAPACITY },
+        server_env: std::collections::BTreeMap::new(),
         drain: DRAIN,
     }
 }

@@ -2,6 +2,8 @@
 #![expect(clippy::print_stdout, reason = "a command-line program answers on stdout; logs go to stderr")]
 
 mod bots;
+mod chaos;
+mod check_history;
 mod cli;
 mod demo;
 mod exit;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Up(options) => up::run(&options),
         Task::Bots(options) => bots::run(&options),
+        Task::CheckHistory(options) => check_history::run(&options),
         Task::Gameserver(_) => return gameserver::run(std::env::args_os().skip(1)),
         Task::Allocator(options) => services::allocator(&options),
         Task::Matchmaker(options) => services::matchmaker(&options),

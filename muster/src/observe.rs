@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
+use loadtest::history::{Event, Recorder};
+use protocol::id::MatchId;
 use protocol::pb::allocator_client::AllocatorClient;
 use protocol::pb::{MatchEvent, MatchEventKind, MatchStats, WatchMatchesRequest};
 use protocol::token::ALLOCATOR_AUDIENCE;
@@ -21,10 +23,24 @@ enum Stage {
     Lost,
 }
 
+/// A match that is not over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunningMatch {
+    pub(crate) match_id: MatchId,
+    /// Name of its server.
+    pub(crate) server: String,
+    /// Whether someone has joined it.
+    pub(crate) is_playing: bool,
+}
+
 /// What all matches so far add up to.
 #[derive(Debug)]
 pub(crate) struct Totals {
     stages: BTreeMap<String, Stage>,
+    /// Matches that are not over.
+    running: BTreeMap<String, RunningMatch>,
+    /// What was seen is written down here.
+    history: Recorder,
     /// Allocate to Joinable, in microseconds.
     pub(crate) allocation_us: Histogram<u64>,
     /// Time of each tick, in microseconds.
@@ -34,9 +50,16 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    fn new() -> Self {
+    fn new(history: Recorder) -> Self {
         let histogram = || Histogram::new_with_max(60_000_000, 3).expect("three digits up to a minute are valid");
-        Self { stages: BTreeMap::new(), allocation_us: histogram(), tick_us: histogram(), stats: MatchStats::default() }
+        Self {
+            stages: BTreeMap::new(),
+            running: BTreeMap::new(),
+            history,
+            allocation_us: histogram(),
+            tick_us: histogram(),
+            stats: MatchStats::default(),
+        }
     }
 
     fn count(&self, stage: Stage) -> u64 {
@@ -64,6 +87,7 @@ impl Totals {
     }
 
     fn add(&mut self, event: &MatchEvent) {
+        self.note(event);
         let stage = match event.kind() {
             MatchEventKind::Joinable => {
                 // Zero where a new leader learned of a running match.
@@ -76,12 +100,47 @@ impl Totals {
             MatchEventKind::Lost => Stage::Lost,
             MatchEventKind::Playing | MatchEventKind::Closed | MatchEventKind::Unspecified => return,
         };
-        let before = self.stages.insert(event.match_id.clone(), stage);
+        let before = self.stages.get(&event.match_id).copied();
+        // A new allocator tells of its matches from their begin; a match that was lost may end after all.
+        if stage == Stage::Started && before.is_some() || before == Some(Stage::Ended) {
+            return;
+        }
+        self.stages.insert(event.match_id.clone(), stage);
         if before != Some(stage)
             && let Some(stats) = &event.stats
         {
             self.add_stats(stats);
         }
+    }
+
+    /// Keeps the list of running matches, and writes the history.
+    fn note(&mut self, event: &MatchEvent) {
+        let Ok(match_id) = event.match_id.parse::<MatchId>() else { return };
+        let (key, reason) = (&event.match_id, event.reason.clone());
+        let seen = match event.kind() {
+            MatchEventKind::Joinable => {
+                let server = event.server_name.clone();
+                if !self.stages.contains_key(key) {
+                    let running = RunningMatch { match_id, server: server.clone(), is_playing: false };
+                    self.running.insert(key.clone(), running);
+                }
+                let players = event.roster.iter().filter_map(|entry| entry.player_id.parse().ok()).collect();
+                Event::Started { match_id, server, players }
+            }
+            MatchEventKind::Playing => {
+                if let Some(running) = self.running.get_mut(key) {
+                    running.is_playing = true;
+                }
+                return;
+            }
+            MatchEventKind::Ended => Event::Ended { match_id, reason },
+            MatchEventKind::Lost => Event::Lost { match_id, reason },
+            MatchEventKind::Closed | MatchEventKind::Unspecified => return,
+        };
+        if !matches!(seen, Event::Started { .. }) {
+            self.running.remove(key);
+        }
+        self.history.record_at(event.at_ms, seen);
     }
 
     fn add_stats(&mut self, stats: &MatchStats) {
@@ -113,15 +172,16 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Starts to follow the allocator at `address` (`http://host:port`).
+    /// Starts to follow the allocator at `address` (`http://host:port`), and writes what it sees into the history.
     pub(crate) fn start(
         address: &str,
         tokens: ServiceTokens,
         shutdown: Shutdown,
+        history: Recorder,
     ) -> Result<Self, service::grpc::AddressError> {
         let channel = service::grpc::channel(address)?;
         let client = AllocatorClient::with_interceptor(channel, with_token(tokens, ALLOCATOR_AUDIENCE));
-        let observer = Self { totals: Arc::new(Mutex::new(Totals::new())) };
+        let observer = Self { totals: Arc::new(Mutex::new(Totals::new(history))) };
         let follower = observer.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -130,6 +190,11 @@ impl Observer {
             }
         });
         Ok(observer)
+    }
+
+    /// Matches that are not over, as far as known.
+    pub(crate) fn running(&self) -> Vec<RunningMatch> {
+        self.totals().running.values().cloned().collect()
     }
 
     /// The totals so far.
@@ -144,7 +209,7 @@ impl Observer {
         T::ResponseBody: tonic::codegen::Body<Data = tonic::codegen::Bytes> + Send + 'static,
         <T::ResponseBody as tonic::codegen::Body>::Error: Into<tonic::codegen::StdError> + Send,
     {
-        let mut cursor = 0;
+        let (mut cursor, mut log_id) = (0, String::new());
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         loop {
             match client.watch_matches(WatchMatchesRequest { cursor }).await {
@@ -152,6 +217,15 @@ impl Observer {
                     let mut events = answer.into_inner();
                     while let Ok(Some(event)) = events.message().await {
                         backoff.reset();
+                        // Another log: its cursors began again, so what came before this event was skipped.
+                        if log_id != event.log_id {
+                            let is_first = log_id.is_empty();
+                            log_id.clone_from(&event.log_id);
+                            if !is_first && cursor > 0 {
+                                cursor = 0;
+                                break;
+                            }
+                        }
                         cursor = event.cursor;
                         self.totals().add(&event);
                     }
@@ -185,8 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn a_match_that_a_new_allocator_tells_of_again_is_still_over_and_a_lost_one_may_end_after_all() {
+        let mut totals = Totals::new(Recorder::default());
+        let id = MatchId::from_entropy([1; 16]).to_string();
+        totals.add(&event(&id, MatchEventKind::Joinable, None));
+        totals.add(&event(&id, MatchEventKind::Playing, None));
+        assert!(totals.running.values().all(|running| running.is_playing) && totals.running.len() == 1);
+        totals.add(&event(&id, MatchEventKind::Lost, None));
+        totals.add(&event(&id, MatchEventKind::Joinable, None));
+        assert_eq!((totals.lost(), totals.running(), totals.running.len()), (1, 0, 0));
+        totals.add(&event(&id, MatchEventKind::Ended, None));
+        totals.add(&event(&id, MatchEventKind::Joinable, None));
+        assert_eq!((totals.completed(), totals.lost(), totals.running()), (1, 0, 0));
+    }
+
+    #[test]
     fn a_repeated_event_counts_once() {
-        let mut totals = Totals::new();
+        let mut totals = Totals::new(Recorder::default());
         totals.add(&event("a", MatchEventKind::Joinable, None));
         totals.add(&event("b", MatchEventKind::Joinable, None));
         totals.add(&event("a", MatchEventKind::Ended, Some(stats(&[100, 200, 9_000]))));

@@ -6,7 +6,10 @@
 mod data;
 mod fleet;
 mod queue_file;
+mod restart;
+mod supervised;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,12 +20,12 @@ use agones::local::LocalFleet;
 use matchmaker::Queues;
 use service::Shutdown;
 use service::token::ServiceTokens;
-use tokio::sync::Mutex;
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::data::ServiceData;
 use self::data::next_port;
 pub(crate) use self::queue_file::{demo_queues, queues};
+use self::supervised::{Part, Supervised};
 use crate::exit::Failure;
 use crate::observe::Observer;
 use crate::played::PlayedGame;
@@ -59,6 +62,8 @@ pub(crate) struct PlatformConfig {
     /// What the fleet's servers run.
     pub(crate) game: PlayedGame,
     pub(crate) fleet: FleetSize,
+    /// Variables of the game servers' processes.
+    pub(crate) server_env: BTreeMap<String, String>,
     /// How long running matches may take to finish at the end.
     pub(crate) drain: Duration,
 }
@@ -77,7 +82,23 @@ pub(crate) struct Platform {
     queueing: Shutdown,
     /// Ends allocator and metagame.
     serving: Shutdown,
-    services: Mutex<JoinSet<Result<(), String>>>,
+    services: Supervised,
+    allocator: Mutex<Part>,
+    metagame: Mutex<Part>,
+    listening: Listening,
+    /// Names of the game servers that there are.
+    expected: Arc<watch::Sender<BTreeSet<String>>>,
+    /// The allocator that runs now.
+    handle: watch::Sender<allocator::Handle>,
+}
+
+/// Where the services listen since their first start, for starting them again.
+struct Listening {
+    allocator: SocketAddr,
+    allocator_admin: SocketAddr,
+    metagame: SocketAddr,
+    metagame_admin: SocketAddr,
+    matchmaker_url: String,
 }
 
 impl Platform {
@@ -87,46 +108,55 @@ impl Platform {
         let lock = data.lock("platform.lock")?;
         let at = config.addresses;
         let (queueing, serving) = (Shutdown::new(), Shutdown::new());
-        let mut services = JoinSet::new();
+        let services = Supervised::new();
 
-        let (expected_sender, expected) = tokio::sync::watch::channel(std::collections::BTreeSet::new());
+        let (expected_sender, expected) = watch::channel(BTreeSet::new());
+        let allocator_stop = serving.child();
         let allocator = allocator::start(
             allocator::Config { expected: Some(expected), ..data.allocator(at.allocator, next_port(at.allocator))? },
-            serving.child(),
+            allocator_stop.clone(),
         );
         let allocator = allocator.await.map_err(Failure::setup)?;
-        let (allocator_url, allocator_handle) = (format!("http://{}", allocator.address), allocator.handle());
-        services.spawn(async { allocator.wait().await.map_err(|error| format!("allocator: {error}")) });
+        let allocator_url = format!("http://{}", allocator.address);
+        let (handle, handle_now) = watch::channel(allocator.handle());
+        let (allocator_at, allocator_admin) = (allocator.address, allocator.admin_address);
+        let allocator = services.keep("allocator", allocator_stop, allocator.wait());
 
-        let matchmaker = matchmaker::start(
-            data.matchmaker(at.matchmaker, next_port(at.matchmaker), &allocator_url, config.queues, PLACING),
-            queueing.child(),
-        );
-        let matchmaker = matchmaker.await.map_err(Failure::setup)?;
-        let matchmaker_url = format!("http://{}", matchmaker.address);
-        services.spawn(async { matchmaker.wait().await.map_err(|error| format!("matchmaker: {error}")) });
+        let placing = start_matchmaker(&data, at.matchmaker, &allocator_url, config.queues, &queueing).await?;
+        let matchmaker_url = format!("http://{}", placing.address);
+        services.keep("matchmaker", queueing.clone(), placing.wait());
 
+        let metagame_stop = serving.child();
         let metagame = metagame::start(
             data.metagame(at.metagame, next_port(at.metagame), &allocator_url, &matchmaker_url),
-            serving.child(),
+            metagame_stop.clone(),
         );
         let metagame = metagame.await.map_err(Failure::setup)?;
         let metagame_url = format!("http://{}", metagame.address);
         let admin_url = format!("http://{}", metagame.admin_address);
-        services.spawn(async { metagame.wait().await.map_err(|error| format!("metagame: {error}")) });
+        let listening = Listening {
+            allocator: allocator_at,
+            allocator_admin,
+            metagame: metagame.address,
+            metagame_admin: metagame.admin_address,
+            matchmaker_url: matchmaker_url.clone(),
+        };
+        let metagame = services.keep("metagame", metagame_stop, metagame.wait());
 
-        let fleet_config = fleet::config(
+        let mut fleet_config = fleet::config(
             &data,
             &config.game,
             config.fleet,
             config.advertise,
             [allocator_url.as_str(), metagame_url.as_str()],
             config.drain,
-            allocator_handle.clone(),
+            handle_now.clone(),
         )?;
+        fleet_config.env = config.server_env;
+        let expected = Arc::new(expected_sender);
         let fleet = LocalFleet::start(fleet_config, std::future::pending()).map_err(Failure::setup)?;
         let servers_max = Arc::new(AtomicU64::new(0));
-        tokio::spawn(fleet::report(fleet.watch(), allocator_handle, expected_sender, Arc::clone(&servers_max)));
+        tokio::spawn(fleet::report(fleet.watch(), handle_now, Arc::clone(&expected), Arc::clone(&servers_max)));
 
         Ok(Self {
             data,
@@ -138,7 +168,12 @@ impl Platform {
             servers_max,
             queueing,
             serving,
-            services: Mutex::new(services),
+            services,
+            allocator: Mutex::new(allocator),
+            metagame: Mutex::new(metagame),
+            listening,
+            expected,
+            handle,
         })
     }
 
@@ -169,13 +204,7 @@ impl Platform {
 
     /// Resolves when a service ends by itself, with the reason.
     pub(crate) async fn failed(&self) -> Failure {
-        let mut services = self.services.lock().await;
-        match services.join_next().await {
-            Some(Ok(Err(reason))) => Failure::run(reason),
-            Some(Ok(Ok(()))) => Failure::run("a service ended although nobody asked it to"),
-            Some(Err(error)) => Failure::run(format!("a service crashed: {error}")),
-            None => Failure::run("no service is running"),
-        }
+        Failure::run(self.services.failed().await)
     }
 
     /// Results that metagame has booked so far; 0 if it does not answer.
@@ -216,12 +245,7 @@ impl Platform {
             () = hurry.wait() => self.fleet.drain(Duration::ZERO).await,
         };
         self.serving.trigger();
-        let mut services = self.services.into_inner();
-        while let Some(ended) = services.join_next().await {
-            if let Ok(Err(reason)) = ended {
-                tracing::warn!(reason, "a service did not end cleanly");
-            }
-        }
+        self.services.wait().await;
         if drained.killed > 0 {
             return Err(Failure::run(format!(
                 "{} of {} game servers had to be killed because their matches did not finish in time",
@@ -230,4 +254,15 @@ impl Platform {
         }
         Ok(())
     }
+}
+
+async fn start_matchmaker(
+    data: &ServiceData,
+    at: SocketAddr,
+    allocator_url: &str,
+    queues: Queues,
+    queueing: &Shutdown,
+) -> Result<matchmaker::Running, Failure> {
+    let config = data.matchmaker(at, next_port(at), allocator_url, queues, PLACING);
+    matchmaker::start(config, queueing.child()).await.map_err(Failure::setup)
 }

@@ -53,6 +53,7 @@ fn config(options: &UpOptions) -> Result<PlatformConfig, Failure> {
             buffer: options.fleet.servers_buffer,
             capacity: options.fleet.capacity,
         },
+        server_env: std::collections::BTreeMap::new(),
         drain: Duration::from_secs(options.drain_seconds),
     })
 }

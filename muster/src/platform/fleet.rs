@@ -22,7 +22,7 @@ pub(crate) fn config(
     advertise: IpAddr,
     [allocator, metagame]: [&str; 2],
     drain: Duration,
-    handle: allocator::Handle,
+    handle: watch::Receiver<allocator::Handle>,
 ) -> Result<FleetConfig, Failure> {
     let bind = if advertise.is_loopback() { advertise.to_string() } else { "0.0.0.0".to_owned() };
     let mut command = game.command.clone();
@@ -47,7 +47,7 @@ pub(crate) fn config(
     // A server that was told to drain for so long still needs a moment to hand in its results.
     fleet.drain_deadline = drain + Duration::from_secs(10);
     fleet.retire = Some(Arc::new(move |name: &str| {
-        let (handle, name) = (handle.clone(), name.to_owned());
+        let (handle, name) = (handle.borrow().clone(), name.to_owned());
         tokio::spawn(async move {
             if let Err(error) = handle.retire(&name).await {
                 tracing::debug!(server = name, %error, "not retired");
@@ -60,8 +60,8 @@ pub(crate) fn config(
 /// Tells the allocator which servers exist and which are gone, for as long as the fleet lives.
 pub(crate) async fn report(
     mut servers: watch::Receiver<Vec<ServerStatus>>,
-    handle: allocator::Handle,
-    expected: watch::Sender<BTreeSet<String>>,
+    allocator: watch::Receiver<allocator::Handle>,
+    expected: Arc<watch::Sender<BTreeSet<String>>>,
     most: Arc<AtomicU64>,
 ) {
     let mut known = BTreeSet::new();
@@ -70,8 +70,8 @@ pub(crate) async fn report(
         most.fetch_max(now.len() as u64, Ordering::Relaxed);
         expected.send_replace(now.clone());
         for name in known.difference(&now) {
-            // The only failure is that the allocator has ended, and then nobody needs to know.
-            let _ = handle.server_gone(name).await;
+            let handle = allocator.borrow().clone();
+            handle.server_gone(name).await;
         }
         known = now;
         if servers.changed().await.is_err() {

@@ -1,0 +1,50 @@
+//! The history of a demo: where it is written, and what is wrong with it in the end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use loadtest::history::{self, Event, Recorder};
+
+use crate::cli::DemoOptions;
+use crate::exit::Failure;
+use crate::gameserver::chaos;
+
+/// A history that is being written, if anyone wants it.
+pub(crate) struct History {
+    pub(crate) recorder: Recorder,
+    /// Folder whose files make rooms panic.
+    pub(crate) triggers: PathBuf,
+    file: Option<PathBuf>,
+}
+
+impl History {
+    /// A history in the file that the options name; chaos without one writes it into the demo's own folder.
+    pub(crate) fn open(options: &DemoOptions, folder: &Path) -> Result<Self, Failure> {
+        let triggers = folder.join("chaos");
+        std::fs::create_dir_all(&triggers).map_err(Failure::setup)?;
+        let own = options.chaos.is_some().then(|| folder.join("history.jsonl"));
+        let file = options.history.clone().or(own);
+        let recorder = match &file {
+            None => Recorder::default(),
+            Some(file) => Recorder::create(file).map_err(|error| {
+                Failure::setup(format!("cannot write the history {}: {error}", file.display()))
+                    .help("name another file with --history")
+            })?,
+        };
+        Ok(Self { recorder, triggers, file })
+    }
+
+    /// Variables for game servers that chaos may break.
+    pub(crate) fn server_env(&self, options: &DemoOptions) -> BTreeMap<String, String> {
+        let folder = self.triggers.display().to_string();
+        options.chaos.map(|_| (chaos::VARIABLE.to_owned(), folder)).into_iter().collect()
+    }
+
+    /// Ends the history with what metagame counts, and says what is wrong with it.
+    pub(crate) fn close(&self, results: u64) -> Result<Vec<String>, Failure> {
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        self.recorder.record(Event::Finished { results });
+        self.recorder.flush().map_err(Failure::run)?;
+        Ok(history::check(&history::read(file).map_err(Failure::run)?))
+    }
+}

@@ -227,6 +227,7 @@ pub(crate) fn client(token: &str, seed: u64, now: Micros) -> ClientEndpoint {
         routing_token: vec![0xA1, 0xB2],
         join_token: token.to_owned(),
         schema_hash: SCHEMA,
+        quic: None,
     };
     ClientEndpoint::new(config, entropy(seed), now)
 }

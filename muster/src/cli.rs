@@ -98,6 +98,9 @@ pub(crate) struct DemoOptions {
     /// Seed of the bots; random where it is not given.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Show the demo in a browser at this address; 127.0.0.1:7130 if only the flag is given.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:7130")]
+    pub(crate) console: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) trouble: TroubleOptions,
     /// Break things by this seed: kill and stop game servers, panic in rooms, restart allocator and metagame. The history
@@ -131,6 +134,9 @@ pub(crate) struct UpOptions {
     /// Where the matchmaker listens. Its admin port is the next one.
     #[arg(long, env = "MUSTER_MATCHMAKER_LISTEN", default_value_t = local(7120))]
     pub(crate) matchmaker_listen: SocketAddr,
+    /// Where the console listens: pages for a browser, without a login. Without it 127.0.0.1:7130, or a free port.
+    #[arg(long, env = "MUSTER_CONSOLE_LISTEN", value_name = "ADDRESS")]
+    pub(crate) console_listen: Option<SocketAddr>,
     /// Address of this machine that game clients reach.
     #[arg(long, env = "MUSTER_ADVERTISE", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub(crate) advertise: IpAddr,

@@ -13,6 +13,7 @@ use service::Shutdown;
 use crate::bots::{self, Crowd};
 use crate::chaos::Chaos;
 use crate::cli::DemoOptions;
+use crate::console::Console;
 use crate::demo::history::History;
 use crate::demo::report::Report;
 use crate::exit::Failure;
@@ -64,6 +65,13 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     config.server_env = history.server_env(options);
     let fleet = config.fleet;
     let platform = Platform::start(config).await?;
+    let console = match options.console {
+        Some(address) => Some(Console::start(Some(address), &platform).await?),
+        None => None,
+    };
+    if let Some(console) = &console {
+        progress.step(&format!("watch it at {}", console.url()));
+    }
     let observer =
         Observer::start(platform.allocator_url(), platform.tokens("muster"), Shutdown::new(), history.recorder.clone())
             .map_err(Failure::run)?;

@@ -5,6 +5,7 @@ mod bots;
 mod chaos;
 mod check_history;
 mod cli;
+mod console;
 mod demo;
 mod exit;
 mod gameserver;

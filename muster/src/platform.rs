@@ -76,6 +76,7 @@ pub(crate) struct Platform {
     metagame_url: String,
     admin_url: String,
     allocator_url: String,
+    matchmaker_url: String,
     fleet: LocalFleet,
     servers_max: Arc<AtomicU64>,
     /// Ends the matchmaker.
@@ -164,6 +165,7 @@ impl Platform {
             metagame_url,
             admin_url,
             allocator_url,
+            matchmaker_url,
             fleet,
             servers_max,
             queueing,
@@ -190,6 +192,11 @@ impl Platform {
     /// The allocator's gRPC.
     pub(crate) fn allocator_url(&self) -> &str {
         &self.allocator_url
+    }
+
+    /// The matchmaker's gRPC.
+    pub(crate) fn matchmaker_url(&self) -> &str {
+        &self.matchmaker_url
     }
 
     /// Service tokens that say "I am `subject`".

@@ -6,6 +6,7 @@ use std::time::Duration;
 use service::Shutdown;
 
 use crate::cli::UpOptions;
+use crate::console::Console;
 use crate::exit::Failure;
 use crate::platform::{Addresses, FleetSize, Platform, PlatformConfig};
 use crate::played::PlayedGame;
@@ -18,7 +19,9 @@ pub(crate) fn run(options: &UpOptions) -> Result<ExitCode, Failure> {
         let signals = Shutdown::new();
         signals.on_signals().map_err(Failure::setup)?;
         let platform = Platform::start(config(options)?).await?;
+        let console = Console::start(options.console_listen, &platform).await?;
         println!("Muster is up. Ctrl-C drains it.");
+        println!("  console     {}", console.url());
         println!("  metagame    {}", platform.url());
         println!("  metrics     {}/metrics", platform.admin_url());
         println!("  accounts in {}", options.data.display());

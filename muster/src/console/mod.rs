@@ -1,0 +1,84 @@
+//! The console: pages that show a running platform. It has no login: it listens on loopback, and must not be exposed.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `collect` | reading the services once a second, following the match log |
+//! | `board` | what is known, as the pages show it |
+//! | `interval`, `history`, `matchbook` | rates between two readings; ten minutes of them; matches and their events |
+//! | `state` | what tasks and requests share, and the bounds |
+//! | `api`, `pages` | HTTP: JSON and streams; files, headers, who may ask |
+//! | `assets` | HTML, CSS and JavaScript, served as they are |
+
+mod api;
+mod board;
+mod collect;
+mod history;
+mod interval;
+mod matchbook;
+mod pages;
+mod state;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use service::{BindError, Listener, Shutdown};
+
+use self::collect::Sources;
+use self::state::State;
+use crate::exit::Failure;
+use crate::platform::Platform;
+
+/// Where the console listens if nobody says otherwise and the port is free.
+pub(crate) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7130);
+
+/// A console that runs until it is dropped.
+pub(crate) struct Console {
+    address: SocketAddr,
+    shutdown: Shutdown,
+}
+
+impl Console {
+    /// Starts the console of a platform. Without an address it takes [`ADDRESS`], or any free port where that is taken.
+    pub(crate) async fn start(listen: Option<SocketAddr>, platform: &Platform) -> Result<Self, Failure> {
+        let tokens = platform.tokens("muster");
+        let sources = Sources::new(platform.allocator_url(), platform.matchmaker_url(), platform.admin_url(), &tokens);
+        let sources = sources.map_err(Failure::setup)?;
+        let listener = bind(listen).await.map_err(Failure::setup)?;
+        let (address, shutdown) = (listener.local_addr(), Shutdown::new());
+        let state = Arc::new(State::new(sources, shutdown.clone()));
+        let tasks =
+            [tokio::spawn(collect::read(Arc::clone(&state))), tokio::spawn(collect::follow(Arc::clone(&state)))];
+        let app = pages::guarded(Router::new().merge(pages::routes()).merge(api::routes()), state);
+        let stop = shutdown.clone();
+        tokio::spawn(async move {
+            let serve = axum::serve(listener.into_tokio(), app).with_graceful_shutdown(stop.wait_owned());
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the console ended");
+            }
+            tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        });
+        Ok(Self { address, shutdown })
+    }
+
+    /// Where a browser finds it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+async fn bind(listen: Option<SocketAddr>) -> Result<Listener, BindError> {
+    if let Some(address) = listen {
+        return Listener::bind(address, "console").await;
+    }
+    match Listener::bind(ADDRESS, "console").await {
+        Err(BindError::InUse { .. }) => Listener::bind(SocketAddr::new(ADDRESS.ip(), 0), "console").await,
+        bound => bound,
+    }
+}

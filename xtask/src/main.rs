@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod fuzz;
 mod layers;
+mod prerequisites;
 mod run_tests;
 mod simulate;
 mod tidy;

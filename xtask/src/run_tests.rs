@@ -17,6 +17,7 @@ struct Counts {
 
 pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
     println!("Tests need nothing but Rust and a C compiler; databases are embedded, ports are chosen freely.");
+    crate::prerequisites::install()?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
     if !rest.is_empty() {

@@ -1,0 +1,42 @@
+//! What the tests need of the system beside Rust and a C compiler: a browser, for the console's tests.
+
+use std::process::{Command, Stdio};
+
+use anyhow::bail;
+
+/// Debian's packages, and the programs that they bring.
+const NEEDED: [(&str, &str); 2] = [("chromium", "chromium"), ("chromium-driver", "chromedriver")];
+
+/// Installs what is missing, as root on a system with apt; elsewhere says how.
+pub(crate) fn install() -> anyhow::Result<()> {
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(_, program)| !is_there(program)).map(|(package, _)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = missing.join(" ");
+    if !is_root() || !is_there("apt-get") {
+        bail!("the console's tests need a browser: install {packages} (Debian: sudo apt-get install {packages})");
+    }
+    println!("== installing {packages} by apt-get, for the console's tests");
+    apt(&["update", "-q"])?;
+    apt(&[["install", "-y", "-q", "--no-install-recommends"].as_slice(), &missing].concat())
+}
+
+fn apt(arguments: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status()?;
+    if !status.success() {
+        bail!("apt-get {}: {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn is_there(program: &str) -> bool {
+    let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}

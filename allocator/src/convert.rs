@@ -25,6 +25,8 @@ const ROSTER_MAX: usize = 256;
 const SETTINGS_BYTES_MAX: usize = 64 * 1024;
 /// Most regions that a request may prefer.
 const REGIONS_MAX: usize = 64;
+/// QUIC certificates of one server: the one in use, and a next.
+const FINGERPRINTS_MAX: usize = 4;
 /// Longest histogram of tick times that is kept, in bytes.
 const TICK_US_BYTES_MAX: usize = 64 * 1024;
 
@@ -151,6 +153,13 @@ fn settings(text: String) -> Result<String, BadMessage> {
     }
 }
 
+fn fingerprints(given: &[Vec<u8>]) -> Result<Vec<[u8; 32]>, BadMessage> {
+    if given.len() > FINGERPRINTS_MAX {
+        return Err(bad("quic_fingerprints", format!("at most {FINGERPRINTS_MAX}")));
+    }
+    given.iter().map(|print| key("quic_fingerprints", print)).collect()
+}
+
 /// Checks a server's first message.
 pub(crate) fn registration(message: pb::ServerMessage, limits: &Limits) -> Result<Registration, BadMessage> {
     let Some(pb::server_message::Message::Register(register)) = message.message else {
@@ -178,6 +187,7 @@ pub(crate) fn registration(message: pb::ServerMessage, limits: &Limits) -> Resul
         address: required("address", register.address)?,
         admin_address: label("admin_address", register.admin_address)?,
         server_key: key("server_key", &register.server_key)?,
+        quic_fingerprints: fingerprints(&register.quic_fingerprints)?,
         result_key: key("result_key", &register.result_key)?,
         routing_token: register.routing_token,
         schema_hash: register.schema_hash,
@@ -246,7 +256,7 @@ pub(crate) fn assignment(match_id: MatchId, server: &ServerFacts) -> pb::Assignm
         region: server.region.clone(),
         schema_hash: server.schema_hash,
         tick_rate_hz: server.tick_rate_hz,
-        quic_fingerprints: Vec::new(),
+        quic_fingerprints: server.quic_fingerprints.iter().map(|print| print.to_vec()).collect(),
     }
 }
 

@@ -84,6 +84,7 @@ mod tests {
             capacity: 1,
             address: "127.0.0.1:7777".into(),
             admin_address: String::new(),
+            quic_fingerprints: vec![],
             server_key: [2; 32],
             result_key: SigningKey::from_seed(&[3; 32]).public_key(),
             routing_token: vec![],

@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use game::Leave;
 use netcode::Micros;
+use netcode::endpoint::Carrier;
 use netcode::replication::SeatId;
 
 /// Unread inputs and acks of one seat: half a second at 60 Hz.
@@ -33,6 +34,8 @@ pub enum RoomEvent {
         again: bool,
         /// Number of this taking of the seat, from 1: it comes back as [`Out::Begin`](crate::outbox::Out::Begin).
         join: u32,
+        /// What carries the new session's packets.
+        carrier: Carrier,
     },
     /// Nothing is heard from the seat.
     Lost(SeatId),

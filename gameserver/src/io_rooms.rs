@@ -94,11 +94,11 @@ impl IoRooms {
 
     fn event(&mut self, now: Micros, endpoint: &mut ServerEndpoint, event: ServerEvent) {
         match event {
-            ServerEvent::Connected { session, claims, remote, .. } => {
+            ServerEvent::Connected { session, claims, remote, carrier } => {
                 let Some(room) = self.rooms.get_mut(&claims.mid).filter(|room| room.closing.is_none()) else {
                     return endpoint.close(now, session, CloseReason::MatchEnded);
                 };
-                tracing::debug!(match_id = %claims.mid, player_id = %claims.sub, %remote, "player connected");
+                tracing::debug!(match_id = %claims.mid, player_id = %claims.sub, %remote, carrier = carrier.label(), "player connected");
                 self.by_session.insert(session, claims.mid);
                 let effects = room.seats.connected(claims.sub, session);
                 self.apply(now, endpoint, claims.mid, &effects);
@@ -162,7 +162,9 @@ impl IoRooms {
                 Effect::Joined { seat, again } => {
                     let taking = &mut room.takings[usize::from(seat.0)];
                     taking.newest += 1;
-                    (seat, RoomEvent::Joined { seat, again, join: taking.newest }, PlayerPhase::Connected)
+                    let session = room.seats.session(seat);
+                    let carrier = session.and_then(|session| endpoint.carrier(session)).unwrap_or_default();
+                    (seat, RoomEvent::Joined { seat, again, join: taking.newest, carrier }, PlayerPhase::Connected)
                 }
                 Effect::Lost(seat) => (seat, RoomEvent::Lost(seat), PlayerPhase::Lost),
                 Effect::Heard(seat) => (seat, RoomEvent::Heard(seat), PlayerPhase::Connected),

@@ -25,6 +25,7 @@
 //! | [`watch`] | what the admin port shows of running matches: figures, and a live view |
 //! | [`metrics`] | every metric |
 
+pub mod certificate;
 pub mod config;
 pub mod control;
 pub mod drain;

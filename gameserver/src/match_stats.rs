@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 use netcode::Micros;
+use netcode::endpoint::Carrier;
 use netcode::replication::SeatId;
 use protocol::certificate::Participation;
 use protocol::pb;
@@ -17,6 +18,8 @@ const LOAD_PERIOD: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, Default)]
 struct Visit {
     joined_ever: bool,
+    /// Carriers that the player came by, in order of [`Carrier::ALL`].
+    came_by: [bool; Carrier::ALL.len()],
     is_gone: bool,
     /// Since when the client is connected, if it is.
     connected_since: Option<Micros>,
@@ -76,12 +79,16 @@ impl Statistics {
     }
 
     /// A session took the seat.
-    pub fn joined(&mut self, now: Micros, seat: SeatId, again: bool) {
+    pub fn joined(&mut self, now: Micros, seat: SeatId, again: bool, carrier: Carrier) {
         let Some(visit) = self.visits.get_mut(usize::from(seat.0)) else { return };
-        if !visit.joined_ever {
-            self.message.udp_clients += 1;
+        if !std::mem::replace(&mut visit.came_by[carrier as usize], true) {
+            match carrier {
+                Carrier::Native => self.message.udp_clients += 1,
+                Carrier::Quic => self.message.quic_clients += 1,
+            }
         }
-        *visit = Visit { joined_ever: true, is_gone: false, connected_since: visit.connected_since.or(Some(now)) };
+        (visit.joined_ever, visit.is_gone) = (true, false);
+        visit.connected_since = visit.connected_since.or(Some(now));
         if again {
             self.message.reconnects += 1;
         } else {
@@ -164,18 +171,18 @@ mod tests {
     fn the_time_of_clients_counts_only_while_they_are_connected() {
         let mut stats = Statistics::new(3, Duration::from_millis(10), at_s(0));
         let (one, two) = (SeatId(0), SeatId(1));
-        stats.joined(at_s(1), one, false);
-        stats.joined(at_s(1), two, false);
+        stats.joined(at_s(1), one, false, Carrier::Native);
+        stats.joined(at_s(1), two, false, Carrier::Native);
         stats.lost(at_s(3), one);
         stats.heard(at_s(5), one);
-        stats.joined(at_s(6), one, true);
+        stats.joined(at_s(6), one, true, Carrier::Quic);
         stats.gone(at_s(6), two);
         assert_eq!((stats.present(), stats.anyone_came()), (1, true));
         let message = stats.finish(at_s(7), 4);
         // One: 1 to 3 and 5 to 7; two: 1 to 6.
         assert_eq!(message.client_ms, 9_000);
         assert_eq!((message.joins, message.disconnects, message.reconnects), (2, 1, 2));
-        assert_eq!((message.udp_clients, message.join_failures), (2, 4));
+        assert_eq!((message.udp_clients, message.quic_clients, message.join_failures), (2, 1, 4));
         let expected = [Participation::Played, Participation::Abandoned, Participation::Absent];
         assert_eq!(stats.participation(), expected);
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use netcode::endpoint::{Counters, DropReason};
+use netcode::endpoint::{Carrier, Counters, DropReason};
 use protocol::wire::Refusal;
 
 const TICKS: &str = "muster_gameserver_ticks_total";
@@ -96,11 +96,14 @@ pub(crate) fn players(players: usize) {
 /// What the endpoint has counted until now.
 pub(crate) fn endpoint(counters: &Counters, sessions: usize) {
     gauge!(SESSIONS).set(sessions as f64);
-    counter!(DATAGRAMS, "direction" => "in").absolute(counters.datagrams_in);
-    counter!(DATAGRAMS, "direction" => "out").absolute(counters.datagrams_out);
-    counter!(BYTES, "direction" => "in").absolute(counters.bytes_in);
-    counter!(BYTES, "direction" => "out").absolute(counters.bytes_out);
-    counter!(ACCEPTED).absolute(counters.handshakes_accepted);
+    for carrier in Carrier::ALL {
+        let (part, label) = (counters.carrier(carrier), carrier.label());
+        counter!(DATAGRAMS, "direction" => "in", "carrier" => label).absolute(part.datagrams_in);
+        counter!(DATAGRAMS, "direction" => "out", "carrier" => label).absolute(part.datagrams_out);
+        counter!(BYTES, "direction" => "in", "carrier" => label).absolute(part.bytes_in);
+        counter!(BYTES, "direction" => "out", "carrier" => label).absolute(part.bytes_out);
+        counter!(ACCEPTED, "carrier" => label).absolute(part.handshakes_accepted);
+    }
     for reason in DropReason::ALL {
         counter!(DATAGRAMS_DROPPED, "reason" => reason.label()).absolute(counters.dropped(reason));
     }

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agones::sdk::HealthTask;
 use agones::{Observed, Sdk};
 use game::Game;
 use netcode::Entropy;
-use netcode::endpoint::{ServerConfig, ServerEndpoint};
+use netcode::endpoint::{QuicConfigError, QuicServerConfig, ServerConfig, ServerEndpoint};
 use protocol::id::ServerId;
 use protocol::jwt::SigningKey;
 use protocol::pb;
@@ -23,6 +23,7 @@ use service::token::{ServiceTokens, with_token};
 use service::{BindError, Listener, Shutdown};
 use tokio::sync::{mpsc, watch};
 
+use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::control::dial;
 use crate::handshake_worker::{Doorkeeper, HandshakeWorker, TokenKeys};
@@ -75,6 +76,12 @@ pub enum RunError {
     /// The game's schema is faulty.
     #[error("the game's schema is faulty: {0}")]
     Schema(protocol::schema::SchemaError),
+    /// No QUIC certificate can be made.
+    #[error("cannot make the QUIC certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// QUIC cannot be set up.
+    #[error(transparent)]
+    Quic(#[from] QuicConfigError),
     /// The system refuses a thread or a descriptor.
     #[error("the system refuses what a game server needs: {0}")]
     System(#[from] std::io::Error),
@@ -130,11 +137,13 @@ pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown)
     let (udp, admin_address) = (ground.socket.local_addr(), ground.admin.local_addr());
     let server_id = ServerId::from_entropy(service::random::bytes());
     let result_key = Arc::new(SigningKey::from_seed(&service::random::bytes()));
-    let endpoint = endpoint(&config, server_id, schema.hash());
+    let certificate = Certificate::make(service::clock::unix_s())?;
+    let endpoint = endpoint(&config, server_id, schema.hash(), &certificate)?;
     let server_key = endpoint.public_key();
     let identity = pb::Register {
         server_id: server_id.to_string(),
         server_key: server_key.to_vec(),
+        quic_fingerprints: vec![certificate.fingerprint.to_vec()],
         result_key: result_key.public_key().to_vec(),
         schema_hash: schema.hash(),
         ..ground.identity(&config)
@@ -231,7 +240,12 @@ impl Ground {
     }
 }
 
-fn endpoint(config: &Config, server_id: ServerId, schema_hash: u64) -> ServerEndpoint {
+fn endpoint(
+    config: &Config,
+    server_id: ServerId,
+    schema_hash: u64,
+    certificate: &Certificate,
+) -> Result<ServerEndpoint, QuicConfigError> {
     let endpoint = ServerConfig {
         static_secret: service::random::bytes(),
         routing_token: config.routing_token.clone(),
@@ -241,7 +255,9 @@ fn endpoint(config: &Config, server_id: ServerId, schema_hash: u64) -> ServerEnd
         sessions_max: (config.capacity + 1) * PLAYERS_MAX,
         half_open_max: HALF_OPEN_MAX,
     };
-    ServerEndpoint::new(endpoint, Entropy::new(service::random::bytes()))
+    let Certificate { der, key, .. } = certificate.clone();
+    let quic = QuicServerConfig { certificate: der, key, base: Instant::now() };
+    ServerEndpoint::new(endpoint, Entropy::new(service::random::bytes())).with_quic(&quic)
 }
 
 /// The GameServer as the SDK server shows it first.

@@ -57,6 +57,9 @@ pub struct Assignment {
     pub routing_token: String,
     /// Hash of the game's schema, 16 hex digits.
     pub schema_hash: String,
+    /// SHA-256 of the server's QUIC certificates, base64url; empty where it speaks no QUIC.
+    #[serde(default)]
+    pub quic_fingerprints: Vec<String>,
 }
 
 /// A join token and what it is for.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arena::random::Random;
 use game::Schema;
 use netcode::emulator::Conditions;
+use netcode::endpoint::Carrier;
 use protocol::id::{MatchId, PlayerId, TicketId};
 use protocol::wire::{CloseReason, Refusal};
 use reqwest::StatusCode;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, ApiError, Ticket};
+use crate::churn::Mishap;
 use crate::history::{Event, Recorder};
 use crate::play::{End, Order, play};
 use crate::report::{Report, count};
@@ -37,6 +39,10 @@ pub struct Bot {
     pub schema: Arc<Schema>,
     /// Its account's id.
     pub player: PlayerId,
+    /// What carries its packets now: changed by a mishap, or when nobody answers.
+    pub carrier: Carrier,
+    /// Whether the last session got no answer, and the other carrier is tried.
+    is_falling_back: bool,
     /// How bad its network is.
     pub network: Option<Conditions>,
     /// Whether mishaps befall it.
@@ -64,7 +70,7 @@ struct Found {
 
 impl Bot {
     /// A bot that has logged in.
-    pub fn new(api: Api, player: PlayerId, seed: u64, run: &crate::run::Shared) -> Self {
+    pub fn new(api: Api, player: PlayerId, (seed, carrier): (u64, Carrier), run: &crate::run::Shared) -> Self {
         let mut random = Random::new(seed);
         // Its own region is near, the others farther away, each as far as the seed says.
         let nearest = random.below(run.regions.len().max(1) as u32) as usize;
@@ -77,6 +83,8 @@ impl Bot {
             queue: run.queue.clone(),
             schema: Arc::clone(&run.schema),
             player,
+            carrier,
+            is_falling_back: false,
             network: run.network,
             churn: run.churn,
             history: run.history.clone(),
@@ -194,6 +202,7 @@ impl Bot {
                 seed: self.random.next_u64(),
                 known: found.known,
                 abort: &self.abort,
+                carrier: self.carrier,
                 network: self.network,
                 churn,
                 away_since,
@@ -238,7 +247,11 @@ impl Bot {
         let is_inside = matches!(end, End::Ended { .. } | End::Closed(_) | End::Cut(_));
         if is_inside {
             self.report.matches.insert(match_id);
-            self.report.udp_clients = 1;
+            self.is_falling_back = false;
+            match self.carrier {
+                Carrier::Native => self.report.udp_clients = 1,
+                Carrier::Quic => self.report.quic_clients = 1,
+            }
             self.report.reconnects += u64::from(std::mem::replace(was_inside, true));
         }
         match end {
@@ -258,6 +271,9 @@ impl Bot {
                 true
             }
             End::Cut(mishap) => {
+                if mishap == Mishap::ChangeCarrier {
+                    self.carrier = self.carrier.other();
+                }
                 self.history.record(Event::Cut { player: self.player, match_id, why: format!("{mishap:?}") });
                 false
             }
@@ -270,7 +286,14 @@ impl Bot {
                 matches!(reason, CloseReason::Kicked | CloseReason::SeatTaken)
             }
             End::TimedOut => {
-                self.fail(match_id, "timed_out");
+                let silent = self.carrier.label();
+                self.carrier = self.carrier.other();
+                self.is_falling_back = !self.is_falling_back;
+                if !self.is_falling_back {
+                    self.fail(match_id, "timed_out");
+                } else {
+                    tracing::warn!(%match_id, silent, next = self.carrier.label(), "no answer; trying the other carrier");
+                }
                 false
             }
             End::Refused(refusal) => {

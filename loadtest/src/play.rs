@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client::{Client, ClientConfig, Ending, Event, Frame};
 use game::{Game as _, Schema};
 use netcode::emulator::Conditions;
+use netcode::endpoint::{Carrier, QuicClientConfig};
 use netcode::replication::SeatId;
 use netcode::{Entropy, Micros};
 use protocol::wire::{CloseReason, Refusal};
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::api::JoinToken;
+use crate::api::{Assignment, JoinToken};
 use crate::brain::Brain;
 use crate::churn::{Mishap, mishap};
 use crate::match_watch::MatchWatch;
@@ -73,6 +74,8 @@ pub struct Order<'a> {
     pub known: Instant,
     /// Leave at once.
     pub abort: &'a CancellationToken,
+    /// What to go by; native UDP where the server speaks no QUIC.
+    pub carrier: Carrier,
     /// How bad the network is, in each direction.
     pub network: Option<Conditions>,
     /// Whether the bot suffers the mishap that [`mishap`] has for its seat.
@@ -121,7 +124,7 @@ struct Away {
 /// When the assignment makes no sense, or the machine has no socket left.
 pub async fn play(order: Order<'_>, report: &mut Report, entered: &mut (dyn FnMut() + Send)) -> anyhow::Result<End> {
     let begin = Instant::now();
-    let config = config(order.join, order.schema).await?;
+    let config = config(order.join, order.schema, order.carrier).await?;
     let socket = Socket::open(config.server, order.network, order.seed).await.context("failed to open a UDP socket")?;
     let entropy = Entropy::new(service::random::bytes());
     let frame = Frame::new(&config.schema);
@@ -369,7 +372,7 @@ async fn told(asking: &mut Option<AbortOnDropHandle<String>>) -> String {
 }
 
 /// What the client core needs of an assignment.
-async fn config(join: &JoinToken, schema: &Arc<Schema>) -> anyhow::Result<ClientConfig> {
+async fn config(join: &JoinToken, schema: &Arc<Schema>, carrier: Carrier) -> anyhow::Result<ClientConfig> {
     let placed = &join.placed;
     let hash = u64::from_str_radix(&placed.schema_hash, 16).context("the assignment's schema_hash is no hex number")?;
     anyhow::ensure!(
@@ -385,6 +388,17 @@ async fn config(join: &JoinToken, schema: &Arc<Schema>) -> anyhow::Result<Client
         routing_token: URL_SAFE_NO_PAD.decode(&placed.routing_token).context("the routing_token is not base64url")?,
         join_token: join.join_token.clone(),
         schema: Arc::clone(schema),
-        quic: None,
+        quic: if carrier == Carrier::Quic { quic(placed)? } else { None },
     })
+}
+
+/// What QUIC needs, where the server speaks it.
+fn quic(placed: &Assignment) -> anyhow::Result<Option<QuicClientConfig>> {
+    let fingerprint = |text: &String| {
+        let bytes = URL_SAFE_NO_PAD.decode(text).context("a QUIC fingerprint is not base64url")?;
+        <[u8; 32]>::try_from(bytes).ok().context("a QUIC fingerprint has not 32 bytes")
+    };
+    let fingerprints = placed.quic_fingerprints.iter().map(fingerprint).collect::<anyhow::Result<Vec<_>>>()?;
+    let base = std::time::Instant::now();
+    Ok((!fingerprints.is_empty()).then_some(QuicClientConfig { fingerprints, base }))
 }

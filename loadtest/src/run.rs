@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use arena::random::Random;
 use game::{Game as _, Schema};
 use netcode::emulator::Conditions;
+use netcode::endpoint::Carrier;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub struct BotsConfig {
     pub schema: Option<Schema>,
     /// How bad the network between bots and servers is, in each direction.
     pub network: Option<Conditions>,
+    /// Share of bots that begin on native UDP, 0 to 1; the others begin on QUIC.
+    pub udp_share: f64,
     /// In every match, one bot is killed and started again, one changes its address, and one its carrier.
     pub churn: bool,
     /// Where the bots write down what they see.
@@ -118,11 +121,12 @@ pub async fn run(config: BotsConfig, progress: watch::Sender<Progress>) -> anyho
         progress,
     };
     let mut bots = JoinSet::new();
-    bots.spawn(live(first, first_seed, Duration::ZERO, shared.clone()));
+    bots.spawn(live(first, (first_seed, carrier(0, config.udp_share)), Duration::ZERO, shared.clone()));
     for number in 1..config.players {
         let seed = seeds.next_u64();
         let wait = LOGIN_SPREAD * u32::try_from(number).unwrap_or(u32::MAX);
-        bots.spawn(live(account(&http, &config, number, seed), seed, wait, shared.clone()));
+        let kind = (seed, carrier(number, config.udp_share));
+        bots.spawn(live(account(&http, &config, number, seed), kind, wait, shared.clone()));
     }
     let mut report = Report::default();
     while let Some(ended) = bots.join_next().await {
@@ -138,8 +142,14 @@ fn account(http: &reqwest::Client, config: &BotsConfig, number: usize, seed: u64
     Api::new(http.clone(), &config.url, device_id, format!("Bot {}", number + 1), random.next_u64())
 }
 
+/// What carries the packets of the bot with this number: the share of native UDP is spread evenly over the numbers.
+fn carrier(number: usize, udp_share: f64) -> Carrier {
+    let over_udp = |bots: usize| (bots as f64 * udp_share).round();
+    if over_udp(number + 1) > over_udp(number) { Carrier::Native } else { Carrier::Quic }
+}
+
 /// One bot's task: logs in after `wait`, then lives.
-async fn live(mut api: Api, seed: u64, wait: Duration, shared: Shared) -> Report {
+async fn live(mut api: Api, (seed, carrier): (u64, Carrier), wait: Duration, shared: Shared) -> Report {
     tokio::select! {
         () = shared.abort.cancelled() => return Report::default(),
         () = tokio::time::sleep(wait) => {}
@@ -154,5 +164,19 @@ async fn live(mut api: Api, seed: u64, wait: Duration, shared: Shared) -> Report
         }
     };
     shared.progress.send_modify(|progress| progress.logged_in += 1);
-    Bot::new(api, player, seed, &shared).live().await
+    Bot::new(api, player, (seed, carrier), &shared).live().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_native_udp_is_kept_by_any_crowd() {
+        for (share, expected) in [(0.0, 0), (0.25, 12), (0.5, 24), (1.0, 48)] {
+            let carriers: Vec<_> = (0..48).map(|number| carrier(number, share)).collect();
+            assert_eq!(carriers.iter().filter(|carrier| **carrier == Carrier::Native).count(), expected);
+            assert!(share != 0.5 || carriers.windows(2).all(|pair| pair[0] != pair[1]), "each match has both");
+        }
+    }
 }

@@ -21,6 +21,7 @@ fn config(address: std::net::SocketAddr, players: usize) -> BotsConfig {
         schema: None,
         network: None,
         churn: false,
+        udp_share: 1.0,
         history: loadtest::history::Recorder::default(),
         stop: CancellationToken::new(),
         abort: CancellationToken::new(),

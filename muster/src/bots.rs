@@ -76,6 +76,7 @@ impl Crowd {
             schema,
             network: None,
             churn: false,
+            udp_share: 1.0,
             history: Recorder::default(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -93,6 +94,7 @@ impl Crowd {
     pub(crate) fn in_trouble(mut self, trouble: &TroubleOptions) -> Self {
         self.config.network = trouble.conditions();
         self.config.churn = trouble.churn;
+        self.config.udp_share = trouble.udp_share;
         self
     }
 

@@ -23,6 +23,9 @@ pub(crate) struct TroubleOptions {
     /// Share of datagrams that arrive twice, 0 to 1, in each direction.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share, help_heading = "Trouble")]
     pub(crate) duplicate: f64,
+    /// Share of bots that begin on native UDP, 0 to 1; the others begin on QUIC. Who gets no answer tries the other one.
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
+    pub(crate) udp_share: f64,
     /// In every match, kill and relaunch one bot, give one another address, and move one to the other carrier.
     #[arg(long, help_heading = "Trouble")]
     pub(crate) churn: bool,

@@ -68,6 +68,7 @@ mod tests {
                 capacity: 4,
                 address: String::new(),
                 admin_address: String::new(),
+                quic_fingerprints: vec![],
                 server_key: [0; 32],
                 result_key: [0; 32],
                 routing_token: vec![],

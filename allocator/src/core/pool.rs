@@ -35,6 +35,8 @@ pub struct ServerFacts {
     pub server_key: [u8; 32],
     /// Ed25519 public key that signs its results.
     pub result_key: [u8; 32],
+    /// SHA-256 of its QUIC certificates.
+    pub quic_fingerprints: Vec<[u8; 32]>,
     /// Begins every connection id of the server.
     pub routing_token: Vec<u8>,
     /// Hash of the game's schema.

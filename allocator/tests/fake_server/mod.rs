@@ -36,6 +36,7 @@ pub(crate) fn registration(byte: u8, capacity: u32) -> pb::Register {
         capacity,
         address: "127.0.0.1:7777".into(),
         admin_address: "127.0.0.1:7778".into(),
+        quic_fingerprints: vec![],
         server_key: vec![byte; 32],
         result_key: result_key(byte).public_key().to_vec(),
         routing_token: vec![byte],

@@ -62,6 +62,7 @@ pub(crate) fn registration(byte: u8, capacity: u32) -> Registration {
         capacity,
         address: format!("127.0.0.1:{byte}"),
         admin_address: String::new(),
+        quic_fingerprints: vec![],
         server_key: [byte; 32],
         result_key: [byte; 32],
         routing_token: vec![],

@@ -42,6 +42,7 @@ impl FakeServer {
             capacity,
             address: "127.0.0.1:1".into(),
             admin_address: String::new(),
+            quic_fingerprints: vec![],
             server_key: [0; 32],
             result_key: [0; 32],
             routing_token: vec![],

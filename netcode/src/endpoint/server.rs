@@ -303,6 +303,11 @@ impl ServerEndpoint {
         }
     }
 
+    /// What carries a session's packets.
+    pub fn carrier(&self, session: SessionId) -> Option<Carrier> {
+        self.sessions.get(&session).map(|connected| connected.link.carrier())
+    }
+
     /// Sessions, those that are being closed included.
     pub fn sessions(&self) -> usize {
         self.sessions.len()

@@ -7,8 +7,13 @@ use divan::counter::BytesCount;
 use netcode::endpoint::{ClientConfig, ClientEndpoint, ServerConfig, ServerEndpoint, ServerEvent, SessionId};
 use netcode::{Entropy, Micros};
 use protocol::id::{MatchId, PlayerId, ServerId};
-use protocol::token::JoinClaims;
+use protocol::jwt::{KeySet, SigningKey};
+use protocol::token::{ALLOCATOR_ISSUER, JOIN_TYP, JoinClaims};
 use protocol::wire::Refusal;
+
+/// Counts allocations beside the times.
+#[global_allocator]
+static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
 
 fn main() {
     divan::main();
@@ -19,8 +24,12 @@ fn address() -> SocketAddr {
 }
 
 fn verify(_: &str) -> Result<JoinClaims, Refusal> {
-    Ok(JoinClaims {
-        iss: String::new(),
+    Ok(claims())
+}
+
+fn claims() -> JoinClaims {
+    JoinClaims {
+        iss: ALLOCATOR_ISSUER.into(),
         aud: ServerId::from_entropy([1; 16]),
         sub: PlayerId::from_entropy([2; 16]),
         mid: MatchId::from_entropy([3; 16]),
@@ -30,7 +39,7 @@ fn verify(_: &str) -> Result<JoinClaims, Refusal> {
         jti: "once".into(),
         iat: 0,
         exp: 60,
-    })
+    }
 }
 
 fn server() -> ServerEndpoint {
@@ -90,6 +99,49 @@ fn session() -> (ServerEndpoint, ClientEndpoint, SessionId) {
 #[divan::bench]
 fn handshake(bencher: Bencher<'_, '_>) {
     bencher.bench_local(session);
+}
+
+/// The worker's part of a handshake: Noise, and a join token with its Ed25519 signature. One worker does so many a second.
+#[divan::bench]
+fn handshake_on_the_worker(bencher: Bencher<'_, '_>) {
+    let key = SigningKey::from_seed(&[5; 32]);
+    let keys = KeySet::new([key.public_key()]);
+    let token = key.sign(JOIN_TYP, &claims());
+    let verify = |_: &str| {
+        let server = ServerId::from_entropy([1; 16]);
+        JoinClaims::verify(&keys, &token, server, 1).map_err(|_| Refusal::TokenSignature)
+    };
+    let job = || half_open().0.poll_handshake().expect("an Init makes a job");
+    bencher.with_inputs(job).bench_local_values(|job| job.run(&verify));
+}
+
+/// The I/O thread's part of a handshake after the Hello: the Init, the worker's answer, the Accept on its way.
+#[divan::bench]
+fn handshake_on_the_io_thread(bencher: Bencher<'_, '_>) {
+    let prepared = || {
+        let (mut ahead, init) = half_open();
+        let done = ahead.poll_handshake().expect("an Init makes a job").run(&verify);
+        // The same seed makes the same cookie and the same number of the half-open handshake.
+        (server(), init, done)
+    };
+    bencher.with_inputs(prepared).bench_local_values(|(mut server, init, done)| {
+        server.handle_datagram(Micros(0), address(), &init);
+        server.complete_handshake(Micros(0), done);
+        (server.poll_transmit().expect("an Accept"), server)
+    });
+}
+
+/// A server that has just taken a client's Init, and that Init.
+fn half_open() -> (ServerEndpoint, Vec<u8>) {
+    let mut server = server();
+    let mut client = client(&server);
+    let hello = client.poll_transmit().expect("a client begins with a Hello").bytes;
+    server.handle_datagram(Micros(0), address(), &hello);
+    let cookie = server.poll_transmit().expect("a Hello is answered").bytes;
+    client.handle_datagram(Micros(0), address(), &cookie);
+    let init = client.poll_transmit().expect("a cookie is answered").bytes;
+    server.handle_datagram(Micros(0), address(), &init);
+    (server, init)
 }
 
 /// A Hello and its cookie: what a flood costs.

@@ -16,6 +16,10 @@ const CLIENTS: u8 = 64;
 const ACK_TICKS: u32 = 6;
 const ENTITIES: [u16; 3] = [64, 200, 1_000];
 
+/// Counts allocations beside the times.
+#[global_allocator]
+static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
+
 fn main() {
     divan::main();
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: the repository's checks and tests, the same on a laptop and in CI.
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
 
+mod bench;
 mod check;
 mod command;
 mod fuzz;
@@ -36,6 +37,8 @@ enum Task {
     Simulate(simulate::Options),
     /// Hostile input for everything that reads bytes from outside; prints the seed, and the file of any failure.
     Fuzz(fuzz::Options),
+    /// The benches behind docs/benchmarks.md.
+    Bench(bench::Options),
     /// The same tests with bigger numbers: minutes to hours.
     Deep,
 }
@@ -60,6 +63,7 @@ fn run() -> anyhow::Result<()> {
         }
         Task::Simulate(options) => simulate::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Deep => {
             simulate::deep()?;
             fuzz::deep()

@@ -9,6 +9,12 @@ use protocol::jwt::SigningKey;
 /// A key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
+    /// There is none.
+    #[error("there is no key file {path}: name the one that the installation's first program made")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be read.
     #[error("cannot read the key file {path}: {error}")]
     Read {
@@ -51,6 +57,17 @@ pub enum KeyError {
 /// [`KeyError`], which names the file and what to do.
 pub fn load_or_create(path: &Path) -> Result<SigningKey, KeyError> {
     seed(path).map(|seed| SigningKey::from_seed(&seed))
+}
+
+/// The key in a file that another program has made: a key of its own would prove nothing to anybody.
+///
+/// # Errors
+/// [`KeyError`], which names the file and what to do.
+pub fn load(path: &Path) -> Result<SigningKey, KeyError> {
+    if !path.exists() {
+        return Err(KeyError::Missing { path: path.into() });
+    }
+    load_or_create(path)
 }
 
 /// The 32 secret bytes in the file, made like [`load_or_create`]'s where there is no file.
@@ -97,8 +114,10 @@ mod tests {
     fn a_key_is_made_once_and_refused_when_others_can_read_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("keys/service.key");
+        assert!(matches!(load(&path), Err(KeyError::Missing { .. })) && !path.exists(), "nothing is made");
         let first = load_or_create(&path).expect("a new key");
         assert_eq!(load_or_create(&path).expect("the same key").kid(), first.kid());
+        assert_eq!(load(&path).expect("the same key").kid(), first.kid());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");
         assert!(matches!(load_or_create(&path), Err(KeyError::Open { mode: 0o644, .. })));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");

@@ -15,6 +15,8 @@ use tonic::{Request, Status};
 pub const LIFE_S: u64 = 300;
 /// A token is replaced when less than this many seconds of its life remain.
 const RENEW_S: u64 = 60;
+/// Calls that were refused.
+const REFUSED: &str = "muster_service_calls_refused_total";
 
 /// Mints service tokens for one program.
 #[derive(Debug, Clone)]
@@ -91,7 +93,10 @@ pub struct RequireToken {
 
 /// A server interceptor that answers UNAUTHENTICATED without a good token for `audience`, and PERMISSION_DENIED to
 /// programs that are not among `callers`.
+///
+/// Counts what it refuses in `muster_service_calls_refused_total`, by audience and reason.
 pub fn require(keys: Arc<KeySet>, audience: &'static str, callers: &'static [&'static str]) -> RequireToken {
+    metrics::describe_counter!(REFUSED, "gRPC calls refused for want of a good service token, by reason");
     RequireToken { keys, audience, callers }
 }
 
@@ -101,13 +106,23 @@ impl RequireToken {
     /// # Errors
     /// UNAUTHENTICATED or PERMISSION_DENIED, with a sentence that says why.
     pub fn check(&self, authorization: Option<&str>, now_unix_s: u64) -> Result<Caller, Status> {
+        self.judge(authorization, now_unix_s).map_err(|(reason, status)| {
+            metrics::counter!(REFUSED, "audience" => self.audience, "reason" => reason).increment(1);
+            status
+        })
+    }
+
+    fn judge(&self, authorization: Option<&str>, now_unix_s: u64) -> Result<Caller, (&'static str, Status)> {
         let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
-        let token = token.ok_or_else(|| Status::unauthenticated("a service token is required"))?;
+        let token = token.ok_or_else(|| ("no_token", Status::unauthenticated("a service token is required")))?;
         let expect = Expect { typ: SERVICE_TYP, audience: Some(self.audience), now_unix_s };
-        let claims: ServiceClaims =
-            self.keys.verify(token, expect).map_err(|e| Status::unauthenticated(format!("service token: {e}")))?;
+        let claims: ServiceClaims = self
+            .keys
+            .verify(token, expect)
+            .map_err(|error| ("bad_token", Status::unauthenticated(format!("service token: {error}"))))?;
         if !self.callers.contains(&claims.sub.as_str()) {
-            return Err(Status::permission_denied(format!("{} may not call {}", claims.sub, self.audience)));
+            let status = Status::permission_denied(format!("{} may not call {}", claims.sub, self.audience));
+            return Err(("not_a_caller", status));
         }
         Ok(Caller(claims.sub))
     }
@@ -146,6 +161,23 @@ mod tests {
         assert_eq!(code(Some(&bearer("gameserver", "muster-allocator")), now), tonic::Code::PermissionDenied);
         let stranger = ServiceTokens::new(Arc::new(SigningKey::from_seed(&[2; 32])), "matchmaker");
         assert_eq!(code(Some(&stranger.bearer("muster-allocator")), now), tonic::Code::Unauthenticated);
+    }
+
+    #[test]
+    fn refused_calls_are_counted_by_reason() {
+        let recorder = crate::admin::recorder();
+        let key = Arc::new(SigningKey::from_seed(&[1; 32]));
+        let gate = require(Arc::new(KeySet::new([key.public_key()])), "counted", &["matchmaker"]);
+        let now = crate::clock::unix_s();
+        let stranger = ServiceTokens::new(key, "gameserver").bearer("counted");
+        for header in [None, Some("Bearer a.b.c"), Some(stranger.as_str())] {
+            gate.check(header, now).expect_err("refused");
+        }
+        let page = recorder.render();
+        for reason in ["no_token", "bad_token", "not_a_caller"] {
+            let line = format!("muster_service_calls_refused_total{{audience=\"counted\",reason=\"{reason}\"}} 1");
+            assert!(page.contains(&line), "{line} in {page}");
+        }
     }
 
     #[test]

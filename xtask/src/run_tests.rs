@@ -16,7 +16,8 @@ struct Counts {
 }
 
 pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
-    println!("Tests need nothing but Rust and a C compiler; databases are embedded, ports are chosen freely.");
+    println!("Tests need Rust, a C compiler and Python 3 with pip; databases are embedded, ports are chosen freely.");
+    install_aioquic()?;
     crate::prerequisites::install()?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
@@ -37,6 +38,20 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
     if !status.success() || failed > 0 || passed == 0 {
         bail!("cargo test: {status}");
     }
+    Ok(())
+}
+
+/// The QUIC client of another make, for the interop test of gameserver: into target/python, once.
+fn install_aioquic() -> anyhow::Result<()> {
+    let folder = crate::command::root().join("target/python");
+    if folder.join("aioquic").is_dir() {
+        return Ok(());
+    }
+    println!("Installing aioquic into {} for the QUIC interop test.", folder.display());
+    let mut pip = std::process::Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&folder).arg("aioquic");
+    let status = pip.status().context("cannot start python3; the QUIC interop test needs Python 3 with pip")?;
+    anyhow::ensure!(status.success(), "pip cannot install aioquic: {status}");
     Ok(())
 }
 

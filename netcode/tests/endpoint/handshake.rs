@@ -6,7 +6,9 @@ use std::time::Duration;
 use netcode::emulator::Conditions;
 use netcode::endpoint::{ClientEvent, DropReason, Received, ServerEvent, Transmit};
 use netcode::{Entropy, Micros};
-use protocol::wire::{CloseReason, Connect, DataHeader, HANDSHAKE_BYTES, Refusal, packet_type};
+use protocol::wire::{
+    Accept, CloseReason, Connect, DataHeader, HANDSHAKE_BYTES, Refusal, Refuse, TAG_BYTES, VERSION_MAX, packet_type,
+};
 
 use crate::world::*;
 
@@ -78,6 +80,44 @@ fn what_the_server_says_before_validation_is_under_a_third_of_what_it_heard() {
     assert!(counters.bytes_out as f64 <= 0.31 * counters.bytes_in as f64);
     assert_eq!((counters.cookies, counters.dropped(DropReason::BadCookie)), (100, 100));
     assert!(server.poll_handshake().is_none(), "no public-key work without a cookie");
+}
+
+#[test]
+fn no_answer_that_a_stranger_can_provoke_amplifies() {
+    let mut server = server(1);
+    let mut heard = 0;
+    // With a cookie of its own: accepted, refused with and without encryption, and each of them repeated.
+    let mut provoke = |server: &mut netcode::endpoint::ServerEndpoint, player: &str, change: &dyn Fn(&mut Connect)| {
+        let mut client = client(player.to_owned(), 1, Micros(0));
+        let mut connect = Connect::decode(&connect_of(server, &mut client)).unwrap();
+        change(&mut connect);
+        let mut kinds = BTreeSet::new();
+        heard += HANDSHAKE_BYTES;
+        for _ in 0..3 {
+            heard += HANDSHAKE_BYTES;
+            let answer = answer(server, &connect.encode()).unwrap();
+            assert!(answer.bytes.len() * 100 <= HANDSHAKE_BYTES * 31, "{} bytes", answer.bytes.len());
+            let refused = Refuse::decode(&answer.bytes).map_or(0, |refuse| refuse.refusal as u16);
+            kinds.insert((answer.bytes[0], refused));
+        }
+        kinds
+    };
+    let only = |kind: u8, refusal: u16| BTreeSet::from([(kind, refusal)]);
+    assert_eq!(provoke(&mut server, "1.1", &|_| ()), only(packet_type::ACCEPT, 0), "an offer");
+    assert_eq!(provoke(&mut server, "no token", &|_| ()), only(packet_type::ACCEPT, 0), "an encrypted refusal");
+    let version: &dyn Fn(&mut Connect) = &|connect| {
+        (connect.hello.version_min, connect.hello.version_max) = (VERSION_MAX + 1, VERSION_MAX + 1);
+    };
+    assert_eq!(provoke(&mut server, "2.1", version), only(packet_type::REFUSE, Refusal::Version as u16));
+    let schema: &dyn Fn(&mut Connect) = &|connect| connect.hello.schema_hash ^= 1;
+    assert_eq!(provoke(&mut server, "3.1", schema), only(packet_type::REFUSE, Refusal::Schema as u16));
+    let noise: &dyn Fn(&mut Connect) = &|connect| connect.noise[40] ^= 1;
+    assert_eq!(provoke(&mut server, "4.1", noise), only(packet_type::REFUSE, Refusal::ServerKey as u16));
+    server.drain(Micros(0));
+    assert_eq!(provoke(&mut server, "5.1", &|_| ()), only(packet_type::REFUSE, Refusal::Draining as u16));
+    let counters = server.counters();
+    assert_eq!(counters.bytes_in, heard as u64);
+    assert!(counters.bytes_out * 100 <= counters.bytes_in * 31, "{counters:?}");
 }
 
 /// Runs Hello and Cookie and returns the Connect.
@@ -209,13 +249,21 @@ fn a_restarted_server_with_the_same_key_never_repeats_session_keys() {
         let noise = Connect::decode(&repeated).unwrap().noise;
         assert_eq!(noise, connect.noise, "the client repeats its message bit for bit");
         let accept = answer(&mut server, &repeated).unwrap();
+        let ephemeral = Accept::decode(&accept.bytes).unwrap().noise[..32].to_vec();
+        assert!(seen.insert(ephemeral), "life {life}: the same ephemeral key, so the same session keys");
         fresh.handle_datagram(Micros(0), server_address(), &accept.bytes);
         let data = fresh.poll_transmit().unwrap().bytes;
-        let (header, sealed) = DataHeader::decode(&data).unwrap();
-        assert_eq!(header.sequence, 1);
-        // The plaintext is the same each time (a Ping, no acks): only another key makes another ciphertext.
-        assert!(seen.insert(sealed.to_vec()), "life {life}: the same ciphertext under the same nonce");
         assert_eq!(server.handle_datagram(Micros(0), address(0), &data), Received::Accepted);
+        server.handle_timeout(Micros(0));
+        let back = server.poll_transmit().unwrap().bytes;
+        for packet in [&data, &back] {
+            let (header, sealed) = DataHeader::decode(packet).unwrap();
+            assert_eq!(header.sequence, 1);
+            // The plaintext is the same each time: only another key makes another ciphertext. The tag is left out, because
+            // it covers the connection id too, which differs anyway.
+            let ciphertext = sealed[..sealed.len() - TAG_BYTES].to_vec();
+            assert!(seen.insert(ciphertext), "life {life}: the same ciphertext under the same nonce");
+        }
         assert_eq!(first.handle_datagram(Micros(0), address(0), &data), Received::Dropped(DropReason::UnknownSession));
     }
 }

@@ -29,6 +29,12 @@ pub(crate) enum Task {
     Up(UpOptions),
     /// Send bots to a running platform.
     Bots(BotsOptions),
+    /// Keep new tickets out while matches go on, or let them in again.
+    Maintenance(MaintenanceOptions),
+    /// Keep clients out that are older than a build.
+    MinimumBuild(MinimumBuildOptions),
+    /// Look whether an installation on this machine is healthy; status 3 if it is not.
+    Doctor(DoctorOptions),
     /// Check a history that `demo --history` wrote.
     CheckHistory(CheckHistoryOptions),
     /// Run one game server of the reference game (normally started by a fleet).
@@ -198,6 +204,73 @@ pub(crate) struct BotsOptions {
     /// What to log: a level, or a list such as `warn,loadtest=debug`. MUSTER_LOG wins over it.
     #[arg(long, default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MaintenanceOptions {
+    #[command(subcommand)]
+    pub(crate) task: MaintenanceTask,
+    /// Metagame's admin port.
+    #[arg(
+        long,
+        global = true,
+        env = "MUSTER_METAGAME_ADMIN",
+        default_value = "http://127.0.0.1:7101",
+        value_name = "URL"
+    )]
+    pub(crate) admin: String,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum MaintenanceTask {
+    /// Refuse new tickets; tickets in the queue and running matches go on. It outlasts a restart.
+    On {
+        /// What players are told.
+        #[arg(long)]
+        message: String,
+        /// When clients come back.
+        #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+        retry_after: u64,
+    },
+    /// Take new tickets again.
+    Off,
+    /// Show what is decided.
+    Show,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MinimumBuildOptions {
+    /// Oldest build that may queue, such as 1.4.0; older clients are told to update.
+    #[arg(required_unless_present = "clear", conflicts_with = "clear")]
+    pub(crate) build: Option<String>,
+    /// Let every build queue again.
+    #[arg(long)]
+    pub(crate) clear: bool,
+    /// For this queue only; it goes before the general one.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// Metagame's admin port.
+    #[arg(long, env = "MUSTER_METAGAME_ADMIN", default_value = "http://127.0.0.1:7101", value_name = "URL")]
+    pub(crate) admin: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorOptions {
+    /// Where accounts and keys are kept.
+    #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// Where the metagame API listens. Each service's admin port is the next one.
+    #[arg(long, env = "MUSTER_LISTEN", default_value_t = local(7100))]
+    pub(crate) listen: SocketAddr,
+    /// Where the allocator listens.
+    #[arg(long, env = "MUSTER_ALLOCATOR_LISTEN", default_value_t = local(7110))]
+    pub(crate) allocator_listen: SocketAddr,
+    /// Where the matchmaker listens.
+    #[arg(long, env = "MUSTER_MATCHMAKER_LISTEN", default_value_t = local(7120))]
+    pub(crate) matchmaker_listen: SocketAddr,
+    /// What to print on stdout.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Clone, Args)]

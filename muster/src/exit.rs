@@ -1,10 +1,14 @@
 //! How the program ends: stable exit codes, and one message that says what to do.
 //!
 //! 0: done. 1: it ran and failed. 2: it could not start, and the message says what to mend.
+//! 3: `muster doctor` found something that has failed.
 
 use std::process::ExitCode;
 
 use miette::MietteDiagnostic;
+
+/// Exit status of a doctor who found something.
+pub(crate) const UNHEALTHY: u8 = 3;
 
 /// Why the program ends without success.
 #[derive(Debug)]

@@ -7,8 +7,10 @@ mod check_history;
 mod cli;
 mod console;
 mod demo;
+mod doctor;
 mod exit;
 mod gameserver;
+mod maintenance;
 mod new;
 mod observe;
 mod output;
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Up(options) => up::run(&options),
         Task::Bots(options) => bots::run(&options),
+        Task::Doctor(options) => doctor::run(&options),
+        Task::Maintenance(options) => maintenance::run(&options),
+        Task::MinimumBuild(options) => maintenance::minimum_build(&options),
         Task::CheckHistory(options) => check_history::run(&options),
         Task::Gameserver(_) => return gameserver::run(std::env::args_os().skip(1)),
         Task::Allocator(options) => services::allocator(&options),

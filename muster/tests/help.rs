@@ -10,8 +10,21 @@ use common::{muster, run};
 #[test]
 fn help_texts_are_as_they_were() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for task in ["", "new", "demo", "up", "bots", "check-history", "gameserver", "allocator", "matchmaker", "metagame"]
-    {
+    for task in [
+        "",
+        "new",
+        "demo",
+        "up",
+        "bots",
+        "check-history",
+        "doctor",
+        "maintenance",
+        "minimum-build",
+        "gameserver",
+        "allocator",
+        "matchmaker",
+        "metagame",
+    ] {
         let mut command = muster();
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MUSTER_")) {
             command.env_remove(name);

@@ -215,7 +215,16 @@ impl Observer {
             match client.watch_matches(WatchMatchesRequest { cursor }).await {
                 Ok(answer) => {
                     let mut events = answer.into_inner();
-                    while let Ok(Some(event)) = events.message().await {
+                    loop {
+                        let event = match events.message().await {
+                            Ok(Some(event)) => event,
+                            // A new allocator may find out only now that the cursor is not of its log.
+                            Err(status) if status.code() == tonic::Code::OutOfRange => {
+                                cursor = 0;
+                                break;
+                            }
+                            Ok(None) | Err(_) => break,
+                        };
                         backoff.reset();
                         // Another log: its cursors began again, so what came before this event was skipped.
                         if log_id != event.log_id {

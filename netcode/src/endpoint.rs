@@ -35,6 +35,7 @@ mod seal;
 mod server;
 mod session;
 mod stats;
+mod wrapping;
 
 pub use carrier::Carrier;
 pub use client::{ClientConfig, ClientEndpoint};

@@ -6,8 +6,7 @@
 use std::collections::VecDeque;
 
 use protocol::wire::{
-    Acks, CloseReason, ConnectionId, DATA_OVERHEAD_BYTES, DataHeader, Frame, Frames, QUIC_OVERHEAD_BYTES, SEQUENCE_MAX,
-    WireError,
+    Acks, CloseReason, ConnectionId, DataHeader, Frame, Frames, QUIC_OVERHEAD_BYTES, SEQUENCE_MAX, WireError,
 };
 
 use super::acks::{Carried, ReceivedPackets, SentPackets};
@@ -21,7 +20,7 @@ use super::limits::{
 use super::noise::SessionKeys;
 use super::replay_window::ReplayWindow;
 use super::rtt::Rtt;
-use super::seal::{Aes256Gcm, PacketCipher};
+use super::wrapping::Wrapping;
 use super::{DropReason, SendError, SessionStats};
 use crate::Micros;
 
@@ -77,53 +76,10 @@ pub(super) struct Session {
     pub(super) bulk_waits_until: Micros,
 }
 
-/// What goes around a packet's acks and frames.
-pub(super) enum Wrapping {
-    /// Native UDP: the packet's own header and seal.
-    Sealed(Sealed),
-    /// QUIC seals: there is a sequence and nothing else.
-    Quic,
-}
-
-/// The keys of a native session.
-pub(super) struct Sealed {
-    /// Connection id of the packets that go out.
-    peer_id: ConnectionId,
-    outgoing: Box<dyn PacketCipher>,
-    incoming: Box<dyn PacketCipher>,
-}
-
-impl Wrapping {
-    /// The packet of these acks and frames.
-    fn wrap(&self, sequence: u32, acks: &[u8], frames: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Sealed(sealed) => {
-                let header = DataHeader { connection_id: sealed.peer_id, sequence }.encode();
-                let mut packet = Vec::with_capacity(DATA_OVERHEAD_BYTES + frames.len());
-                packet.extend_from_slice(&header);
-                packet.extend_from_slice(acks);
-                packet.extend_from_slice(frames);
-                sealed.outgoing.seal(sequence, &mut packet);
-                packet
-            }
-            Self::Quic => [&sequence.to_le_bytes()[..], acks, frames].concat(),
-        }
-    }
-}
-
 impl Session {
     /// A native session that begins now. Each pair of keys may make one session only: sequences begin at 1.
     pub(super) fn new(now: Micros, role: Role, peer_id: ConnectionId, keys: &SessionKeys) -> Self {
-        let (outgoing, incoming) = match role {
-            Role::Client => (&keys.client_to_server, &keys.server_to_client),
-            Role::Server => (&keys.server_to_client, &keys.client_to_server),
-        };
-        let sealed = Sealed {
-            peer_id,
-            outgoing: Box::new(Aes256Gcm::new(outgoing)),
-            incoming: Box::new(Aes256Gcm::new(incoming)),
-        };
-        Self::wrapped(now, role, Wrapping::Sealed(sealed))
+        Self::wrapped(now, role, Wrapping::sealed(role, peer_id, keys))
     }
 
     /// A session over a QUIC connection of its own, which seals its packets and knows its peer.
@@ -181,11 +137,7 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         scratch.extend_from_slice(packet);
-        let plain = match &self.wrapping {
-            Wrapping::Sealed(sealed) => sealed.incoming.open(header.sequence, &mut scratch),
-            Wrapping::Quic => None,
-        };
-        let result = match plain {
+        let result = match self.wrapping.open(header.sequence, &mut scratch) {
             Some(plain) => self.take_plain(now, header.sequence, packet.len(), plain),
             None => Err(DropReason::BadAuth),
         };

@@ -1,5 +1,5 @@
 //! A history of everything that players, the allocator and the one who breaks things saw, as lines of JSON, and the
-//! [`check`] that it makes sense.
+//! [`check()`] that it makes sense.
 
 mod check;
 

@@ -1,7 +1,7 @@
 //! QUIC as a carrier: quinn-proto without sockets, on the same port and with the same sessions as native UDP.
 //!
 //! A QUIC session is the native one without its own seal: the same packets (sequence, acks, frames) travel as QUIC
-//! datagrams. Time is the caller's: [`QuicTime`] lays [`Micros`](crate::Micros) onto one instant that the shell gave.
+//! datagrams. Time is the caller's: [`QuicTime`](time::QuicTime) lays [`Micros`](crate::Micros) onto one instant that the shell gave.
 //! Randomness is the caller's as far as quinn-proto goes; rustls takes its handshake secrets from ring, which asks the
 //! operating system. That is the one place in this layer that does, and it is for QUIC alone (ADR 006).
 

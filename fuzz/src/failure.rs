@@ -26,7 +26,7 @@ pub(crate) fn write(folder: &Path, target: &str, seed: u64, case: u64, cases: &[
     Ok(path)
 }
 
-/// The target and the cases of a file: one that [`write`] wrote, or an entry of a corpus, whose folder names the target.
+/// The target and the cases of a file: one that [`write()`] wrote, or an entry of a corpus, whose folder names the target.
 pub(crate) fn read(path: &Path) -> anyhow::Result<(String, Vec<Vec<u8>>)> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let Some(rest) = bytes.strip_prefix(MAGIC) else {

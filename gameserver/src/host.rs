@@ -124,6 +124,8 @@ pub(crate) struct Host {
     hurried: bool,
     started: Instant,
     load_at_ms: u64,
+    /// Until then the log says no more that there is no allocator.
+    pub(crate) silent_until_ms: u64,
 }
 
 impl Host {
@@ -143,6 +145,7 @@ impl Host {
             hurried: false,
             started: Instant::now(),
             load_at_ms: 0,
+            silent_until_ms: 0,
             parts,
         }
     }
@@ -228,6 +231,7 @@ impl Host {
         self.parts.ready.set(open && self.link.is_up() && self.arbiter.leaving().is_none());
         crate::metrics::matches(self.arbiter.len());
         crate::metrics::link_up(self.link.is_up());
+        crate::metrics::results_pending(self.deliveries.len());
     }
 
     /// Agones shows another state.

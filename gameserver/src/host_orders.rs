@@ -8,6 +8,7 @@ use protocol::pb;
 use protocol::pb::assign_reply::Reply;
 use protocol::pb::server_message::Message as ToAllocator;
 use protocol::pb::{MatchPhase, PlayerPhase, RefusalReason};
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::control::dial::LinkEvent;
 use crate::control::link::Order;
@@ -18,6 +19,9 @@ use crate::io_rooms::PlayerNews;
 use crate::lifecycle;
 use crate::room_thread::RoomOrder;
 use crate::rooms::{self, Decision};
+
+/// While there is no allocator, the log says so this often.
+const COMPLAIN_EVERY_MS: u64 = 30_000;
 
 impl Host {
     pub(crate) fn link_event(&mut self, event: LinkEvent) {
@@ -44,28 +48,43 @@ impl Host {
                 Err(fault) => self.cut(&fault.to_string()),
             },
             LinkEvent::Closed(why) => {
-                if self.link.is_up() {
-                    tracing::warn!(why, "lost the allocator; dialling again");
-                } else {
-                    tracing::debug!(why, "no allocator; dialling again");
-                }
+                self.complain(&why);
                 self.connection = None;
                 self.link.closed(self.now_ms());
             }
         }
     }
 
+    /// The link has ended, or could not be opened: without it no match comes here, so the log says why, and again while
+    /// that lasts.
+    fn complain(&mut self, why: &str) {
+        let now_ms = self.now_ms();
+        if self.link.is_up() {
+            tracing::warn!(why, "lost the allocator; dialling again");
+        } else if now_ms >= self.silent_until_ms {
+            tracing::warn!(why, "no allocator, so no match comes here; dialling again");
+        } else {
+            tracing::debug!(why, "no allocator; dialling again");
+            return;
+        }
+        self.silent_until_ms = now_ms + COMPLAIN_EVERY_MS;
+    }
+
     /// Sends over the link that stands; without one, or when it is too slow, whatever matters is repeated later.
     pub(crate) fn send(&mut self, message: pb::ServerMessage) {
         let Some(connection) = &self.connection else { return };
-        if connection.messages.try_send(message).is_err() {
-            self.cut("it does not take messages");
+        match connection.messages.try_send(message) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.cut("it does not take messages"),
+            // The stream has ended: why, the event that is on its way says.
+            Err(TrySendError::Closed(_)) => self.connection = None,
         }
     }
 
     pub(crate) fn cut(&mut self, why: &str) {
         if self.connection.take().is_some() {
             tracing::warn!(why, "cutting the control link");
+            self.silent_until_ms = self.now_ms() + COMPLAIN_EVERY_MS;
         }
         self.link.closed(self.now_ms());
     }
@@ -74,6 +93,7 @@ impl Host {
         match order {
             Order::Registered(keys) => {
                 tracing::info!(matches = self.arbiter.len(), "registered with the allocator");
+                self.silent_until_ms = 0;
                 self.parts.keys.replace(keys);
                 if let Some(reason) = self.arbiter.leaving().map(str::to_owned) {
                     self.send(to_allocator(ToAllocator::Leaving(pb::Leaving { reason })));

@@ -29,6 +29,7 @@ const LINK_CLOSED: &str = "muster_gameserver_link_closed_total";
 const LINK_UP: &str = "muster_gameserver_link_up";
 const ASSIGNS: &str = "muster_gameserver_assigns_total";
 const RESULTS: &str = "muster_gameserver_results_total";
+const RESULTS_PENDING: &str = "muster_gameserver_results_pending";
 const RESULT_RETRIES: &str = "muster_gameserver_result_retries_total";
 
 /// Names and explains every metric to the recorder.
@@ -53,6 +54,7 @@ pub fn describe() {
     describe_gauge!(LINK_UP, "Whether the allocator has answered Register over the link that stands");
     describe_counter!(ASSIGNS, "Answers to Assign, by answer");
     describe_counter!(RESULTS, "Results, by what became of them");
+    describe_gauge!(RESULTS_PENDING, "Results that metagame has not answered for good yet");
     describe_counter!(RESULT_RETRIES, "Deliveries of a result that have to be repeated");
 }
 
@@ -135,6 +137,11 @@ pub(crate) fn assign(answer: &'static str) {
 /// What became of a result: `acknowledged`, `rejected` or `spooled`.
 pub(crate) fn result(what: &'static str) {
     counter!(RESULTS, "what" => what).increment(1);
+}
+
+/// Deliveries of this process's own results that are under way.
+pub(crate) fn results_pending(results: usize) {
+    gauge!(RESULTS_PENDING).set(results as f64);
 }
 
 /// A delivery has to be repeated.

@@ -39,7 +39,7 @@ pub fn main_from<G: Game>(arguments: impl IntoIterator<Item = OsString>) -> Exit
     service::logs::init(&args.log, args.log_format);
     let config = match Config::from_args(&args, |name| std::env::var(name).ok()) {
         Ok(config) => config,
-        Err(faults) => return fail(&faults.to_string()),
+        Err(faults) => return fail_in_log(&faults.to_string()),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build();
     let ran = match runtime {
@@ -48,7 +48,7 @@ pub fn main_from<G: Game>(arguments: impl IntoIterator<Item = OsString>) -> Exit
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string()),
+        Err(error) => fail_in_log(&error.to_string()),
     }
 }
 
@@ -135,6 +135,15 @@ fn print_schema<G: Game>() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("cannot print the schema: {error}")),
     }
+}
+
+/// Once there is a log, what ends the program stands there, at its level: whoever started it may read nothing else.
+fn fail_in_log(message: &str) -> ExitCode {
+    if !tracing::enabled!(tracing::Level::ERROR) {
+        return fail(message);
+    }
+    tracing::error!("cannot start: {message}");
+    ExitCode::from(EXIT_SETTINGS)
 }
 
 fn fail(message: &str) -> ExitCode {

@@ -130,6 +130,8 @@ impl Running {
 /// # Errors
 /// [`RunError`]; nothing keeps running then.
 pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown) -> Result<Running, RunError> {
+    // The recorder first: without one the descriptions would go nowhere.
+    service::admin::recorder();
     crate::metrics::describe();
     let schema = G::schema();
     schema.validate().map_err(RunError::Schema)?;
@@ -211,7 +213,7 @@ impl Ground {
     async fn prepare(config: &Config) -> Result<Self, RunError> {
         let folder = config.spool.clone();
         let spool = Spool::open(&folder).map_err(|error| RunError::Spool { folder, error })?;
-        let service_key = Arc::new(service::key::load_or_create(&config.service_key)?);
+        let service_key = Arc::new(service::key::load(&config.service_key)?);
         let tokens = with_token(ServiceTokens::new(service_key, "gameserver"), ALLOCATOR_AUDIENCE);
         let allocator = ControlLinkClient::with_interceptor(service::grpc::channel(&config.allocator)?, tokens);
         let socket = GameSocket::bind(config.bind)?;

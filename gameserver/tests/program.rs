@@ -75,8 +75,40 @@ fn bad_settings_end_with_status_2_and_every_fault_in_one_message() {
 }
 
 #[test]
+fn a_missing_key_is_named_and_not_made() {
+    let folder = Folder::new();
+    let arguments = folder.arguments("http://127.0.0.1:9");
+    let (status, message) = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(status, Some(2), "{message}");
+    assert!(message.contains("service.key"), "{message}");
+    assert!(!std::path::Path::new(&folder.path("service.key")).exists(), "a key of its own would prove nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_finds_no_allocator_says_so_and_why() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = Folder::new();
+    folder.key();
+    // An allocator that refuses this installation's key.
+    let other = Folder::new();
+    let allocator = FakeAllocator::start(&other.key()).await;
+    for url in ["http://127.0.0.1:9", &allocator.url] {
+        let mut child = server().args(folder.arguments(url)).stderr(Stdio::piped()).spawn().expect("started");
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let said = tokio::task::spawn_blocking(move || {
+            lines.map_while(Result::ok).find(|line| line.contains("WARN")).expect("a warning, not silence")
+        });
+        let said = tokio::time::timeout(testkit::wait::PATIENCE, said).await.expect("in time").expect("no panic");
+        assert!(said.contains("no allocator") && said.contains("why"), "{said}");
+        child.kill().expect("our child");
+        child.wait().expect("our child");
+    }
+}
+
+#[test]
 fn a_port_in_use_ends_with_status_2_and_its_name() {
     let folder = Folder::new();
+    folder.key();
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let bind = format!("--bind={}", taken.local_addr().expect("bound"));
     let mut arguments = folder.arguments("http://127.0.0.1:9");
@@ -93,7 +125,10 @@ fn a_settings_file_is_read_and_its_faults_are_named() {
     std::fs::write(&file, "capacity = 0\ntick-rate = 5\n").expect("write");
     let (status, message) = run(&["--config", &file]);
     assert_eq!(status, Some(2), "{message}");
-    assert!(message.contains("--capacity is \"0\"") && message.contains("--tick-rate is \"5\""), "{message}");
+    // The log is JSON, so the quotes are escaped.
+    for fault in [r#"--capacity is \"0\""#, r#"--tick-rate is \"5\""#, r#""level":"ERROR""#] {
+        assert!(message.contains(fault), "{fault} in {message}");
+    }
     std::fs::write(&file, "capasity = 2\n").expect("write");
     let (status, message) = run(&["--config", &file]);
     assert!(status == Some(2) && message.contains("capasity"), "{message}");

@@ -6,6 +6,8 @@ use crate::command::{cargo, step};
 
 /// Cases per target in CI.
 const CASES: u64 = 1_000_000;
+/// Seed of CI's cases: a change is judged by the same cases as the one before it.
+const CI_SEED: u64 = 1;
 /// Cases per target in `cargo xtask deep`.
 const CASES_DEEP: u64 = 100_000_000;
 
@@ -33,9 +35,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     step("hostile input", &mut command)
 }
 
-/// As many cases as CI asks for, from a seed of its own.
+/// As many cases as CI asks for, the same each time; `cargo xtask fuzz` draws new ones.
 pub(crate) fn for_tests() -> anyhow::Result<()> {
-    run(&Options { cases: CASES, seed: None, target: "all".to_owned() })
+    run(&Options { cases: CASES, seed: Some(CI_SEED), target: "all".to_owned() })
 }
 
 /// A hundred times as many.

@@ -57,9 +57,11 @@ fn run() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Check => check::run(),
         Task::Test { rest } => {
-            run_tests::run(&rest)?;
-            // A filter is for somebody who looks for one test.
-            if rest.is_empty() { fuzz::for_tests() } else { Ok(()) }
+            // A filter is for somebody who looks for one test. The tests come last: their counts end the output.
+            if rest.is_empty() {
+                fuzz::for_tests()?;
+            }
+            run_tests::run(&rest)
         }
         Task::Simulate(options) => simulate::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),

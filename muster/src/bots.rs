@@ -12,48 +12,72 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::BotsOptions;
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::http;
+use crate::output::{Output, answer, remark};
 use crate::played::PlayedGame;
 use crate::progress::Progress;
 use crate::trouble::TroubleOptions;
+
+/// How long the platform may take to answer at the start.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Runs bots until their time is up or Ctrl-C, and prints what came of it.
 pub(crate) fn run(options: &BotsOptions) -> Result<ExitCode, Failure> {
     service::logs::init(&options.log, service::logs::Format::Auto);
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
     let seed = options.seed.unwrap_or_else(service::random::u64);
-    let report = runtime.block_on(play(options, seed))?;
-    match options.output {
-        Output::Json => println!("{}", serde_json::to_string(&report.summary()).expect("a summary is plain data")),
-        Output::Text => print!("{}", text_of(&report, seed)),
+    let stop = Shutdown::new();
+    let report = runtime.block_on(play(options, seed, &stop))?;
+    let mut faults = faults(&report);
+    // Who stops the bots need not have waited for a match.
+    if report.matches.is_empty() && !stop.is_triggered() {
+        faults.push("no match was found: are there players enough for the queue, and game servers?".to_owned());
     }
-    Ok(if faults(&report).is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    match options.output {
+        Output::Json => answer(&serde_json::to_string(&report.summary()).expect("a summary is plain data"))?,
+        Output::Text => answer(&text_of(&report, seed))?,
+    }
+    for fault in &faults {
+        remark(&format!("fault: {fault}"));
+    }
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-async fn play(options: &BotsOptions, seed: u64) -> Result<Report, Failure> {
+async fn play(options: &BotsOptions, seed: u64, stop: &Shutdown) -> Result<Report, Failure> {
     answers(&options.url).await?;
-    let stop = Shutdown::new();
     stop.on_signals().map_err(Failure::setup)?;
     let mut progress = Progress::new(options.seconds.unwrap_or(0));
     progress.step(&format!("{} bots (seed {seed}) on {}", options.players, options.url));
     let schema = PlayedGame::of(options.game.as_deref())?.schema;
     let crowd = Crowd::new(&options.url, options.players, seed, &options.queue, schema).in_trouble(&options.trouble);
-    let report = crowd.follow(&stop, options.seconds, &mut progress).await;
+    let report = crowd.follow(stop, options.seconds, &mut progress).await;
     progress.finish();
     report
 }
 
-/// Fails with what to do when nobody answers at the address.
+/// Fails with what to do when no platform answers at the address.
 async fn answers(url: &str) -> Result<(), Failure> {
-    let asked = reqwest::Client::new()
-        .get(format!("{}/.well-known/jwks.json", url.trim_end_matches('/')))
-        .timeout(Duration::from_secs(5))
-        .send()
-        .await;
-    match asked {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::setup(format!("no platform answers at {url}: {error}"))
-            .help("start one with `muster up`, or name another with --url")),
+    if reqwest::Url::parse(url).is_ok_and(|url| !url.has_host()) || !url.starts_with("http") {
+        return Err(
+            Failure::setup(format!("\"{url}\" is no address of a platform")).help("write it as http://host:port")
+        );
+    }
+    let ask = async {
+        let answer = http::client(ANSWER).get(format!("{}/.well-known/jwks.json", url.trim_end_matches('/'))).send();
+        let answer = answer.await?;
+        let is_good = answer.status().is_success();
+        let text = answer.text().await?;
+        Ok(is_good && serde_json::from_str(&text).is_ok_and(|keys: serde_json::Value| keys["keys"].is_array()))
+    };
+    match ask.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::setup(format!("what answers at {url} is no metagame API"))
+            .help("name the address that `muster up` prints for metagame with --url")),
+        Err(error) => {
+            let error = anyhow::Error::from(reqwest::Error::without_url(error));
+            Err(Failure::setup(format!("no platform answers at {url}: {error:#}"))
+                .help("start one with `muster up`, or name another with --url"))
+        }
     }
 }
 
@@ -114,7 +138,8 @@ impl Crowd {
         let mut beat = tokio::time::interval(Duration::from_millis(250));
         loop {
             tokio::select! {
-                report = &mut bots => return report.map_err(Failure::from),
+                // They fail before the first match only: a wrong address, an unknown queue.
+                report = &mut bots => return report.map_err(|error| Failure::setup(format!("{error:#}"))),
                 () = hurry.wait(), if !abort.is_cancelled() => abort.cancel(),
                 _ = beat.tick() => {
                     let second = start.elapsed().as_secs();
@@ -122,6 +147,7 @@ impl Crowd {
                     if is_over && !no_more.is_cancelled() {
                         no_more.cancel();
                         hurry.on_signals().map_err(Failure::setup)?;
+                        progress.step("queueing is over, matches finish; Ctrl-C ends them now");
                     }
                     progress.update(second, &line(*receiver.borrow(), is_over));
                 }
@@ -144,9 +170,9 @@ fn line(p: BotsProgress, finishing: bool) -> String {
 }
 
 fn text_of(report: &Report, seed: u64) -> String {
-    let mut text = format!(
+    format!(
         "{} bots (seed {seed}) played {} games in {} matches\n  time to match  p50 {:.0} ms, p95 {:.0} ms\n  \
-         round trip     p50 {:.1} ms, p99 {:.1} ms\n  snapshots      {:.0} bytes per client and second\n",
+         round trip     p50 {:.1} ms, p99 {:.1} ms\n  snapshots      {:.0} bytes per client and second",
         report.players,
         report.games_ended,
         report.matches.len(),
@@ -155,11 +181,7 @@ fn text_of(report: &Report, seed: u64) -> String {
         report.rtt.quantile_ms(0.5),
         report.rtt.quantile_ms(0.99),
         report.snapshot_bytes_per_client_s(),
-    );
-    for fault in faults(report) {
-        text.push_str(&format!("  fault: {fault}\n"));
-    }
-    text
+    )
 }
 
 /// What the bots could not do, in words.

@@ -166,13 +166,13 @@ pub(crate) struct FleetOptions {
     #[arg(long, default_value_t = 1)]
     pub(crate) servers_min: u32,
     /// Most game-server processes.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) servers_max: u32,
     /// Idle game-server processes to keep ready.
     #[arg(long, default_value_t = 1)]
     pub(crate) servers_buffer: u32,
-    /// Matches that one process holds at once.
-    #[arg(long, default_value_t = 2)]
+    /// Matches that one process holds at once, 1 to 256.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) capacity: u32,
 }
 
@@ -345,6 +345,14 @@ const fn local(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
+/// Names of the environment variables that `muster up` reads. Some of them mean something else to a game server, so it
+/// does not get them: MUSTER_CONFIG is the platform's settings file, MUSTER_ADVERTISE an address without port.
+pub(crate) fn platform_variables() -> Vec<String> {
+    let command = Cli::command();
+    let up = command.find_subcommand("up").expect("`up` is a subcommand");
+    up.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)).collect()
+}
+
 /// The program's arguments, completed by the settings file that they or the environment name.
 pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, Failure> {
     let mut args: Vec<OsString> = given.collect();
@@ -381,6 +389,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_means_something_else_to_a_game_server_is_the_platforms_own() {
+        let own = platform_variables();
+        assert!(
+            ["MUSTER_CONFIG", "MUSTER_ADVERTISE", "MUSTER_LOG_FORMAT"].iter().all(|name| own.contains(&(*name).into()))
+        );
     }
 
     #[test]

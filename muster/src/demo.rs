@@ -18,7 +18,7 @@ use crate::demo::history::History;
 use crate::demo::report::Report;
 use crate::exit::Failure;
 use crate::observe::Observer;
-use crate::output::Output;
+use crate::output::{Output, answer, remark};
 use crate::platform::{Addresses, FleetSize, Platform, PlatformConfig};
 use crate::played::PlayedGame;
 use crate::progress::Progress;
@@ -27,6 +27,8 @@ use crate::progress::Progress;
 const CAPACITY: u32 = 2;
 /// How long the last matches' results and servers may take after the last bot has left.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long the first game servers may take until bots queue all the same.
+const WARM: Duration = Duration::from_secs(10);
 
 /// Runs the demo and prints its report; status 0 only after a success.
 pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
@@ -35,17 +37,14 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
     let (report, more_faults) = runtime.block_on(play(options))?;
     let faults: Vec<_> = report.faults().into_iter().chain(more_faults).collect();
     match options.output {
-        Output::Json => println!("{}", serde_json::to_string(&report).expect("a report is plain data")),
+        Output::Json => answer(&serde_json::to_string(&report).expect("a report is plain data"))?,
         Output::Text => {
-            println!(
-                "{}\n{}",
-                if faults.is_empty() { "The demo succeeded." } else { "The demo failed." },
-                report.text()
-            );
+            let verdict = if faults.is_empty() { "The demo succeeded." } else { "The demo failed." };
+            answer(&format!("{verdict}\n{}", report.text()))?;
         }
     }
     for fault in &faults {
-        eprintln!("fault: {fault}");
+        remark(&format!("fault: {fault}"));
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -65,6 +64,9 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     config.server_env = history.server_env(options);
     let fleet = config.fleet;
     let platform = Platform::start(config).await?;
+    if !platform.is_warm_within(WARM).await {
+        tracing::warn!("too few game servers are ready, so bots wait; their lines in this log say why");
+    }
     let console = match options.console {
         Some(address) => Some(Console::start(Some(address), &platform).await?),
         None => None,
@@ -94,13 +96,18 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     };
     progress.finish();
     let players = played?;
+    // From here on a Ctrl-C cuts short what is still waited for.
+    let hurry = Shutdown::new();
+    hurry.on_signals().map_err(Failure::setup)?;
+    platform.settled(&observer, DRAIN, &hurry).await;
     let report = sum_up(options, seed, &platform, &observer, &players).await;
-    let history_faults = history.close(report.results_recorded)?;
-    platform.drain(DRAIN, &Shutdown::new()).await?;
+    let mut faults = history.close(report.results_recorded)?;
+    let drained = platform.drain(DRAIN, &hurry).await;
+    faults.extend(drained.err().map(|failure| failure.message().to_owned()));
     for fault in bots::faults(&players) {
         tracing::warn!(fault, "bots");
     }
-    Ok((report, history_faults))
+    Ok((report, faults))
 }
 
 /// The queue that is played, if there are players enough for a match of it.
@@ -137,7 +144,6 @@ async fn sum_up(
     observer: &Observer,
     players: &loadtest::Report,
 ) -> Report {
-    platform.settled(observer, DRAIN).await;
     let results_recorded = platform.results_recorded().await;
     let totals = observer.totals();
     let ms = |us: u64| us as f64 / 1_000.0;
@@ -175,8 +181,10 @@ impl Folder {
     fn new() -> Result<Self, Failure> {
         let name = format!("muster-demo-{}-{:08x}", std::process::id(), service::random::u64() as u32);
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path)
-            .map_err(|error| Failure::setup(format!("cannot make the folder {}: {error}", path.display())))?;
+        std::fs::create_dir(&path).map_err(|error| {
+            Failure::setup(format!("cannot make the folder {}: {error}", path.display()))
+                .help("name a folder that this user may write in the environment variable TMPDIR")
+        })?;
         Ok(Self(path))
     }
 }

@@ -12,15 +12,15 @@ use std::process::ExitCode;
 use crate::cli::DoctorOptions;
 use crate::doctor::finding::{Finding, Status};
 use crate::exit::{Failure, UNHEALTHY};
-use crate::output::Output;
+use crate::output::{Output, answer};
 
 /// Looks at everything, prints what it found; status 3 when something has failed.
 pub(crate) fn run(options: &DoctorOptions) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
     let findings = runtime.block_on(examine(options));
     match options.output {
-        Output::Json => println!("{}", finding::json(&findings)),
-        Output::Text => print!("{}", finding::text(&findings)),
+        Output::Json => answer(&finding::json(&findings))?,
+        Output::Text => answer(finding::text(&findings).trim_end())?,
     }
     let is_healthy = findings.iter().all(|finding| finding.status != Status::Fail);
     Ok(if is_healthy { ExitCode::SUCCESS } else { ExitCode::from(UNHEALTHY) })

@@ -1,5 +1,4 @@
 //! `muster`: the platform's one program. This file is its table of contents.
-#![expect(clippy::print_stdout, reason = "a command-line program answers on stdout; logs go to stderr")]
 
 mod bots;
 mod chaos;
@@ -10,6 +9,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod gameserver;
+mod http;
 mod maintenance;
 mod new;
 mod observe;

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cli::{MaintenanceOptions, MaintenanceTask, MinimumBuildOptions};
 use crate::exit::Failure;
+use crate::http;
+use crate::output::answer;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -21,7 +23,7 @@ pub(crate) fn run(options: &MaintenanceOptions) -> Result<ExitCode, Failure> {
         MaintenanceTask::Off => ask(&options.admin, Method::DELETE, "/maintenance", &[], None)?,
         MaintenanceTask::Show => ask(&options.admin, Method::GET, "/admission", &[], None)?,
     };
-    print(&decided);
+    print(&decided)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn minimum_build(options: &MinimumBuildOptions) -> Result<ExitCode, F
             ask(&options.admin, Method::DELETE, "/minimum-build", &query, None)?
         }
     };
-    print(&decided);
+    print(&decided)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,7 +58,7 @@ fn ask(
                 .help("start the platform, or name its admin port (the API's port + 1) with --admin")
         };
         let url = format!("{}{path}", admin.trim_end_matches('/'));
-        let request = Client::new().request(method, url).query(query).timeout(PATIENCE);
+        let request = http::client(PATIENCE).request(method, url).query(query);
         let request = if let Some(body) = body { request.json(body) } else { request };
         let answer = request.send().await.map_err(away)?;
         let status = answer.status();
@@ -70,17 +72,21 @@ fn ask(
 }
 
 /// Prints what is decided, one line each.
-fn print(decided: &Value) {
-    match decided["maintenance"].as_object() {
-        Some(maintenance) => println!(
-            "maintenance    on: \"{}\", clients come back after {} s; running matches go on",
+fn print(decided: &Value) -> Result<(), Failure> {
+    let maintenance = match decided["maintenance"].as_object() {
+        Some(maintenance) => format!(
+            "on: \"{}\", clients come back after {} s; running matches go on",
             maintenance["message"].as_str().unwrap_or_default(),
             maintenance["retry_after_s"]
         ),
-        None => println!("maintenance    off"),
-    }
-    println!("minimum build  {}", decided["minimum_build"].as_str().unwrap_or("none"));
+        None => "off".to_owned(),
+    };
+    let mut lines = vec![
+        format!("maintenance    {maintenance}"),
+        format!("minimum build  {}", decided["minimum_build"].as_str().unwrap_or("none")),
+    ];
     for (queue, build) in decided["minimum_build_by_queue"].as_object().into_iter().flatten() {
-        println!("               {} for {queue}", build.as_str().unwrap_or_default());
+        lines.push(format!("               {} for {queue}", build.as_str().unwrap_or_default()));
     }
+    answer(&lines.join("\n"))
 }

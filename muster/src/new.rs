@@ -10,6 +10,7 @@ use crate::cli::NewOptions;
 use crate::exit::Failure;
 use crate::new::name::GameName;
 use crate::new::source::Source;
+use crate::output::answer;
 
 /// The files: where they go, and their text with `{{…}}` for what differs from game to game.
 const FILES: [(&str, &str); 11] = [
@@ -33,11 +34,11 @@ pub(crate) fn run(options: &NewOptions) -> Result<ExitCode, Failure> {
     let source = Source::find(options.muster_path.as_deref(), options.muster_git.as_deref())?;
     write(&options.folder, &name, &source)?;
     let program = format!("target/release/{}", name.package());
-    println!("{} is a game now. Next:", options.folder.display());
-    println!("  cd {}", options.folder.display());
-    println!("  cargo test");
-    println!("  cargo build --release");
-    println!("  muster demo --game {program} --queues queues.toml --players 8");
+    let folder = options.folder.display();
+    answer(&format!(
+        "{folder} is a game now. Next:\n  cd {folder}\n  cargo test\n  cargo build --release\n  \
+         muster demo --game {program} --queues queues.toml --players 8"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

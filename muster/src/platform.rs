@@ -27,11 +27,18 @@ use self::data::next_port;
 pub(crate) use self::queue_file::{demo_queues, queues};
 use self::supervised::{Part, Supervised};
 use crate::exit::Failure;
+use crate::http;
 use crate::observe::Observer;
 use crate::played::PlayedGame;
 
 /// How long the matchmaker may take to finish what it is placing.
 const PLACING: Duration = Duration::from_secs(15);
+/// How long game servers have to end their matches and hand in the results when somebody has lost patience.
+const HURRIED: Duration = Duration::from_secs(3);
+/// How long metagame's statistics are waited for.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How often the pool is looked at until it is warm.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Where the services listen; port 0 lets the system choose. Each admin port is the next one.
 #[derive(Debug, Clone)]
@@ -72,12 +79,13 @@ pub(crate) struct PlatformConfig {
 pub(crate) struct Platform {
     data: ServiceData,
     /// Held while the platform runs: two platforms on one folder would fight over its epoch.
-    _lock: std::fs::File,
+    _locks: [std::fs::File; 2],
     metagame_url: String,
     admin_url: String,
     allocator_url: String,
     matchmaker_url: String,
     fleet: LocalFleet,
+    servers_min: usize,
     servers_max: Arc<AtomicU64>,
     /// Ends the matchmaker.
     queueing: Shutdown,
@@ -106,7 +114,7 @@ impl Platform {
     /// Starts everything; returns when the services answer. Game servers register within the next moments.
     pub(crate) async fn start(config: PlatformConfig) -> Result<Self, Failure> {
         let data = ServiceData::open(&config.data)?;
-        let lock = data.lock("platform.lock")?;
+        let locks = [data.lock("platform")?, data.lock("allocator")?];
         let at = config.addresses;
         let (queueing, serving) = (Shutdown::new(), Shutdown::new());
         let services = Supervised::new();
@@ -161,12 +169,13 @@ impl Platform {
 
         Ok(Self {
             data,
-            _lock: lock,
+            _locks: locks,
             metagame_url,
             admin_url,
             allocator_url,
             matchmaker_url,
             fleet,
+            servers_min: config.fleet.minimum as usize,
             servers_max,
             queueing,
             serving,
@@ -204,6 +213,26 @@ impl Platform {
         ServiceTokens::new(Arc::clone(&self.data.service_key), subject)
     }
 
+    /// Waits until as many game servers as the fleet has at least can be given a match, `patience` at most; whether they
+    /// can.
+    pub(crate) async fn is_warm_within(&self, patience: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let handle = self.handle.borrow().clone();
+            let pool = handle.pool().await.unwrap_or_default();
+            let can_play = |server: &&protocol::pb::PoolServer| {
+                server.link == "linked" && ["Reserved", "Allocated"].contains(&server.state.as_str())
+            };
+            if pool.servers.iter().filter(can_play).count() >= self.servers_min {
+                return true;
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Most game-server processes at once so far.
     pub(crate) fn server_processes_max(&self) -> u64 {
         self.servers_max.load(Ordering::Relaxed)
@@ -217,7 +246,7 @@ impl Platform {
     /// Results that metagame has booked so far; 0 if it does not answer.
     pub(crate) async fn results_recorded(&self) -> u64 {
         let ask = async {
-            let answer = reqwest::get(format!("{}/stats", self.admin_url)).await?;
+            let answer = http::client(ANSWER).get(format!("{}/stats", self.admin_url)).send().await?;
             answer.json::<serde_json::Value>().await
         };
         match ask.await {
@@ -229,10 +258,11 @@ impl Platform {
         }
     }
 
-    /// Waits until every match that started has ended and every result is booked, `patience` at most.
-    pub(crate) async fn settled(&self, observer: &Observer, patience: Duration) {
+    /// Waits until every match that started has ended and every result is booked, `patience` at most, and no longer when
+    /// in a `hurry`.
+    pub(crate) async fn settled(&self, observer: &Observer, patience: Duration, hurry: &Shutdown) {
         let deadline = tokio::time::Instant::now() + patience;
-        while tokio::time::Instant::now() < deadline {
+        while tokio::time::Instant::now() < deadline && !hurry.is_triggered() {
             let (running, completed) = {
                 let totals = observer.totals();
                 (totals.running(), totals.completed())
@@ -244,12 +274,13 @@ impl Platform {
         }
     }
 
-    /// Ends everything in the order that loses nothing; `hurry` cuts the wait for running matches short.
+    /// Ends everything in the order that loses nothing. Running matches have `patience` to finish; those that do not are
+    /// ended by their servers, with a result. `hurry` does that at once.
     pub(crate) async fn drain(self, patience: Duration, hurry: &Shutdown) -> Result<(), Failure> {
         self.queueing.trigger();
         let drained = tokio::select! {
-            drained = self.fleet.drain(patience) => drained,
-            () = hurry.wait() => self.fleet.drain(Duration::ZERO).await,
+            drained = self.fleet.drain(patience + fleet::HANDING_IN) => drained,
+            () = hurry.wait() => self.fleet.drain(HURRIED).await,
         };
         self.serving.trigger();
         self.services.wait().await;

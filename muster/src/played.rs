@@ -6,6 +6,7 @@ use std::process::Command;
 use game::Schema;
 use matchmaker::{QueueConfig, Queues};
 
+use crate::cli::platform_variables;
 use crate::exit::Failure;
 use crate::platform::{demo_queues, queues};
 
@@ -47,7 +48,11 @@ impl PlayedGame {
                 .help("--game takes the built program whose main is gameserver::main::<YourGame>()")
         };
         let program: PathBuf = program.canonicalize().map_err(|error| fault(error.to_string()))?;
-        let asked = Command::new(&program).arg(PRINT_SCHEMA).output().map_err(|error| fault(error.to_string()))?;
+        let mut command = Command::new(&program);
+        for variable in platform_variables() {
+            command.env_remove(variable);
+        }
+        let asked = command.arg(PRINT_SCHEMA).output().map_err(|error| fault(error.to_string()))?;
         if !asked.status.success() {
             let said = String::from_utf8_lossy(&asked.stderr);
             return Err(fault(format!("{PRINT_SCHEMA} ended with {}: {}", asked.status, said.trim())));

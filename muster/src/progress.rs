@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output::remark;
+
 /// On a log, a line at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -30,7 +32,7 @@ impl Progress {
     pub(crate) fn step(&mut self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => remark(text),
         }
     }
 
@@ -42,7 +44,7 @@ impl Progress {
             return;
         }
         if text != self.last_text && self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
-            eprintln!("{second:>4} s  {text}");
+            remark(&format!("{second:>4} s  {text}"));
             self.last_line = Some(Instant::now());
             text.clone_into(&mut self.last_text);
         }

@@ -13,10 +13,12 @@ use crate::platform::{ServiceData, queues};
 /// Runs the allocator until Ctrl-C or SIGTERM.
 pub(crate) fn allocator(options: &AllocatorOptions) -> Result<ExitCode, Failure> {
     options.common.start_logs();
-    let config = ServiceData::open(&options.data)?.allocator(options.listen, options.admin)?;
+    let data = ServiceData::open(&options.data)?;
+    // Held until the end: two allocators on one folder would fight over its epoch.
+    let _lock = data.lock("allocator")?;
+    let config = data.allocator(options.listen, options.admin)?;
     until_signal(|shutdown| async move {
         let running = allocator::start(config, shutdown).await.map_err(Failure::setup)?;
-        tracing::info!(address = %running.address, admin = %running.admin_address, "allocator is up");
         running.wait().await.map_err(Failure::run)
     })
 }
@@ -30,7 +32,6 @@ pub(crate) fn matchmaker(options: &MatchmakerOptions) -> Result<ExitCode, Failur
     let config = data.matchmaker(options.listen, options.admin, &options.allocator, queues, drain);
     until_signal(|shutdown| async move {
         let running = matchmaker::start(config, shutdown).await.map_err(Failure::setup)?;
-        tracing::info!(address = %running.address, admin = %running.admin_address, "matchmaker is up");
         running.wait().await.map_err(Failure::run)
     })
 }
@@ -42,7 +43,6 @@ pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
     let config = data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker);
     until_signal(|shutdown| async move {
         let running = metagame::start(config, shutdown).await.map_err(Failure::setup)?;
-        tracing::info!(address = %running.address, admin = %running.admin_address, "metagame is up");
         running.wait().await.map_err(Failure::run)
     })
 }

@@ -9,7 +9,8 @@ use common::{Running, children, is_alive, muster, run};
 #[test]
 fn a_demo_plays_every_match_to_a_booked_result() {
     let args = ["demo", "--players=16", "--seconds=8", "--match-seconds=5", "--seed=7", "-o", "json"];
-    let output = run(muster().args(args), Duration::from_secs(180));
+    // A proxy for the world outside, which has no way to services on this machine.
+    let output = run(muster().args(args).env("http_proxy", "http://127.0.0.1:9"), Duration::from_secs(180));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
@@ -28,6 +29,17 @@ fn a_demo_plays_every_match_to_a_booked_result() {
         assert_eq!(number(name), expected, "{name} in {report}\n{stderr}");
     }
     assert!(number("snapshot_bytes_per_client_s") > 100.0 && number("tick_ms_p99") > 0.0, "{report}");
+}
+
+#[test]
+fn a_demo_whose_remarks_nobody_reads_plays_to_its_end() {
+    let args = ["demo", "--players=8", "--seconds=2", "--match-seconds=5", "-o", "json"];
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = muster().args(args).stderr(writer).output().expect("muster runs");
+    assert!(output.status.success(), "{}", output.status);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
+    assert_eq!(report["matches_lost"].as_u64(), Some(0), "{report}");
 }
 
 #[test]

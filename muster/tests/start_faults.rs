@@ -62,6 +62,20 @@ fn a_faulty_queue_file_is_named() {
 }
 
 #[test]
+fn a_fleet_that_cannot_be_is_refused_before_anything_starts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (flags, named) in [
+        (["--servers-min=3", "--servers-max=2"], "--servers-min 3"),
+        (["--servers-min=0", "--servers-max=0"], "--servers-max"),
+        (["--servers-max=1", "--capacity=257"], "--capacity"),
+    ] {
+        let message = fault(folder.path(), &flags);
+        assert!(message.contains(named), "{message}");
+        assert!(!message.contains("is ready"), "{message}");
+    }
+}
+
+#[test]
 fn a_key_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a temporary folder");

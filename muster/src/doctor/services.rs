@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::finding::Finding;
+use crate::http;
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -29,8 +30,7 @@ pub(super) async fn ready(admin: SocketAddr) -> Ready {
 
 async fn get(admin: SocketAddr, path: &str) -> Option<(u16, String)> {
     let ask = async {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().ok()?;
-        let answer = client.get(format!("http://{admin}/{path}")).send().await.ok()?;
+        let answer = http::client(PATIENCE).get(format!("http://{admin}/{path}")).send().await.ok()?;
         let status = answer.status().as_u16();
         Some((status, answer.text().await.ok()?))
     };

@@ -31,14 +31,19 @@ impl ServiceData {
         Ok(Self { folder, service_key })
     }
 
-    /// Keeps every other holder of the lock `name` away from the folder until the file is dropped.
-    pub(crate) fn lock(&self, name: &str) -> Result<File, Failure> {
-        let path = self.path(name);
-        let lock =
-            File::create(&path).map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
+    /// Keeps every other `program` (`platform` or `allocator`) away from the folder until the file is dropped.
+    pub(crate) fn lock(&self, program: &str) -> Result<File, Failure> {
+        let path = self.path(&format!("{program}.lock"));
+        let lock = File::create(&path).map_err(|error| {
+            Failure::setup(format!("cannot write {}: {error}", path.display()))
+                .help("choose a folder that this user may write with --data")
+        })?;
         if lock.try_lock().is_err() {
-            return Err(Failure::setup(format!("another platform is using the data folder {}", self.folder.display()))
-                .help("stop it, or choose another folder with --data"));
+            return Err(Failure::setup(format!(
+                "another {program} is using the data folder {}",
+                self.folder.display()
+            ))
+            .help("stop it, or choose another folder with --data"));
         }
         Ok(lock)
     }

@@ -14,6 +14,9 @@ use super::data::ServiceData;
 use crate::exit::Failure;
 use crate::played::PlayedGame;
 
+/// What a server that was told to drain needs beyond its deadline, to end its matches and hand in their results.
+pub(super) const HANDING_IN: Duration = Duration::from_secs(10);
+
 /// A fleet of the game's servers.
 pub(crate) fn config(
     data: &ServiceData,
@@ -44,8 +47,8 @@ pub(crate) fn config(
     let mut fleet = FleetConfig::new(&game.fleet, command, size.minimum, size.maximum, size.buffer);
     fleet.address = advertise.to_string();
     fleet.capacity = size.capacity;
-    // A server that was told to drain for so long still needs a moment to hand in its results.
-    fleet.drain_deadline = drain + Duration::from_secs(10);
+    fleet.drain_deadline = drain + HANDING_IN;
+    fleet.env_hidden = crate::cli::platform_variables();
     fleet.retire = Some(Arc::new(move |name: &str| {
         let (handle, name) = (handle.borrow().clone(), name.to_owned());
         tokio::spawn(async move {

@@ -53,7 +53,7 @@ async fn stay_up(options: &UpOptions, platform: &Platform, console: &str) {
         // Nobody's match depends on that.
         tracing::warn!(reason = failure.message(), "nobody was told that the platform is up");
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn config(options: &UpOptions) -> Result<PlatformConfig, Failure> {

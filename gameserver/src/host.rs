@@ -47,6 +47,8 @@ const LOAD_MS: u64 = 1_000;
 const END_OBSERVED_MAX: Duration = Duration::from_secs(5);
 /// Time that the allocator has to acknowledge the last updates.
 const LAST_ACKS_MAX: Duration = Duration::from_secs(1);
+/// Time that the allocator has to hear what was said last.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 /// What the host is told at its start.
 pub(crate) struct HostParts {
@@ -305,9 +307,30 @@ impl Host {
         }
         let mut observed = self.parts.observed.clone();
         let is_over = |server: &Option<Observed>| server.as_ref().is_some_and(Observed::is_over);
-        let seen = tokio::time::timeout(END_OBSERVED_MAX, observed.wait_for(is_over)).await;
-        if seen.is_err() {
+        if tokio::time::timeout(END_OBSERVED_MAX, observed.wait_for(is_over)).await.is_err() {
             tracing::warn!("Agones does not show the end of this server; ending all the same");
+        }
+        self.end_link(ears).await;
+    }
+
+    /// Ends the stream behind the last message: an allocator that does not hear Leaving takes the end for a loss.
+    async fn end_link(&mut self, ears: &mut Ears) {
+        if !self.link.is_up() {
+            // Register is not answered yet, so this was not said either.
+            let reason = self.arbiter.leaving().unwrap_or_default().to_owned();
+            self.send(to_allocator(ToAllocator::Leaving(pb::Leaving { reason })));
+        }
+        let Some(connection) = self.connection.take() else { return };
+        let _cut = connection.end();
+        let closed = async {
+            while let Some(event) = ears.link.recv().await {
+                if matches!(event, LinkEvent::Closed(_)) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_WORDS_MAX, closed).await.is_err() {
+            tracing::debug!("the allocator does not end the stream");
         }
     }
 }

@@ -35,6 +35,25 @@ async fn a_server_says_who_it_is_and_answers_pings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_allocator_always_hears_that_a_server_leaves() {
+    // The last message and the end of the process are close to each other: once is luck.
+    for _ in 0..20 {
+        let mut stage = Stage::new("http://127.0.0.1:9").await;
+        let running = stage.start().await;
+        let (mut link, _) = stage.allocator.registered().await;
+        let leaves = async {
+            let leaving =
+                |message| if let ToAllocator::Leaving(leaving) = message { Some(leaving.reason) } else { None };
+            let reason = link.until_some("Leaving", leaving).await;
+            drop(link);
+            reason
+        };
+        let (reason, ()) = tokio::join!(leaves, stage.end(running));
+        assert_eq!(reason, "draining");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn assignments_are_answered_by_the_arbiters_rules() {
     let mut stage = Stage::new("http://127.0.0.1:9").await;
     let running = stage.start().await;

@@ -30,6 +30,15 @@ pub struct Connection {
     _cut: DropGuard,
 }
 
+impl Connection {
+    /// No more messages: the stream ends once those before are sent. Dropping the guard cuts it all the same.
+    pub fn end(self) -> DropGuard {
+        let Self { messages, _cut: cut } = self;
+        drop(messages);
+        cut
+    }
+}
+
 /// What happens to the link.
 #[derive(Debug)]
 pub enum LinkEvent {

@@ -18,6 +18,8 @@ pub(crate) type Upstream = InterceptedService<Channel, TokenInterceptor>;
 
 /// Longest time for an answer.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// A stream that stays broken is complained of at every so many tries: about every minute and a half.
+const TRIES_PER_WARNING: u32 = 40;
 
 /// The answer of a call, in time.
 ///
@@ -95,16 +97,29 @@ impl Position {
 /// Waits before a broken watch stream is opened again. `false`: shutdown.
 pub(crate) async fn pause(peer: &'static str, status: &Status, backoff: &mut Backoff, shutdown: &Shutdown) -> bool {
     metrics::watch_restart(peer);
-    if backoff.tries() == 0 {
-        tracing::warn!(peer, %status, "the watch stream broke; it is opened again until the peer answers");
+    let tries = backoff.tries();
+    if tries == 0 && is_announced(status) {
+        let message = status.message();
+        tracing::info!(
+            peer,
+            message,
+            "the watch stream was ended by the peer; it is opened again until the peer answers"
+        );
+    } else if tries.is_multiple_of(TRIES_PER_WARNING) {
+        tracing::warn!(peer, %status, tries, "the watch stream broke; it is opened again until the peer answers");
     } else {
-        tracing::debug!(peer, %status, tries = backoff.tries(), "the watch stream is still broken");
+        tracing::debug!(peer, %status, tries, "the watch stream is still broken");
     }
     let wait = backoff.next(service::random::u64());
     tokio::select! {
         () = shutdown.wait() => false,
         () = tokio::time::sleep(wait) => true,
     }
+}
+
+/// Whether the peer itself said that it goes, as it does before a planned end; a broken connection has a source.
+fn is_announced(status: &Status) -> bool {
+    status.code() == Code::Unavailable && std::error::Error::source(status).is_none()
 }
 
 /// The waiting times of [`pause`].
@@ -115,6 +130,14 @@ pub(crate) fn backoff() -> Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_that_the_peer_announces_is_told_from_a_broken_connection() {
+        let announced = Status::unavailable("shutting down: watch again in a moment");
+        let mut broken = Status::unavailable("tcp connect error");
+        broken.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
+        assert!(is_announced(&announced) && !is_announced(&broken) && !is_announced(&Status::unknown("")));
+    }
 
     #[test]
     fn a_peer_that_started_afresh_is_read_from_the_beginning() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use netcode::emulator::Random;
+use netcode::endpoint::UNRELIABLE_BYTES_MAX;
 use netcode::replication::{EntityId, Replica, Replicator, SeatId, SnapshotHeader, World};
 use protocol::schema::{Field, FieldCodec, Kind, Schema};
 use protocol::tick::Tick;
@@ -32,7 +33,7 @@ struct Bench {
     random: Random,
     tick: u32,
     out: Vec<u8>,
-    /// A whole world takes several packets; the bench measures encoding, so it gets one large one.
+    /// A whole world takes several packets; where encoding is measured, it gets one large one.
     bytes_max: usize,
 }
 
@@ -51,12 +52,15 @@ fn schema() -> Arc<Schema> {
 
 impl Bench {
     fn new(entities: u16) -> Self {
+        Self::within(entities, 64 * 1024)
+    }
+
+    fn within(entities: u16, bytes_max: usize) -> Self {
         let schema = schema();
         let mut world = World::new(Arc::clone(&schema), entities);
         let walkers: Vec<EntityId> = (0..entities).map_while(|_| world.spawn(0, None).ok()).collect();
         let mut replicator = Replicator::new(&schema, entities);
         (0..CLIENTS).for_each(|seat| replicator.add_client(SeatId(seat)));
-        let bytes_max = 64 * 1024;
         let random = Random::new(1);
         let mut bench = Self { world, walkers, replicator, random, tick: 0, out: Vec::new(), bytes_max };
         for _ in 0..2 * ACK_TICKS {
@@ -103,6 +107,16 @@ fn write_snapshots_for_64_clients(bencher: Bencher<'_, '_>, entities: u16) {
     // The same tick again: what was mentioned changes nothing about what must be said.
     let bytes = bench.write();
     bencher.counter(BytesCount::new(bytes)).bench_local(|| black_box(bench.write()));
+}
+
+/// What a server does in each tick: another step, then a packet for everyone.
+#[divan::bench(args = ENTITIES)]
+fn a_tick_of_one_packet_for_64_clients(bencher: Bencher<'_, '_>, entities: u16) {
+    let mut bench = Bench::within(entities, UNRELIABLE_BYTES_MAX);
+    bencher.bench_local(|| {
+        bench.walk();
+        black_box(bench.write())
+    });
 }
 
 #[divan::bench(args = ENTITIES)]

@@ -9,8 +9,10 @@ pub struct BitsError;
 /// Appends bits to a buffer of its own, which keeps its memory over [`clear`](Self::clear).
 #[derive(Debug, Default, Clone)]
 pub struct BitWriter {
+    /// Whole words of 64 bits until the writer is finished.
     bytes: Vec<u8>,
     pending: u64,
+    /// Below 64.
     pending_bits: u32,
 }
 
@@ -35,14 +37,7 @@ impl BitWriter {
     /// Appends the lowest `bits` (0 to 32) of `value`; higher bits are ignored.
     pub fn write(&mut self, value: u32, bits: u32) {
         debug_assert!(bits <= 32, "at most 32 bits at a time");
-        let value = u64::from(value) & ((1 << bits) - 1);
-        self.pending |= value << self.pending_bits;
-        self.pending_bits += bits;
-        if self.pending_bits >= 32 {
-            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
-            self.pending >>= 32;
-            self.pending_bits -= 32;
-        }
+        self.write_word(u64::from(value), bits);
     }
 
     /// Appends one bit.
@@ -62,15 +57,28 @@ impl BitWriter {
         }
     }
 
-    /// Appends `bits` bits of `source` from bit `start` on. `source` must have been [`finish`](Self::finish)ed.
-    pub fn write_from(&mut self, source: &[u8], start: usize, bits: usize) {
-        let mut reader = BitReader { bytes: source, position: start, end: start + bits };
+    /// Fills the last word of 64 bits with zero bits and returns the number of words: what comes next begins a word and
+    /// can be [`append`](Self::append)ed elsewhere without shifting.
+    pub fn align(&mut self) -> usize {
+        if self.pending_bits > 0 {
+            self.bytes.extend_from_slice(&self.pending.to_le_bytes());
+            self.pending = 0;
+            self.pending_bits = 0;
+        }
+        self.bytes.len() / 8
+    }
+
+    /// Appends `bits` bits of `source` from its word `first` on. `source` must be [`align`](Self::align)ed after them.
+    pub fn append(&mut self, source: &Self, first: usize, bits: usize) {
+        debug_assert!((first * 8 + bits.div_ceil(64) * 8) <= source.bytes.len(), "the source holds the bits");
         let mut left = bits;
-        while left > 0 {
-            let step = left.min(32) as u32;
-            let value = reader.read(step).expect("the source holds the bits that its writer counted");
-            self.write(value, step);
-            left -= step as usize;
+        for word in source.bytes[first * 8..].as_chunks::<8>().0 {
+            let step = left.min(64);
+            self.write_word(u64::from_le_bytes(*word), step as u32);
+            left -= step;
+            if left == 0 {
+                return;
+            }
         }
     }
 
@@ -81,6 +89,21 @@ impl BitWriter {
         self.pending = 0;
         self.pending_bits = 0;
         &self.bytes
+    }
+
+    /// As [`write`](Self::write) with 0 to 64 bits.
+    pub(crate) fn write_word(&mut self, value: u64, bits: u32) {
+        let value = if bits < 64 { value & ((1 << bits) - 1) } else { value };
+        self.pending |= value << self.pending_bits;
+        let total = self.pending_bits + bits;
+        if total < 64 {
+            self.pending_bits = total;
+            return;
+        }
+        self.bytes.extend_from_slice(&self.pending.to_le_bytes());
+        // What did not fit. Nothing was pending when all 64 bits fitted: a shift by 64 would be one by 0.
+        self.pending = value.checked_shr(64 - self.pending_bits).unwrap_or(0);
+        self.pending_bits = total - 64;
     }
 }
 
@@ -184,9 +207,19 @@ mod tests {
             let bits = writer.bits();
             let bytes = writer.finish().to_vec();
             prop_assert_eq!(bytes.len(), bits.div_ceil(8));
+            let mut source = BitWriter::new();
+            source.write(1, 1);
+            let first = source.align();
+            prop_assert_eq!(first, 1);
+            for &(value, bits) in &values {
+                source.write(value, bits);
+                source.write_groups(value >> (32 - bits).min(31));
+            }
+            source.align();
             let mut shifted = BitWriter::new();
             shifted.write(5, 3);
-            shifted.write_from(&bytes, 0, bits);
+            shifted.append(&source, first, bits);
+            prop_assert_eq!(shifted.bits(), 3 + bits);
             let shifted = shifted.finish().to_vec();
             for (bytes, skip) in [(&bytes, 0), (&shifted, 3)] {
                 let mut reader = BitReader::new(bytes);

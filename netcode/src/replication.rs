@@ -10,15 +10,23 @@
 //! | `state` | the quantized values of all entities at one moment |
 //! | [`world`] | what a game changes |
 //! | `plan`, `fields`, `place_set` | how a schema's fields become bits; sets of entities |
-//! | [`replicator`], `peer`, `selection` | the server's side: history, baselines per client, what goes into a packet |
+//! | [`replicator`] | the server's side, made of: |
+//! | `history` | the worlds of the last ticks, and when each place last changed |
+//! | `peer`, `queue` | per client: baselines, and the order of mentions |
+//! | `contents` | what is said in one tick, encoded once for all clients |
+//! | `client_snapshot`, `selection` | one client's snapshot: what must be said, and what of it fits |
 //! | [`snapshot`] | header and limits of a snapshot |
 //! | [`replica`], [`view`] | the client's side |
 
+mod client_snapshot;
+mod contents;
 pub mod entity;
 mod fields;
+mod history;
 mod peer;
 mod place_set;
 mod plan;
+mod queue;
 pub mod replica;
 pub mod replicator;
 mod selection;

@@ -32,19 +32,25 @@ pub(super) fn read_full(
     Ok(())
 }
 
-/// Writes the visible fields of `new` that differ from `old`.
-pub(super) fn write_delta(writer: &mut BitWriter, plan: &KindPlan, mine: bool, old: &[u32], new: &[u32]) {
+/// Writes the visible fields of `new` that differ from `old`; false if none does.
+pub(super) fn write_delta(writer: &mut BitWriter, plan: &KindPlan, mine: bool, old: &[u32], new: &[u32]) -> bool {
     let visible = plan.visible(mine);
-    let differs = |field: &u8| old[usize::from(*field)] != new[usize::from(*field)];
-    let end = visible.iter().rposition(differs).map_or(0, |last| last + 1);
-    writer.write(end as u32, count_bits(visible.len()));
-    for field in &visible[..end.saturating_sub(1)] {
-        writer.write_bool(differs(field));
+    // At most 64 fields: bit i for visible field i.
+    let mut changed = 0u64;
+    for (place, &field) in visible.iter().enumerate() {
+        let field = usize::from(field);
+        changed |= u64::from(old[field] != new[field]) << place;
     }
-    for field in visible[..end].iter().filter(|field| differs(field)) {
-        let place = usize::from(*field);
-        write_change(writer, &plan.fields[place], old[place], new[place]);
+    let end = u64::BITS - changed.leading_zeros();
+    writer.write(end, count_bits(visible.len()));
+    writer.write_word(changed, end.saturating_sub(1));
+    for (place, &field) in visible.iter().enumerate() {
+        let field = usize::from(field);
+        if changed >> place & 1 == 1 {
+            write_change(writer, &plan.fields[field], old[field], new[field]);
+        }
     }
+    changed != 0
 }
 
 /// Reads what [`write_delta`] wrote into `row`, which holds the old values.
@@ -84,14 +90,11 @@ fn write_change(writer: &mut BitWriter, plan: &FieldPlan, old: u32, new: u32) {
     };
     let code = zigzag(difference(plan, old, new)) - 1;
     if code < 1 << small {
-        writer.write(0, 1);
-        writer.write(code as u32, small);
+        writer.write_word(code << 1, 1 + small);
     } else if code < 1 << medium {
-        writer.write(0b01, 2);
-        writer.write(code as u32, medium);
+        writer.write_word(0b01 | code << 2, 2 + medium);
     } else {
-        writer.write(0b11, 2);
-        writer.write(new, plan.bits);
+        writer.write_word(0b11 | u64::from(new) << 2, 2 + plan.bits);
     }
 }
 

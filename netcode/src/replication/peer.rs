@@ -5,6 +5,7 @@
 //! what should be there now; so every snapshot that arrives is right for each place it covers, whatever was lost.
 
 use super::place_set::PlaceSet;
+use super::queue::Queue;
 use super::snapshot::HISTORY_TICKS;
 use super::state::State;
 
@@ -33,7 +34,7 @@ pub(super) struct Place {
     /// When `entity` last changed.
     entity_since: u32,
     /// Last tick whose snapshot mentioned this place.
-    pub(super) mentioned: u32,
+    mentioned: u32,
 }
 
 impl Place {
@@ -74,6 +75,8 @@ pub(super) struct Sent {
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) places: Vec<Place>,
+    /// Places in the order of their last mention.
+    pub(super) queue: Queue,
     /// The last 64 ticks, by tick modulo 64.
     sent: Vec<Sent>,
     /// Newest acked tick.
@@ -83,11 +86,17 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(entities_max: usize) -> Self {
         let sent = Sent { tick: 0, covered: PlaceSet::new(entities_max), present: PlaceSet::new(entities_max) };
-        Self { places: vec![Place::default(); entities_max], sent: vec![sent; HISTORY_TICKS as usize], acked: 0 }
+        Self {
+            places: vec![Place::default(); entities_max],
+            queue: Queue::new(entities_max),
+            sent: vec![sent; HISTORY_TICKS as usize],
+            acked: 0,
+        }
     }
 
-    /// Starts the record of the snapshot of `tick`.
-    pub(super) fn begin(&mut self, tick: u32) {
+    /// Starts the record of the snapshot of `tick`, whose world has so many places.
+    pub(super) fn begin(&mut self, tick: u32, places: usize) {
+        self.queue.reach(places);
         let sent = &mut self.sent[slot(tick)];
         sent.tick = tick;
         sent.covered.clear();
@@ -101,6 +110,13 @@ impl Peer {
         if self.places[place].entity.is_some() {
             sent.present.insert(place);
         }
+    }
+
+    /// Notes that the snapshot of `tick` mentions this place.
+    pub(super) fn mention(&mut self, tick: u32, place: usize) {
+        self.places[place].mentioned = tick;
+        self.queue.move_to_end(place);
+        self.cover(tick, place);
     }
 
     /// What the snapshot of `tick` covered, while it is remembered.

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use protocol::schema::Schema;
 use protocol::tick::Tick;
 
+use super::client_snapshot::ClientSnapshot;
+use super::contents::Contents;
 use super::entity::{ENTITIES_MAX, EntityId, SeatId};
 use super::fields;
-use super::peer::{Need, Peer, slot};
+use super::history::History;
+use super::peer::Peer;
 use super::plan::Plan;
-use super::selection::{Candidate, Selection};
-use super::snapshot::{AGE_BITS, HISTORY_TICKS, Head, Mention, SnapshotHeader, write_gap};
-use super::state::State;
+use super::selection::Selection;
+use super::snapshot::{Head, SnapshotHeader};
 use super::view::View;
 use super::world::World;
 use crate::bits::BitWriter;
@@ -24,7 +26,8 @@ pub struct WrittenSnapshot {
     pub tick: Tick,
     /// Entities that it mentions.
     pub mentioned: usize,
-    /// Entities that did not fit; they go first next time.
+    /// Indexes left for later because the packet was full, whether or not anything is new there; they go first next
+    /// time. 0: the snapshot says everything.
     pub deferred: usize,
 }
 
@@ -48,16 +51,10 @@ pub struct Mismatch {
 pub struct Replicator {
     plan: Plan,
     entities_max: usize,
-    /// The newest recorded tick; 0: none.
-    tick: u32,
-    /// The worlds of the last 64 ticks, by tick modulo 64, with their ticks.
-    frames: Vec<(u32, State)>,
-    /// Per place: tick of the last change of what everyone sees, and of anything.
-    changed_public: Vec<u32>,
-    changed: Vec<u32>,
+    history: History,
     peers: BTreeMap<SeatId, Peer>,
+    contents: Contents,
     selection: Selection,
-    scratch: BitWriter,
     writer: BitWriter,
 }
 
@@ -66,21 +63,13 @@ impl Replicator {
     pub fn new(schema: &Arc<Schema>, entities_max: u16) -> Self {
         let entities_max = usize::from(entities_max.min(ENTITIES_MAX));
         let plan = Plan::new(schema);
-        let frames = (0..HISTORY_TICKS).map(|_| {
-            let mut state = State::new(plan.stride);
-            state.reserve(entities_max);
-            (0, state)
-        });
         Self {
-            frames: frames.collect(),
+            history: History::new(plan.stride, entities_max),
             plan,
             entities_max,
-            tick: 0,
-            changed_public: vec![0; entities_max],
-            changed: vec![0; entities_max],
             peers: BTreeMap::new(),
+            contents: Contents::new(entities_max),
             selection: Selection::new(entities_max),
-            scratch: BitWriter::new(),
             writer: BitWriter::new(),
         }
     }
@@ -90,28 +79,12 @@ impl Replicator {
     /// # Panics
     /// If `tick` is not after the tick recorded before, or the world may hold more entities than this replicator.
     pub fn record(&mut self, tick: Tick, world: &World) {
-        assert!(tick.0 > self.tick, "record: {tick:?} does not follow tick {}", self.tick);
+        let newest = self.history.newest();
+        assert!(tick.0 > newest, "record: {tick:?} does not follow tick {newest}");
         let state = world.state();
         assert!(state.places() <= self.entities_max, "record: the world is larger than the replicator");
-        let (_, previous) = &self.frames[slot(self.tick)];
-        for place in 0..state.places() {
-            if !state.is_used(place) {
-                continue;
-            }
-            let is_same = previous.is_used(place) && previous.generation(place) == state.generation(place);
-            if is_same && previous.row(place) == state.row(place) {
-                continue;
-            }
-            self.changed[place] = tick.0;
-            let plan = &self.plan.kinds[state.kind(place)];
-            if !is_same || !fields::equal(plan, false, previous.row(place), state.row(place)) {
-                self.changed_public[place] = tick.0;
-            }
-        }
-        let (frame_tick, frame) = &mut self.frames[slot(tick.0)];
-        *frame_tick = tick.0;
-        frame.copy_from(state);
-        self.tick = tick.0;
+        self.history.record(&self.plan, tick.0, state);
+        self.contents.clear();
     }
 
     /// Adds a client that knows nothing; one that is already there starts again.
@@ -126,17 +99,18 @@ impl Replicator {
 
     /// The client has received the snapshot of `tick`. Reports that are too old, unknown or repeated change nothing.
     pub fn delivered(&mut self, seat: SeatId, tick: Tick) {
-        if let (Some(peer), Some(frame)) = (self.peers.get_mut(&seat), frame(&self.frames, tick.0)) {
+        if let (Some(peer), Some(frame)) = (self.peers.get_mut(&seat), self.history.frame(tick.0)) {
             peer.delivered(tick.0, frame);
         }
     }
 
     /// Writes the snapshot of the newest recorded tick for one client into `out`, at most `bytes_max` bytes.
     ///
-    /// `relevant` is asked for each living entity that the client does not own; its own are always relevant. What does
-    /// not fit is deferred, least recently mentioned first next time, so that a world larger than one packet arrives
-    /// too. `bytes_max` must hold the header (15 bytes) and the largest entity, else that entity never arrives.
-    /// Returns `None`, with `out` empty, for an unknown seat or before the first record.
+    /// `relevant` is asked for living entities that the client does not own, each at most once, until the packet is
+    /// full; its own are always relevant. What does not fit is deferred, least recently mentioned first next time, so
+    /// that a world larger than one packet arrives too. `bytes_max` must hold the header (15 bytes) and the largest
+    /// entity, else that entity never arrives. Returns `None`, with `out` empty, for an unknown seat or before the
+    /// first record.
     pub fn write_snapshot(
         &mut self,
         seat: SeatId,
@@ -147,33 +121,18 @@ impl Replicator {
     ) -> Option<WrittenSnapshot> {
         out.clear();
         let peer = self.peers.get_mut(&seat)?;
-        let frame = frame(&self.frames, self.tick)?;
-        let age = if peer.acked == 0 { HISTORY_TICKS } else { self.tick - peer.acked };
-        let age = if age < HISTORY_TICKS { age } else { 0 };
-        self.scratch.clear();
-        self.selection.clear();
-        peer.begin(self.tick);
-        let mut encoder = Encoder { plan: &self.plan, frames: &self.frames, frame, age, writer: &mut self.scratch };
-        for place in 0..frame.places() {
-            let own = frame.is_used(place) && frame.owner(place) == Some(seat);
-            let visible = own || frame.is_used(place) && relevant(frame.id(place));
-            let changed = if own { self.changed[place] } else { self.changed_public[place] };
-            let entity = visible.then(|| frame.generation(place));
-            let start = encoder.writer.bits();
-            let need = peer.places[place].need(entity, changed, self.tick);
-            if !encoder.write(place, own, need, self.tick) {
-                peer.cover(self.tick, place);
-                continue;
-            }
-            let bits = encoder.writer.bits() - start;
-            let mentioned = peer.places[place].mentioned;
-            self.selection.candidates.push(Candidate { place: place as u16, start, bits, mentioned, own });
-        }
-        let mentioned = self.selection.choose(Head::body_bits_max(bytes_max));
-        let head = Head { tick: self.tick, input: header, age, count: mentioned as u32 };
-        self.emit(seat, head, out);
-        let deferred = self.selection.candidates.len() - mentioned;
-        Some(WrittenSnapshot { tick: Tick(self.tick), mentioned, deferred })
+        let (tick, frame) = (self.history.newest(), self.history.frame(self.history.newest())?);
+        let (plan, history, contents, selection) = (&self.plan, &self.history, &mut self.contents, &mut self.selection);
+        let mut snapshot = ClientSnapshot::begin(seat, plan, history, frame, peer, contents, selection);
+        let bits_max = Head::body_bits_max(bytes_max);
+        snapshot.choose_own(bits_max / 2);
+        let deferred = snapshot.choose(relevant, bits_max);
+        let (mentioned, age) = (snapshot.mentioned(), snapshot.common_age());
+        self.writer.clear();
+        Head { tick, input: header, age, count: mentioned as u32 }.write(&mut self.writer);
+        snapshot.write(&mut self.writer);
+        out.extend_from_slice(self.writer.finish());
+        Some(WrittenSnapshot { tick: Tick(tick), mentioned, deferred })
     }
 
     /// Compares a client's view with what this server believes that the view's snapshot left there.
@@ -185,7 +144,7 @@ impl Replicator {
     pub fn verify(&self, seat: SeatId, view: &View) -> Result<bool, Mismatch> {
         let tick = view.tick();
         let sent = self.peers.get(&seat).and_then(|peer| peer.sent(tick.0));
-        let (Some(sent), Some(frame)) = (sent, frame(&self.frames, tick.0)) else { return Ok(false) };
+        let (Some(sent), Some(frame)) = (sent, self.history.frame(tick.0)) else { return Ok(false) };
         for place in sent.covered.iter() {
             let is_right = if sent.present.contains(place) {
                 let mine = frame.owner(place) == Some(seat);
@@ -202,95 +161,5 @@ impl Replicator {
             }
         }
         Ok(true)
-    }
-
-    /// Writes header and chosen candidates into `out` and notes what the client now gets.
-    fn emit(&mut self, seat: SeatId, head: Head, out: &mut Vec<u8>) {
-        let peer = self.peers.get_mut(&seat).expect("the caller has found the seat");
-        let scratch = self.scratch.finish();
-        self.writer.clear();
-        head.write(&mut self.writer);
-        let mut before = None;
-        for candidate in &self.selection.candidates {
-            let place = usize::from(candidate.place);
-            if !self.selection.is_chosen(place) {
-                continue;
-            }
-            write_gap(&mut self.writer, before, place);
-            self.writer.write_from(scratch, candidate.start, candidate.bits);
-            peer.places[place].mentioned = head.tick;
-            peer.cover(head.tick, place);
-            before = Some(place);
-        }
-        out.extend_from_slice(self.writer.finish());
-    }
-}
-
-/// The world of `tick`, while it is remembered.
-fn frame(frames: &[(u32, State)], tick: u32) -> Option<&State> {
-    let (frame_tick, state) = &frames[slot(tick)];
-    (tick != 0 && *frame_tick == tick).then_some(state)
-}
-
-/// Writes what is said of single places.
-struct Encoder<'a> {
-    plan: &'a Plan,
-    frames: &'a [(u32, State)],
-    frame: &'a State,
-    /// The age of most baselines.
-    age: u32,
-    writer: &'a mut BitWriter,
-}
-
-impl Encoder<'_> {
-    /// Writes what is needed; false if that is nothing.
-    fn write(&mut self, place: usize, own: bool, need: Need, tick: u32) -> bool {
-        match need {
-            Need::Nothing => false,
-            Need::Removed => {
-                Mention::Removed.write(self.writer);
-                true
-            }
-            Need::Full => {
-                self.write_full(place, own);
-                true
-            }
-            Need::Delta { base, settled } => match frame(self.frames, base) {
-                Some(old) => self.write_delta(place, own, old, tick - base, settled),
-                None => {
-                    self.write_full(place, own);
-                    true
-                }
-            },
-        }
-    }
-
-    fn write_full(&mut self, place: usize, own: bool) {
-        Mention::Full.write(self.writer);
-        self.writer.write_groups(u32::from(self.frame.generation(place)));
-        let kind = self.frame.kind(place);
-        self.writer.write(kind as u32, self.plan.kind_bits);
-        let owner = self.frame.owner(place);
-        self.writer.write_bool(owner.is_some());
-        if let Some(seat) = owner {
-            self.writer.write(u32::from(seat.0), 8);
-            self.writer.write_bool(own);
-        }
-        fields::write_full(self.writer, &self.plan.kinds[kind], own, self.frame.row(place));
-    }
-
-    fn write_delta(&mut self, place: usize, own: bool, old: &State, age: u32, settled: bool) -> bool {
-        let plan = &self.plan.kinds[self.frame.kind(place)];
-        let (old, new) = (old.row(place), self.frame.row(place));
-        if settled && fields::equal(plan, own, old, new) {
-            return false;
-        }
-        Mention::Delta.write(self.writer);
-        self.writer.write_bool(age != self.age);
-        if age != self.age {
-            self.writer.write(age, AGE_BITS);
-        }
-        fields::write_delta(self.writer, plan, own, old, new);
-        true
     }
 }

@@ -1,94 +1,121 @@
-//! Which of the entities that need a mention go into a snapshot of limited size.
+//! Which mentions go into a snapshot of limited size.
 
+use super::contents::{Content, Contents};
 use super::place_set::PlaceSet;
-use super::snapshot::gap_bits;
+use super::snapshot::{AGE_BITS, Mention, gap_bits, gap_code};
+use crate::bits::BitWriter;
 
-/// An encoded mention.
+/// What is said of one place: a few bits that depend on the snapshot, then bits that do not.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Candidate {
-    pub(super) place: u16,
-    /// First bit and number of bits in the scratch buffer.
-    pub(super) start: usize,
-    pub(super) bits: usize,
-    /// When the place was last mentioned to this client.
-    pub(super) mentioned: u32,
-    /// Whether the client owns the entity.
-    pub(super) own: bool,
+pub(super) struct Pick {
+    head: u32,
+    head_bits: u32,
+    content: Content,
 }
 
-/// The candidates of one snapshot, and those that are chosen. Its memory is reused.
+impl Pick {
+    /// A difference from a baseline of this age in a snapshot of this common age.
+    pub(super) fn delta(age: u32, common_age: u32, content: Content) -> Self {
+        let (code, bits) = Mention::Delta.code();
+        if age == common_age {
+            Self { head: code, head_bits: bits + 1, content }
+        } else {
+            Self { head: code | (1 | age << 1) << bits, head_bits: bits + 1 + AGE_BITS, content }
+        }
+    }
+
+    pub(super) fn full(content: Content) -> Self {
+        let (head, head_bits) = Mention::Full.code();
+        Self { head, head_bits, content }
+    }
+
+    pub(super) fn removed() -> Self {
+        let (head, head_bits) = Mention::Removed.code();
+        Self { head, head_bits, content: Content::EMPTY }
+    }
+
+    fn bits(&self) -> usize {
+        self.head_bits as usize + self.content.bits()
+    }
+}
+
+/// The mentions of one snapshot. Its memory is reused.
 #[derive(Debug)]
 pub(super) struct Selection {
-    /// By ascending place.
-    pub(super) candidates: Vec<Candidate>,
-    order: Vec<u16>,
     chosen: PlaceSet,
+    /// Per place, where it is chosen.
+    picks: Vec<Pick>,
+    highest: Option<usize>,
+    len: usize,
+    bits: usize,
 }
 
 impl Selection {
     pub(super) fn new(entities_max: usize) -> Self {
         Self {
-            candidates: Vec::with_capacity(entities_max),
-            order: Vec::with_capacity(entities_max),
             chosen: PlaceSet::new(entities_max),
+            picks: vec![Pick::removed(); entities_max],
+            highest: None,
+            len: 0,
+            bits: 0,
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.candidates.clear();
+        self.chosen.clear();
+        self.highest = None;
+        self.len = 0;
+        self.bits = 0;
     }
 
-    pub(super) fn is_chosen(&self, place: usize) -> bool {
+    /// Number of mentions.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bits of all mentions with their gaps.
+    pub(super) fn bits(&self) -> usize {
+        self.bits
+    }
+
+    pub(super) fn contains(&self, place: usize) -> bool {
         self.chosen.contains(place)
     }
 
-    /// Chooses candidates of at most `bits_max` in total and returns their number. What does not fit goes first next
-    /// time, because the least recently mentioned come first; the client's own entities come before all others, but
-    /// take at most half of the room when it is short.
-    pub(super) fn choose(&mut self, bits_max: usize) -> usize {
-        self.chosen.clear();
-        let mut before = None;
-        let mut total = 0;
-        for candidate in &self.candidates {
-            let place = usize::from(candidate.place);
-            total += gap_bits(before, place) + candidate.bits;
-            before = Some(place);
+    /// Adds a mention, unless all would then take more than `bits_max`; false in that case.
+    pub(super) fn add(&mut self, place: usize, pick: Pick, bits_max: usize) -> bool {
+        let (added, replaced) = self.gap_bits(place);
+        let bits = self.bits + pick.bits() + added - replaced;
+        if bits > bits_max {
+            return false;
         }
-        if total <= bits_max {
-            self.candidates.iter().for_each(|candidate| self.chosen.insert(usize::from(candidate.place)));
-            return self.candidates.len();
-        }
-        self.order.clear();
-        self.order.extend(0..self.candidates.len() as u16);
-        let candidates = &self.candidates;
-        self.order.sort_unstable_by_key(|&index| {
-            let candidate = candidates[usize::from(index)];
-            (candidate.mentioned, candidate.place)
-        });
-        let mut used = 0;
-        let own = self.fill(&mut used, bits_max / 2, true);
-        own + self.fill(&mut used, bits_max, false)
+        self.bits = bits;
+        self.len += 1;
+        self.highest = self.highest.max(Some(place));
+        self.chosen.insert(place);
+        self.picks[place] = pick;
+        true
     }
 
-    /// Adds candidates in order while they fit; returns how many.
-    fn fill(&mut self, used: &mut usize, bits_max: usize, own_only: bool) -> usize {
-        let mut added = 0;
-        for &index in &self.order {
-            let candidate = &self.candidates[usize::from(index)];
-            let place = usize::from(candidate.place);
-            if own_only && !candidate.own || self.chosen.contains(place) {
-                continue;
-            }
-            let (before, after) = (self.chosen.before(place), self.chosen.after(place));
-            let after_bits = after.map_or(0, |after| gap_bits(Some(place), after));
-            let replaced_bits = after.map_or(0, |after| gap_bits(before, after));
-            let total = *used + candidate.bits + gap_bits(before, place) + after_bits - replaced_bits;
-            if total <= bits_max {
-                *used = total;
-                self.chosen.insert(place);
-                added += 1;
-            }
+    /// Writes the mentions by ascending place; `mentioned` is told each place.
+    pub(super) fn write(&self, contents: &Contents, writer: &mut BitWriter, mut mentioned: impl FnMut(usize)) {
+        let mut before = None;
+        for place in self.chosen.iter() {
+            let pick = &self.picks[place];
+            let (gap, gap_bits) = gap_code(before, place);
+            writer.write(gap | pick.head << gap_bits, gap_bits + pick.head_bits);
+            contents.copy_to(pick.content, writer);
+            mentioned(place);
+            before = Some(place);
         }
-        added
+    }
+
+    /// Bits of the gaps that another place adds, and of the one that it splits. Most come behind all others.
+    fn gap_bits(&self, place: usize) -> (usize, usize) {
+        let is_last = self.highest.is_none_or(|highest| place > highest);
+        let before = if is_last { self.highest } else { self.chosen.before(place) };
+        let after = if is_last { None } else { self.chosen.after(place) };
+        let (rest, replaced) = after.map_or((0, 0), |after| (gap_bits(Some(place), after), gap_bits(before, after)));
+        (gap_bits(before, place) + rest, replaced)
     }
 }

@@ -116,11 +116,12 @@ pub(super) enum Mention {
 }
 
 impl Mention {
-    pub(super) fn write(self, writer: &mut BitWriter) {
+    /// Its code and the code's length.
+    pub(super) fn code(self) -> (u32, u32) {
         match self {
-            Self::Delta => writer.write(0, 1),
-            Self::Full => writer.write(0b01, 2),
-            Self::Removed => writer.write(0b11, 2),
+            Self::Delta => (0, 1),
+            Self::Full => (0b01, 2),
+            Self::Removed => (0b11, 2),
         }
     }
 
@@ -153,11 +154,11 @@ pub(super) fn gap_bits(before: Option<usize>, place: usize) -> usize {
     (prefix_bits + bits) as usize
 }
 
-pub(super) fn write_gap(writer: &mut BitWriter, before: Option<usize>, place: usize) {
+/// The code of that gap and its length, at most 17 bits.
+pub(super) fn gap_code(before: Option<usize>, place: usize) -> (u32, u32) {
     let gap = gap(before, place);
     let (prefix, prefix_bits, bits, smallest) = gap_class(gap);
-    writer.write(prefix, prefix_bits);
-    writer.write(gap as u32 - smallest, bits);
+    (prefix | (gap as u32 - smallest) << prefix_bits, prefix_bits + bits)
 }
 
 /// The next place, below `places_max`.
@@ -189,7 +190,8 @@ mod tests {
     fn every_gap_survives_and_its_length_is_known() {
         for gap in (1..200).chain([1_000, 16_383]) {
             let mut writer = BitWriter::new();
-            write_gap(&mut writer, Some(0), gap);
+            let (code, bits) = gap_code(Some(0), gap);
+            writer.write(code, bits);
             assert_eq!(writer.bits(), gap_bits(Some(0), gap));
             let bytes = writer.finish().to_vec();
             assert_eq!(read_gap(&mut BitReader::new(&bytes), Some(0), 16_384), Ok(gap));

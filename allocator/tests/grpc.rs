@@ -147,6 +147,24 @@ async fn a_match_goes_from_allocate_to_closed() {
 }
 
 #[tokio::test]
+async fn the_pool_names_each_servers_admin_address_and_where_each_match_runs() {
+    let platform = Platform::start().await;
+    let mut server = platform.server(1, 1).await;
+    let mut matchmaker = platform.client("matchmaker");
+    let call = tokio::spawn(async move { matchmaker.allocate(request(9)).await });
+    let assign = server.assign().await;
+    server.joinable(&assign).await;
+    call.await.expect("no panic").expect("allocated");
+
+    let mut console = platform.client("muster");
+    let pool = console.get_pool(pb::GetPoolRequest {}).await.expect("an answer").into_inner();
+    let [listed] = &pool.servers[..] else { panic!("one server: {:?}", pool.servers) };
+    assert_eq!((listed.server_id.as_str(), listed.admin_address.as_str()), (server.id().as_str(), "127.0.0.1:7778"));
+    let [running] = &pool.matches[..] else { panic!("one match: {:?}", pool.matches) };
+    assert_eq!((running.match_id.clone(), running.server_id.clone()), (match_id(9).to_string(), server.id()));
+}
+
+#[tokio::test]
 async fn each_method_has_its_callers() {
     let platform = Platform::start().await;
     let release = || pb::ReleaseMatchRequest { match_id: match_id(1).to_string(), reason: String::new() };

@@ -11,11 +11,15 @@ const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 const LEFT: &str = "\u{e012}";
 
-/// A platform with matches of twelve seconds, and the URL of its console.
-fn up(data: &std::path::Path) -> (Running, String, String) {
+/// A platform whose queue has these lines changed; the URLs of its API and of its console.
+fn up(data: &std::path::Path, changes: &[&str]) -> (Running, String, String) {
     let queues = data.join("queues.toml");
-    let built_in = include_str!("../queues.toml").replace("seconds = 20", "seconds = 12");
-    std::fs::write(&queues, built_in).expect("write");
+    let changed = |line: &str| {
+        let is_meant = |change: &&&str| line.split(" =").next() == change.split(" =").next();
+        changes.iter().find(is_meant).map_or_else(|| line.to_owned(), |change| (*change).to_owned())
+    };
+    let built_in: Vec<String> = include_str!("../queues.toml").lines().map(changed).collect();
+    std::fs::write(&queues, built_in.join("\n")).expect("write");
     let (api, console) = (free_port_pair(), free_port_pair());
     let mut command = muster();
     command.arg("up").arg("--data").arg(data).arg("--queues").arg(queues).arg("--drain-seconds=40");
@@ -46,8 +50,8 @@ async fn overview(browser: &Browser, console: &str) {
     browser.until("a linked server", "return document.querySelector('#fleet')?.innerText.includes('linked')").await;
     browser
         .until(
-            "six plots with lines or layers",
-            "return [...document.querySelectorAll('.plot')].filter(p => p.querySelector('path')).length === 6",
+            "six plots of the platform and two of the queue, with lines or layers",
+            "return [...document.querySelectorAll('.plot')].filter(p => p.querySelector('path')).length === 8",
         )
         .await;
     browser.until("ticks in time", "return /\\d/.test(document.getElementById('t-tick').textContent)").await;
@@ -83,7 +87,8 @@ async fn one_match(browser: &Browser) -> String {
 }
 
 async fn every_page_fits(browser: &Browser, console: &str, match_id: &str) {
-    for (width, height, scheme) in [(360, 740, "dark"), (1280, 800, "light")] {
+    for (width, height, scheme) in [(320, 640, "light"), (360, 740, "dark"), (768, 1024, "dark"), (1280, 800, "light")]
+    {
         browser.screen(width, height, scheme).await;
         for page in ["/", "/matches", &format!("/matches/{match_id}")] {
             browser.open(&format!("{console}{page}")).await;
@@ -92,6 +97,9 @@ async fn every_page_fits(browser: &Browser, console: &str, match_id: &str) {
                 .await;
             let over = browser.script("return document.documentElement.scrollWidth - window.innerWidth").await;
             assert!(over.as_i64() <= Some(0), "{page} is {over} pixels too wide on {width}");
+            let ground = "const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
+                return r + g + b < 384 ? 'dark' : 'light'";
+            assert_eq!(browser.script(ground).await, scheme, "{page}");
         }
     }
 }
@@ -99,7 +107,7 @@ async fn every_page_fits(browser: &Browser, console: &str, match_id: &str) {
 #[tokio::test]
 async fn a_visitor_clicks_through_the_console_of_a_running_platform() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (platform, api, console) = up(folder.path());
+    let (platform, api, console) = up(folder.path(), &["seconds = 12"]);
     let bots = bots(&api);
     let browser = Browser::start().await;
 
@@ -131,10 +139,120 @@ async fn a_visitor_clicks_through_the_console_of_a_running_platform() {
     assert!(platform.finish(std::time::Duration::from_secs(90)).status.success());
 }
 
+/// Presses Tab until the focus is where `script` says, as somebody without a mouse does.
+async fn tab_to(browser: &Browser, what: &str, script: &str) {
+    for _ in 0..40 {
+        browser.press(&[TAB]).await;
+        if browser.script(&format!("return document.activeElement.matches('{script}')")).await == true {
+            let ring = "const s = getComputedStyle(document.activeElement); return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2";
+            assert_eq!(browser.script(ring).await, true, "the focus on {what} can be seen");
+            return;
+        }
+    }
+    panic!("no way to {what} by keyboard");
+}
+
+/// Kills one game server of the platform that runs the match, as a crash does.
+fn kill_the_server_of(console: &Value, platform: &Running, match_id: &str) {
+    let running = console["running"].as_array().expect("a list");
+    let server = running.iter().find(|row| row["match_id"] == match_id).expect("it runs")["server"].clone();
+    let name = server.as_str().expect("a name").to_owned();
+    let of_this_name = |pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        [environment, arguments].iter().any(|bytes| String::from_utf8_lossy(bytes).contains(&name))
+    };
+    let pid = common::children(platform.id()).into_iter().find(of_this_name).expect("a process of this name");
+    let killed = std::process::Command::new("kill").arg("-KILL").arg(pid.to_string()).status().expect("kill runs");
+    assert!(killed.success());
+}
+
+#[tokio::test]
+async fn by_keyboard_alone_into_a_live_match_whose_server_dies_while_the_console_goes_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (platform, api, console) = up(folder.path(), &["seconds = 600"]);
+    let bots = bots(&api);
+    let browser = Browser::start().await;
+    browser.screen(360, 740, "dark").await;
+    browser.open(&console).await;
+    browser.until("a running match", "return document.querySelector('#running a') !== null").await;
+    tab_to(&browser, "a running match", "#running a").await;
+    browser.press(&[ENTER]).await;
+    let live = "return document.getElementById('field-caption')?.textContent.startsWith('Live · tick')";
+    browser.until("the live view", live).await;
+    let id = browser.script("return location.pathname.split('/').pop()").await;
+    let id = id.as_str().expect("an id").to_owned();
+
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let list = http.get(format!("{console}/api/matches")).send().await.expect("an answer");
+    kill_the_server_of(&list.json().await.expect("JSON"), &platform, &id);
+    browser.until("the lost match", "return document.getElementById('state').textContent === 'lost'").await;
+    let caption = "return document.getElementById('field-caption').textContent.startsWith('The match is lost')";
+    browser.until("that the view is old", caption).await;
+    browser.until("it is marked", "return document.getElementById('live-part').classList.contains('stale')").await;
+    let over = browser.script("return document.documentElement.scrollWidth - window.innerWidth").await;
+    assert!(over.as_i64() <= Some(0), "{over} pixels too wide");
+
+    // The console is as alive as before, and shows matches on other servers.
+    browser.open(&console).await;
+    browser
+        .until("the loss", "return /^[1-9]\\d* lost$/.test(document.getElementById('t-results-under').textContent)")
+        .await;
+    browser.until("new matches", "return document.querySelector('#running a') !== null").await;
+    assert_eq!(browser.script("return document.getElementById('status-text').textContent").await, "Live");
+
+    // When the platform itself dies, what is shown is marked as old, in the tab's title too.
+    bots.kill();
+    platform.kill();
+    browser
+        .until("the banner", "return document.getElementById('banner').textContent.includes('does not answer since')")
+        .await;
+    browser.until("old figures", "return document.querySelector('.tiles').classList.contains('stale')").await;
+    browser.until("the title", "return document.title === '⚠ Overview · Muster'").await;
+}
+
+/// Signs a player of this name in and queues it.
+async fn queued(http: &reqwest::Client, api: &str, device: u8, name: &str) {
+    let body = serde_json::json!({ "device_id": format!("00112233445566778899aabbccddee{device:02x}"), "name": name });
+    let login = http.post(format!("{api}/v1/auth/device")).json(&body).send().await.expect("an answer");
+    let login: Value = login.json().await.expect("JSON");
+    let token = login["access_token"].as_str().unwrap_or_else(|| panic!("no token: {login}")).to_owned();
+    let ticket = serde_json::json!({
+        "ticket_id": format!("01a1fe9d-0995-7f4d-b336-a2d5d490f5{device:02x}"), "queue": "arena-4v4",
+        "region_rtts": [{ "region": "local", "rtt_ms": 1 }],
+    });
+    let ticket =
+        http.post(format!("{api}/v1/tickets")).bearer_auth(token).json(&ticket).send().await.expect("an answer");
+    assert!(ticket.status().is_success(), "{}", ticket.text().await.expect("text"));
+}
+
+#[tokio::test]
+async fn a_player_whose_name_is_markup_is_shown_by_that_name() {
+    const EVIL: &str = "<img src=x onerror=alert(1)>";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (platform, api, console) = up(folder.path(), &["players_per_team = 1", "party_size_max = 1"]);
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    queued(&http, &api, 1, EVIL).await;
+    queued(&http, &api, 2, "\"'></td><script>alert(2)").await;
+    let browser = Browser::start().await;
+    browser.open(&console).await;
+    browser.until("the match", "return document.querySelector('#running a') !== null").await;
+    browser.click("#running a").await;
+    let names = "return document.querySelector('#players')?.innerText ?? ''";
+    browser.until("two players", "return document.querySelectorAll('#players tbody tr').length === 2").await;
+    let names = browser.script(names).await;
+    assert!(names.as_str().is_some_and(|names| names.contains(EVIL) && names.contains("<script>")), "{names}");
+    let made = browser.script("return document.querySelectorAll('main img, main script, main td td').length").await;
+    assert_eq!(made, 0, "nothing was made of it");
+    let errors = browser.errors().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    platform.kill();
+}
+
 #[tokio::test]
 async fn strangers_and_foreign_pages_reach_nothing_through_the_console() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (platform, _, console) = up(folder.path());
+    let (platform, _, console) = up(folder.path(), &["seconds = 12"]);
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let get = |path: &str| http.get(format!("{console}{path}"));
 

@@ -66,13 +66,19 @@ async fn next_overview((mut newest, is_first, permit): Viewer) -> Option<(Result
 async fn match_page(Shared(app): Shared<App>, Path(id): Path<String>) -> Response {
     let Some(id) = match_id(&id) else { return unknown() };
     let record = app.sources.record(&id).await;
-    let page = app.board().match_page(&id);
+    let (page, looked) = {
+        let board = app.board();
+        (board.match_page(&id), board.looked())
+    };
     let mut page = match (page, &record) {
         (Some(page), _) => page,
         (None, Some(record)) => record.clone(),
         (None, None) => return unknown(),
     };
     page["record"] = record.unwrap_or(Value::Null);
+    for name in ["at_ms", "away"] {
+        page[name] = looked[name].clone();
+    }
     Json(page).into_response()
 }
 

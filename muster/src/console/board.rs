@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::history::{History, Sample};
 use super::interval::{Counters, Interval, ServerReading};
 use super::matchbook::MatchBook;
+use super::queue_history::{QueueHistory, wait_s};
 
 /// Matches that are over, on the overview and on the list.
 const RECENT: usize = 8;
@@ -32,8 +33,14 @@ pub(super) struct Reading {
 #[derive(Debug, Default)]
 pub(super) struct Board {
     history: History,
+    queue_history: QueueHistory,
     pub(super) book: MatchBook,
     pool: GetPoolResponse,
+    queues: Vec<QueueStatus>,
+    /// When each service last answered, Unix milliseconds.
+    seen_at_ms: BTreeMap<&'static str, u64>,
+    /// Where players reach the platform.
+    api: String,
     before: BTreeMap<String, Counters>,
     before_at_ms: u64,
     overview: Value,
@@ -52,6 +59,11 @@ struct Measured {
 }
 
 impl Board {
+    /// Nothing is known yet of the platform whose players' API is at `api`.
+    pub(super) fn new(api: String) -> Self {
+        Self { api, ..Self::default() }
+    }
+
     /// Notes an event of a match.
     pub(super) fn event(&mut self, event: MatchEvent) {
         self.book.add(event);
@@ -60,31 +72,53 @@ impl Board {
     /// Notes a reading: from now on the pages show it.
     pub(super) fn take(&mut self, reading: Reading) {
         let measured = self.measure(&reading);
-        let away: Vec<&str> = [
-            ("allocator", reading.pool.is_none()),
-            ("matchmaker", reading.queues.is_none()),
-            ("metagame", reading.stats.is_none()),
-        ]
-        .into_iter()
-        .filter_map(|(name, is_away)| is_away.then_some(name))
-        .collect();
+        let away = self.away(&reading);
+        // What a service told last stays on the pages, marked as old; samples and totals hold only what is known now.
+        let knows_pool = reading.pool.is_some();
         if let Some(pool) = reading.pool {
             self.pool = pool;
         }
-        let queues = reading.queues.unwrap_or_default();
-        let sample = self.sample(reading.at_ms, &queues, &measured);
+        if let Some(queues) = &reading.queues {
+            self.queue_history.push(reading.at_ms, queues);
+            self.queues.clone_from(queues);
+        }
+        let pool = knows_pool.then_some(&self.pool);
+        let sample = self.sample(reading.at_ms, pool, reading.queues.as_deref(), &measured);
+        let server = |server: &PoolServer| {
+            let is_silent = knows_pool && !reading.servers.contains_key(&server.server_id);
+            server_row(server, &measured, is_silent && !server.admin_address.is_empty())
+        };
         self.overview = json!({
             "at_ms": reading.at_ms,
+            "api": self.api,
             "away": away,
             "epoch": self.pool.epoch,
-            "totals": totals(&self.pool, &queues, reading.stats.as_ref(), &measured),
-            "servers": self.pool.servers.iter().take(ROWS_MAX).map(|s| server_row(s, &measured)).collect::<Vec<_>>(),
-            "queues": queues.iter().take(ROWS_MAX).map(queue_row).collect::<Vec<_>>(),
+            "totals": totals(pool, reading.queues.as_deref(), reading.stats.as_ref(), &measured),
+            "servers": self.pool.servers.iter().take(ROWS_MAX).map(server).collect::<Vec<_>>(),
+            "queues": self.queues.iter().take(ROWS_MAX).map(queue_row).collect::<Vec<_>>(),
             "running": self.pool.matches.iter().take(ROWS_MAX).map(|m| self.match_row(m, &measured)).collect::<Vec<_>>(),
             "recent": self.book.over(RECENT).iter().map(|entry| entry.line()).collect::<Vec<_>>(),
             "sample": sample.to_json(),
         });
         self.history.push(sample);
+    }
+
+    /// The services that did not answer, each with when it last did.
+    fn away(&mut self, reading: &Reading) -> Vec<Value> {
+        let answered = [
+            ("allocator", reading.pool.is_some()),
+            ("matchmaker", reading.queues.is_some()),
+            ("metagame", reading.stats.is_some()),
+        ];
+        let mut away = Vec::new();
+        for (name, has_answered) in answered {
+            if has_answered {
+                self.seen_at_ms.insert(name, reading.at_ms);
+            } else {
+                away.push(json!({ "name": name, "seen_at_ms": self.seen_at_ms.get(name) }));
+            }
+        }
+        away
     }
 
     /// The overview.
@@ -94,7 +128,9 @@ impl Board {
 
     /// The last ten minutes.
     pub(super) fn history(&self) -> Value {
-        self.history.to_json()
+        let mut history = self.history.to_json();
+        history["queues"] = self.queue_history.to_json();
+        history
     }
 
     /// Every match that is known: running ones, then those that are over.
@@ -102,9 +138,17 @@ impl Board {
         let over = self.book.over(RECENT_ALL);
         json!({
             "at_ms": self.overview["at_ms"],
+            "api": self.api,
+            "away": self.overview["away"],
             "running": self.overview["running"],
             "recent": over.iter().map(|entry| entry.line()).collect::<Vec<_>>(),
         })
+    }
+
+    /// When the services were looked at, and which did not answer: `{at_ms, away}`.
+    pub(super) fn looked(&self) -> Value {
+        let away = self.overview.get("away").cloned().unwrap_or_else(|| json!([]));
+        json!({ "at_ms": self.overview["at_ms"], "away": away })
     }
 
     /// What is known of one match beside metagame's record.
@@ -158,14 +202,19 @@ impl Board {
         measured
     }
 
-    fn sample(&self, at_ms: u64, queues: &[QueueStatus], measured: &Measured) -> Sample {
+    fn sample(
+        &self,
+        at_ms: u64,
+        pool: Option<&GetPoolResponse>,
+        queues: Option<&[QueueStatus]>,
+        measured: &Measured,
+    ) -> Sample {
         let Measured { all, ends_us, .. } = measured;
         let mut sample = Sample::empty(at_ms);
-        let players: u32 = self.pool.servers.iter().map(|server| server.players).sum();
-        sample.set("players", Some(f64::from(players)));
-        sample.set("waiting", Some(f64::from(queues.iter().map(|queue| queue.waiting_players).sum::<u32>())));
-        sample.set("matches", Some(self.pool.matches.len() as f64));
-        sample.set("servers", Some(self.pool.servers.len() as f64));
+        sample.set("players", pool.map(|pool| sum(&pool.servers, |server| server.players) as f64));
+        sample.set("waiting", queues.map(|queues| sum(queues, |queue| queue.waiting_players) as f64));
+        sample.set("matches", pool.map(|pool| pool.matches.len() as f64));
+        sample.set("servers", pool.map(|pool| pool.servers.len() as f64));
         sample.set("tick_p50_ms", all.tick_ms(0.5, ends_us));
         sample.set("tick_p99_ms", all.tick_ms(0.99, ends_us));
         sample.set("tick_budget_ms", measured.tick_rate_hz.map(|hz| 1_000.0 / f64::from(hz)));
@@ -202,15 +251,25 @@ impl Board {
     }
 }
 
-fn totals(pool: &GetPoolResponse, queues: &[QueueStatus], stats: Option<&Value>, measured: &Measured) -> Value {
-    let sum = |of: fn(&PoolServer) -> u32| pool.servers.iter().map(of).map(u64::from).sum::<u64>();
+fn sum<T>(rows: &[T], of: fn(&T) -> u32) -> u64 {
+    rows.iter().map(of).map(u64::from).sum()
+}
+
+/// The figures of now; null where the service that knows one is away.
+fn totals(
+    pool: Option<&GetPoolResponse>,
+    queues: Option<&[QueueStatus]>,
+    stats: Option<&Value>,
+    measured: &Measured,
+) -> Value {
+    let linked = |pool: &GetPoolResponse| pool.servers.iter().filter(|server| server.link == "linked").count();
     json!({
-        "servers": pool.servers.len(),
-        "servers_linked": pool.servers.iter().filter(|server| server.link == "linked").count(),
-        "capacity": sum(|server| server.capacity),
-        "matches": pool.matches.len(),
-        "players": sum(|server| server.players),
-        "waiting": queues.iter().map(|queue| u64::from(queue.waiting_players)).sum::<u64>(),
+        "servers": pool.map(|pool| pool.servers.len()),
+        "servers_linked": pool.map(linked),
+        "capacity": pool.map(|pool| sum(&pool.servers, |server| server.capacity)),
+        "matches": pool.map(|pool| pool.matches.len()),
+        "players": pool.map(|pool| sum(&pool.servers, |server| server.players)),
+        "waiting": queues.map(|queues| sum(queues, |queue| queue.waiting_players)),
         "tick_p99_ms": measured.all.tick_ms(0.99, &measured.ends_us),
         "tick_budget_ms": measured.tick_rate_hz.map(|hz| 1_000.0 / f64::from(hz)),
         "rtt_p50_ms": measured.all.rtt_ms(0.5),
@@ -220,7 +279,8 @@ fn totals(pool: &GetPoolResponse, queues: &[QueueStatus], stats: Option<&Value>,
     })
 }
 
-fn server_row(server: &PoolServer, measured: &Measured) -> Value {
+/// `is_silent`: its admin port did not answer.
+fn server_row(server: &PoolServer, measured: &Measured, is_silent: bool) -> Value {
     let interval = measured.by_server.get(&server.server_id);
     json!({
         "server_id": server.server_id,
@@ -234,14 +294,13 @@ fn server_row(server: &PoolServer, measured: &Measured) -> Value {
         "matches": server.matches,
         "capacity": server.capacity,
         "players": server.players,
-        "load": (server.matches > 0).then_some(f64::from(server.tick_load_permille) / 1_000.0),
+        "is_silent": is_silent,
+        "load": (server.matches > 0 && !is_silent).then_some(f64::from(server.tick_load_permille) / 1_000.0),
         "tick_p99_ms": interval.and_then(|interval| interval.tick_ms(0.99, &measured.ends_us)),
     })
 }
 
 fn queue_row(queue: &QueueStatus) -> Value {
-    // Before the first match of five minutes nothing is known of waits.
-    let wait_s = |ms: u32| (ms > 0).then(|| f64::from(ms) / 1_000.0);
     json!({
         "name": queue.name,
         "format": vec![queue.players_per_team.to_string(); queue.teams as usize % 65].join(" v "),
@@ -338,9 +397,34 @@ mod tests {
         board.take(reading(1_000, 60));
         board.take(Reading { at_ms: 2_000, ..Reading::default() });
         let overview = board.overview();
-        assert_eq!(overview["away"], json!(["allocator", "matchmaker", "metagame"]));
-        assert_eq!(overview["servers"][0]["name"], json!("arena-0"));
+        let away = |name: &str| json!({ "name": name, "seen_at_ms": 1_000 });
+        assert_eq!(overview["away"], json!([away("allocator"), away("matchmaker"), away("metagame")]));
+        assert_eq!(
+            (&overview["servers"][0]["name"], &overview["queues"][0]["name"]),
+            (&json!("arena-0"), &json!("duel"))
+        );
         assert_eq!(board.admin_address("m"), Some("127.0.0.1:1"));
+        // Old figures are not the figures of now.
+        for total in ["players", "waiting", "matches", "servers", "results"] {
+            assert_eq!(overview["totals"][total], Value::Null, "{total}");
+        }
+        let history = board.history();
+        assert_eq!((&history["samples"][0][1], &history["samples"][1][1]), (&json!(1.0), &Value::Null));
+        assert_eq!(history["queues"]["duel"].as_array().map(Vec::len), Some(1), "{history}");
+    }
+
+    #[test]
+    fn a_game_server_whose_admin_port_is_silent_is_told_from_one_that_has_no_match() {
+        let mut board = Board::default();
+        board.take(reading(1_000, 60));
+        assert_eq!(board.overview()["servers"][0]["is_silent"], json!(false));
+        board.take(Reading { servers: BTreeMap::new(), ..reading(2_000, 120) });
+        let overview = board.overview();
+        assert_eq!((&overview["servers"][0]["is_silent"], &overview["away"]), (&json!(true), &json!([])));
+        assert_eq!(
+            (&overview["servers"][0]["load"], &overview["running"][0]["connected"]),
+            (&Value::Null, &Value::Null)
+        );
     }
 
     #[test]

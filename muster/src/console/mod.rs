@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `collect` | reading the services once a second, following the match log |
 //! | `board` | what is known, as the pages show it |
-//! | `interval`, `history`, `matchbook` | rates between two readings; ten minutes of them; matches and their events |
+//! | `interval`, `matchbook` | rates between two readings; matches and their events |
+//! | `history`, `queue_history` | ten minutes of the platform, and of each queue |
 //! | `state` | what tasks and requests share, and the bounds |
 //! | `api`, `pages` | HTTP: JSON and streams; files, headers, who may ask |
 //! | `assets` | HTML, CSS and JavaScript, served as they are |
@@ -12,10 +13,13 @@
 mod api;
 mod board;
 mod collect;
+#[cfg(test)]
+mod contrast;
 mod history;
 mod interval;
 mod matchbook;
 mod pages;
+mod queue_history;
 mod state;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,7 +50,14 @@ impl Console {
         let sources = sources.map_err(Failure::setup)?;
         let listener = bind(listen).await.map_err(Failure::setup)?;
         let (address, shutdown) = (listener.local_addr(), Shutdown::new());
-        let state = Arc::new(State::new(sources, shutdown.clone()));
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "the console has no login: whoever reaches this address sees players' names and every match; \
+                 listen on 127.0.0.1 and forward the port instead (ssh -L)"
+            );
+        }
+        let state = Arc::new(State::new(sources, platform.url().to_owned(), shutdown.clone()));
         let tasks =
             [tokio::spawn(collect::read(Arc::clone(&state))), tokio::spawn(collect::follow(Arc::clone(&state)))];
         let app = pages::guarded(Router::new().merge(pages::routes()).merge(api::routes()), state);

@@ -21,6 +21,10 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/format.js", SCRIPT, include_str!("assets/format.js")),
     ("/table.js", SCRIPT, include_str!("assets/table.js")),
     ("/plot.js", SCRIPT, include_str!("assets/plot.js")),
+    ("/status.js", SCRIPT, include_str!("assets/status.js")),
+    ("/stream.js", SCRIPT, include_str!("assets/stream.js")),
+    ("/queueplots.js", SCRIPT, include_str!("assets/queueplots.js")),
+    ("/missing.js", SCRIPT, include_str!("assets/missing.js")),
     ("/rows.js", SCRIPT, include_str!("assets/rows.js")),
     ("/field.js", SCRIPT, include_str!("assets/field.js")),
     ("/overview.js", SCRIPT, include_str!("assets/overview.js")),
@@ -38,7 +42,9 @@ pub(super) fn routes() -> Router<Arc<State>> {
     let overview = page("Overview", "overview", include_str!("assets/overview.html"));
     let matches = page("Matches", "matches", include_str!("assets/matches.html"));
     let one = page("Match", "match", include_str!("assets/match.html"));
+    let missing = page("No such page", "missing", include_str!("assets/missing.html"));
     let mut routes = Router::new()
+        .fallback(|| async { (StatusCode::NOT_FOUND, Html(missing)) })
         .route("/", get(|| async { Html(overview) }))
         .route("/matches", get(|| async { Html(matches) }))
         .route("/matches/{id}", get(|| async { Html(one) }));
@@ -116,18 +122,46 @@ mod tests {
 
     #[test]
     fn every_embedded_file_is_free_of_what_the_policy_forbids() {
-        let parts = ["assets/overview.html", "assets/matches.html", "assets/match.html"];
+        let parts = ["assets/overview.html", "assets/matches.html", "assets/match.html", "assets/missing.html"];
         let pages = [
             include_str!("assets/overview.html"),
             include_str!("assets/matches.html"),
             include_str!("assets/match.html"),
+            include_str!("assets/missing.html"),
         ];
         let all = FILES.iter().map(|(name, _, text)| (*name, *text)).chain(parts.into_iter().zip(pages));
         for (name, text) in all.chain([("layout", LAYOUT)]) {
             let text = text.replace("http://www.w3.org/2000/svg", "");
-            for forbidden in ["https://", "http://", " style=\"", "onclick=", "innerHTML", "eval("] {
+            for forbidden in [
+                "https://",
+                "http://",
+                " style=\"",
+                "onclick=",
+                "onerror=",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "srcdoc",
+                "eval(",
+                "new Function",
+                "localStorage",
+                "document.cookie",
+            ] {
                 assert!(!text.contains(forbidden), "{name} has {forbidden}");
             }
+        }
+    }
+
+    #[test]
+    fn every_import_of_a_script_is_served() {
+        let imports = FILES.iter().flat_map(|(name, _, text)| {
+            text.lines().filter_map(move |line| Some((name, line.strip_prefix("import ")?.split('"').nth(1)?)))
+        });
+        let imports: Vec<_> = imports.collect();
+        assert!(imports.len() > 10, "{imports:?}");
+        for (name, wanted) in imports {
+            assert!(FILES.iter().any(|(path, ..)| *path == wanted), "{name} imports {wanted}");
         }
     }
 

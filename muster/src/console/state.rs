@@ -28,11 +28,11 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Nothing is known yet.
-    pub(super) fn new(sources: Sources, shutdown: Shutdown) -> Self {
+    /// Nothing is known yet of the platform whose players' API is at `api`.
+    pub(super) fn new(sources: Sources, api: String, shutdown: Shutdown) -> Self {
         Self {
             sources,
-            board: Mutex::default(),
+            board: Mutex::new(Board::new(api)),
             overview: watch::channel("null".into()).0,
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             viewers: Arc::new(Semaphore::new(VIEWERS_MAX)),

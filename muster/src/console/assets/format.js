@@ -39,8 +39,19 @@ export function ago(seconds) {
   return `${Math.floor(seconds / 86400)} d ago`;
 }
 
-/** The time of day. */
-export const clock = (at) => new Date(at).toLocaleTimeString("en-GB");
+/** The time of day in the visitor's zone; with its day, unless that is today. */
+export function clock(at) {
+  const then = new Date(at);
+  const time = then.toLocaleTimeString("en-GB");
+  return then.toDateString() === new Date().toDateString() ? time : `${then.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${time}`;
+}
+
+/** The visitor's time zone, as Europe/Berlin (GMT+1). */
+export function zone() {
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const part = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts(new Date()).find((one) => one.type === "timeZoneName");
+  return !part || part.value === name ? name : `${name} (${part.value})`;
+}
 
 /** The end of an id that tells matches apart: their beginning is the time. */
 export const short = (id) => (id ? id.slice(-8) : NONE);
@@ -64,6 +75,9 @@ export function svg(name, attributes = {}, text = null) {
   return made;
 }
 
+/** A moment, with UTC as its title: logs are in UTC. */
+export const moment = (at) => element("time", { datetime: new Date(at).toISOString(), title: new Date(at).toISOString() }, clock(at));
+
 /** A number with its unit. */
 export const withUnit = (text, unit) => (text === NONE ? text : [document.createTextNode(text), element("span", { class: "unit" }, unit)]);
 
@@ -77,14 +91,11 @@ export function put(target, content) {
   target.replaceChildren(...nodes);
 }
 
-const TONES = { linked: "good", playing: "good", suspect: "warn", lost: "bad", leaving: "warn", joinable: "info", placed: "info", Allocated: "info", Reserved: "good", Unhealthy: "bad", Shutdown: "warn" };
+const here = zone();
+const times = here.startsWith("UTC") ? "Times are in UTC, as logs are." : `Times are in ${here}; point at one for UTC, which logs are in.`;
+put(document.getElementById("foot"), `${times} Figures are read once a second.`);
+
+const TONES = { linked: "good", playing: "good", suspect: "warn", lost: "bad", leaving: "warn", joinable: "info", placed: "info", Allocated: "info", Reserved: "good", Unhealthy: "bad", Shutdown: "warn", "no answer": "warn" };
 
 /** A state as a badge. */
 export const badge = (state) => element("span", { class: "badge", "data-tone": TONES[state] ?? null }, state || NONE);
-
-/** Says how the connection is: "live", "partial" or "away". Speaks only when that changes. */
-export function status(state, text) {
-  const line = document.getElementById("status");
-  if (line.dataset.state !== state) line.dataset.state = state;
-  put(document.getElementById("status-text"), text);
-}

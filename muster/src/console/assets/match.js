@@ -1,14 +1,18 @@
 // One match: the live view while it runs, its events, its figures and its result.
 
-import { badge, clock, element, kb, label, ms, number, percent, put, short, span, status, withUnit } from "/format.js";
+import { badge, element, kb, label, moment, ms, number, percent, put, short, span, withUnit } from "/format.js";
 import { Field } from "/field.js";
 import { Plot } from "/plot.js";
+import { answered, disconnected, status, title } from "/status.js";
+import { follow } from "/stream.js";
 import { Table } from "/table.js";
 
 const $ = (id) => document.getElementById(id);
 const id = location.pathname.split("/").pop();
 const field = new Field($("field"));
 const KEPT = 600;
+/** A match that says nothing for so long is not live: its server tells the players' paths each second. */
+const SILENT_MS = 3000;
 /** A player's figures that have a place of their own. */
 const PLACED = new Set(["x", "y", "vx", "vy", "aim", "angle", "seat", "side", "health", "weapon", "protected", "dash_left"]);
 
@@ -19,10 +23,11 @@ let columns = "";
 let players = null;
 let samples = [];
 let before = null;
-let stream = null;
+let stop = null;
+let heardAt = 0;
 
-const team = (n) => element("span", { class: `swatch team${n % 4}`, "aria-hidden": "true" });
-const named = (row) => [element("span", {}, team(row.team), element("span", { class: "player-name" }, row.name))];
+const team = (n) => [element("span", { class: `swatch team${n % 4}`, "aria-hidden": "true" }), element("span", { class: "visually-hidden" }, `Team ${n + 1} `)];
+const named = (row) => [element("span", { title: `Team ${row.team + 1}` }, ...team(row.team), element("span", { class: "player-name" }, row.name))];
 
 function showScores(entities) {
   const match = entities.find((thing) => !("x" in thing.fields));
@@ -93,50 +98,65 @@ function measure() {
   plots.forEach((plot) => plot.show(samples));
 }
 
-function watch() {
-  stream = new EventSource(`/api/matches/${id}/live`);
-  stream.addEventListener("match", (event) => {
-    about = JSON.parse(event.data);
-    field.begin(about);
-    put($("field-caption"), "Waiting for the first tick");
-    showPlayers();
-  });
-  stream.addEventListener("frame", (event) => {
-    const frame = JSON.parse(event.data);
-    field.frame(frame);
-    showScores(frame.entities);
-    const playing = (thing) => "x" in thing.fields && (thing.owner !== null || "health" in thing.fields);
-    seats = new Map(frame.entities.filter(playing).map((thing) => [thing.owner ?? thing.fields.seat, thing.fields]));
-    put($("field-caption"), `Live · tick ${number(frame.tick)} · ${number(frame.entities.length)} entities`);
-  });
-  stream.addEventListener("players", (event) => {
-    paths = JSON.parse(event.data);
-    showPlayers();
-    measure();
-  });
-  stream.addEventListener("end", () => {
-    stop();
-    put($("field-caption"), "The match is over: this was its last state");
-    look();
-  });
-  stream.addEventListener("error", () => put($("field-caption"), "The live view is interrupted; trying again"));
+function caption(text, isStale) {
+  put($("field-caption"), text);
+  $("live-part").classList.toggle("stale", isStale);
 }
 
-function stop() {
-  stream?.close();
-  stream = null;
+function watch() {
+  heardAt = Date.now();
+  const heard = (handle) => (event) => {
+    heardAt = Date.now();
+    handle(JSON.parse(event.data));
+  };
+  stop = follow(`/api/matches/${id}/live`, {
+    match: heard((told) => {
+      about = told;
+      field.begin(about);
+      caption("Waiting for the first tick", false);
+      showPlayers();
+    }),
+    frame: heard((frame) => {
+      field.frame(frame);
+      showScores(frame.entities);
+      const playing = (thing) => "x" in thing.fields && (thing.owner !== null || "health" in thing.fields);
+      seats = new Map(frame.entities.filter(playing).map((thing) => [thing.owner ?? thing.fields.seat, thing.fields]));
+      caption(`Live · tick ${number(frame.tick)} · ${number(frame.entities.length)} entities`, false);
+    }),
+    players: heard((told) => {
+      paths = told;
+      showPlayers();
+      measure();
+    }),
+    end: () => {
+      unwatch("The match is over: this was its last state");
+      look();
+    },
+    error: () => caption("The live view is interrupted. Trying again.", true),
+  });
 }
+
+function unwatch(text) {
+  stop?.();
+  stop = null;
+  caption(text, true);
+}
+
+setInterval(() => {
+  const silent = Date.now() - heardAt;
+  if (stop && silent > SILENT_MS) caption(`Nothing heard from the game server for ${span(silent / 1000)}: it hangs, or it is gone. This was the last state.`, true);
+}, 1000);
 
 function events(page) {
   const list = page.events ?? [];
   const texts = { joinable: "Joinable", playing: "First tick", ended: "Ended", lost: "Lost", closed: "Closed" };
   const lines = list.map((event) => element("li", {},
-    element("time", { datetime: new Date(event.at_ms).toISOString() }, clock(event.at_ms)),
+    moment(event.at_ms),
     element("span", {}, texts[event.kind] ?? event.kind),
     element("span", { class: "why" }, event.reason)));
   const record = page.record;
   if (record?.result) {
-    lines.push(element("li", {}, element("time", {}, clock(record.result.ended_at_ms)), element("span", {}, "Result booked"), element("span", { class: "why" }, record.reason)));
+    lines.push(element("li", {}, moment(record.result.ended_at_ms), element("span", {}, "Result booked"), element("span", { class: "why" }, record.reason)));
   }
   put($("events"), lines.length > 0 ? lines : [element("li", {}, element("time", {}, ""), element("span", { class: "soft" }, "The allocator's log no longer holds this match."))]);
 }
@@ -159,12 +179,25 @@ function facts(page) {
   ];
   const texts = [["Match", page.match_id], ["Trace", page.trace_id], ["State hash", page.record?.result?.state_hash]];
   const line = ([name, value], broad) => element("div", { class: broad ? "broad" : null }, element("dt", {}, name), element("dd", { class: broad ? "mono" : null }, ...[value].flat()));
-  const shown = [...figures.map((fact) => line(fact, false)), ...texts.filter(([, value]) => value).map((fact) => line(fact, true))];
+  // The game server tells them with the end of the match.
+  const known = figures.filter(([, value]) => value !== "–");
+  put($("facts-note"), page.is_live ? "more come when the match ends" : "");
+  const shown = [...known.map((fact) => line(fact, false)), ...texts.filter(([, value]) => value).map((fact) => line(fact, true))];
   const text = shown.map((node) => node.textContent).join("|");
   if ($("facts").dataset.text !== text) {
     $("facts").dataset.text = text;
     $("facts").replaceChildren(...shown);
   }
+}
+
+/** Who won, in a few words. */
+function winners(booked, names) {
+  const first = booked.players.filter((player) => player.place === 1);
+  if (first.length === 0) return "Nobody won";
+  if (first.length === booked.players.length && first.length > 1) return "A draw";
+  if (first.length === 1) return `${names.get(first[0].player_id) || short(first[0].player_id)} won`;
+  const teams = [...new Set(first.map((player) => player.team))];
+  return teams.length === 1 ? `Team ${teams[0] + 1} won` : `${number(first.length)} players share the first place`;
 }
 
 let resultShown = false;
@@ -174,8 +207,8 @@ function result(page) {
   if (!booked || resultShown) return;
   resultShown = true;
   $("result-part").classList.remove("hidden");
-  put($("result-note"), `${booked.reason} after ${span((booked.ended_at_ms - booked.started_at_ms) / 1000)} · ${number(booked.ticks)} ticks`);
   const names = new Map((record.roster ?? []).map((player) => [player.player_id, player.name]));
+  put($("result-note"), `${winners(booked, names)} · ${booked.reason} after ${span((booked.ended_at_ms - booked.started_at_ms) / 1000)} · ${number(booked.ticks)} ticks`);
   const stats = [...new Set(booked.players.flatMap((player) => Object.keys(player.stats)))];
   // Those that people look for come first.
   const first = ["kills", "deaths"].filter((name) => stats.includes(name));
@@ -190,29 +223,40 @@ function result(page) {
   table.show([...booked.players].sort((a, b) => a.place - b.place || b.score - a.score));
 }
 
+/** Where and when it was. */
+function where(page) {
+  const began = page.began_at_ms ?? page.record?.started_at_ms;
+  const ended = page.ended_at_ms ?? page.record?.result?.ended_at_ms;
+  const parts = [page.server && `on ${page.server}`, began && [ended ? "" : "since ", moment(began)]].filter(Boolean).flat();
+  if (page.server && began) parts.splice(1, 0, " · ");
+  if (began && ended) parts.push(" to ", moment(ended));
+  put($("where"), parts);
+}
+
 async function look() {
   let page;
   try {
-    const answer = await fetch(`/api/matches/${id}`);
+    const answer = await fetch(`/api/matches/${id}`, { signal: AbortSignal.timeout(5000) });
     if (answer.status === 404) return missing();
+    if (!answer.ok) throw new Error(answer.statusText);
     page = await answer.json();
-    status("live", "Live");
+    answered(page.at_ms, page.away);
   } catch {
-    status("away", "Disconnected");
+    disconnected();
     return setTimeout(look, 2000);
   }
   const state = page.is_live ? page.phase ?? page.state : page.record?.state ?? page.state;
   put($("title"), `Match ${short(page.match_id)}`);
-  document.title = `Match ${short(page.match_id)} · Muster`;
+  title(`Match ${short(page.match_id)} · ${state} · Muster`);
   const tag = badge(state);
   tag.id = "state";
   $("state").replaceWith(tag);
-  const began = page.began_at_ms ?? page.record?.started_at_ms;
-  put($("where"), [page.server && `on ${page.server}`, began && `since ${clock(began)}`].filter(Boolean).join(" · "));
+  where(page);
   events(page);
   facts(page);
   result(page);
-  if (page.is_live && !stream) watch();
+  if (page.is_live && !stop) watch();
+  if (!page.is_live && stop) unwatch(state === "lost" ? "The match is lost: this was its last state" : "The match is over: this was its last state");
   // What is over and was never watched here has no last state to show.
   if (!page.is_live && !about) $("live-part").classList.add("hidden");
   if (page.is_live || !resultShown) setTimeout(look, 2000);

@@ -1,11 +1,16 @@
 // The overview: totals, matches, plots, queues, fleet. One stream brings it once a second.
 
-import { badge, element, ms, number, percent, put, status, svg, withUnit } from "/format.js";
+import { badge, element, ms, number, percent, put, svg, withUnit } from "/format.js";
 import { Plot } from "/plot.js";
+import { QueuePlots } from "/queueplots.js";
 import { over, running } from "/rows.js";
+import { answered, disconnected } from "/status.js";
+import { follow } from "/stream.js";
 import { Table } from "/table.js";
 
 const KEPT_MS = 600_000;
+/** The console tells something each second; silence for so long is a fault. */
+const SILENT_MS = 5000;
 const $ = (id) => document.getElementById(id);
 
 const showRunning = running($("running"));
@@ -28,11 +33,11 @@ const fleet = new Table($("fleet"), [
   { name: "Matches", number: true, cell: (row) => `${number(row.matches)} / ${number(row.capacity)}` },
   { name: "Players", number: true, cell: (row) => number(row.players) },
   { name: "Tick load", number: true, cell: (row) => load(row.load) },
-  { name: "Tick p99", number: true, cell: (row) => withUnit(ms(row.tick_p99_ms), "ms") },
+  { name: "Tick p99", number: true, cell: (row) => (row.is_silent ? badge("no answer") : withUnit(ms(row.tick_p99_ms), "ms")) },
   { name: "Region", cell: (row) => row.region },
   { name: "Build", cell: (row) => row.build },
   { name: "Address", whole: true, cell: (row) => element("span", { class: "mono" }, row.address) },
-], (row) => row.server_id, "No game server has registered.");
+], (row) => row.server_id, "No game server has registered. The log of muster says what each one that starts is doing.");
 
 const queues = new Table($("queues"), [
   { name: "Queue", cell: (row) => row.name },
@@ -60,6 +65,7 @@ const plots = [
   new Plot({ title: "Packet loss", unit: "% of packets", series: [{ name: "mean", of: of("loss_mean", 100) }, { name: "p95", of: of("loss_p95", 100) }] }),
 ];
 $("plots").append(...plots.map((plot) => plot.figure));
+const queuePlots = new QueuePlots($("queue-plots"), KEPT_MS);
 
 let names = [];
 let samples = [];
@@ -72,12 +78,12 @@ function sample(row) {
 
 function totals({ totals: t, epoch }) {
   put($("t-players"), number(t.players));
-  put($("t-players-under"), `${number(t.accounts)} accounts`);
+  put($("t-players-under"), t.accounts === null ? "metagame is away" : `${number(t.accounts)} accounts`);
   put($("t-waiting"), number(t.waiting));
   put($("t-matches"), number(t.matches));
   put($("t-matches-under"), `room for ${number(t.capacity)}`);
   put($("t-servers"), number(t.servers));
-  put($("t-servers-under"), t.servers_linked === t.servers ? "all linked" : `${number(t.servers_linked)} linked`);
+  put($("t-servers-under"), t.servers === null ? "allocator is away" : t.servers_linked === t.servers ? "all linked" : `${number(t.servers_linked)} linked`);
   put($("t-tick"), withUnit(ms(t.tick_p99_ms), "ms"));
   put($("t-tick-under"), t.tick_budget_ms ? `of ${ms(t.tick_budget_ms)} ms budget` : "no match is measured");
   put($("t-results"), number(t.results));
@@ -86,11 +92,11 @@ function totals({ totals: t, epoch }) {
 }
 
 function show(overview) {
-  status(overview.away.length > 0 ? "partial" : "live", overview.away.length > 0 ? `Away: ${overview.away.join(", ")}` : "Live");
+  answered(overview.at_ms, overview.away);
   totals(overview);
   const wait = overview.queues.map((queue) => queue.wait_p95_s).filter((s) => s !== null);
-  put($("t-waiting-under"), wait.length > 0 ? `p95 ${number(Math.max(...wait), 1)} s` : "no waits measured");
-  showRunning(overview.running, overview.at_ms);
+  put($("t-waiting-under"), overview.totals.waiting === null ? "matchmaker is away" : wait.length > 0 ? `p95 ${number(Math.max(...wait), 1)} s` : "no waits measured");
+  showRunning(overview.running, overview.at_ms, overview.api);
   put($("running-count"), overview.running.length > 0 ? number(overview.running.length) : "");
   showRecent(overview.recent, overview.at_ms);
   fleet.show(overview.servers);
@@ -99,28 +105,33 @@ function show(overview) {
   const newest = sample(overview.sample);
   if (samples.length === 0 || newest.at > samples[samples.length - 1].at) samples.push(newest);
   samples = samples.filter((one) => one.at >= newest.at - KEPT_MS);
-  if (!document.hidden) plots.forEach((plot) => plot.show(samples));
+  if (overview.totals.waiting !== null) queuePlots.add(overview.at_ms, overview.queues);
+  if (document.hidden) return;
+  plots.forEach((plot) => plot.show(samples));
+  queuePlots.show();
 }
 
+/** Reads what was before this page was loaded. */
 async function past() {
-  const history = await (await fetch("/api/history")).json();
+  const answer = await fetch("/api/history", { signal: AbortSignal.timeout(SILENT_MS) });
+  if (!answer.ok) throw new Error(answer.statusText);
+  const history = await answer.json();
   names = history.names;
   samples = history.samples.map(sample);
+  queuePlots.past(history.queues);
 }
 
-async function start() {
-  let known = false;
-  const stream = new EventSource("/api/overview/events");
-  stream.addEventListener("open", async () => {
-    // After an interruption too: the past is read again, so that no second is missing.
-    await past();
-    known = true;
-  });
-  stream.addEventListener("overview", (event) => {
+let known = false;
+let heardAt = Date.now();
+follow("/api/overview/events", {
+  // After an interruption too: the past is read again, so that no second is missing.
+  open: () => past().then(() => { known = true; }, disconnected),
+  overview: (event) => {
     const overview = JSON.parse(event.data);
+    heardAt = Date.now();
     if (overview && known) show(overview);
-  });
-  stream.addEventListener("error", () => status("away", "Disconnected"));
-}
-
-start();
+  },
+  error: disconnected,
+});
+// A program that hangs keeps its connections.
+setInterval(() => { if (Date.now() - heardAt > SILENT_MS) disconnected(); }, 1000);

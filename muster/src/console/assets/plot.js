@@ -19,6 +19,9 @@ function ticks(top) {
   return Array.from({ length: count + 1 }, (_, n) => n * step);
 }
 
+/** A step's own digits, the same for every label of an axis. */
+const axisDigits = (step) => Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+
 const plain = (value) => (value >= 100 || Number.isInteger(value) ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(2));
 
 export class Plot {
@@ -92,7 +95,7 @@ export class Plot {
 
   draw() {
     const view = this.inView();
-    const { series, stacked, limit, floor, format } = this.options;
+    const { series, stacked, limit, floor } = this.options;
     // Each row of levels lies on the one before where they are stacked.
     const levels = view.map((sample) => {
       let sum = 0;
@@ -108,13 +111,14 @@ export class Plot {
     const seen = levels.flat().filter((value) => value !== null);
     const grid = ticks(Math.max(floor, ...seen, ...bounds.map((value) => value * 1.08)));
     const top = grid[grid.length - 1];
+    const digits = axisDigits(grid[1]);
     const width = this.width();
     const x = (at) => LEFT + width * (1 - (this.end() - at) / (this.span() * 1000));
     const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
     const parts = [];
     for (const value of grid) {
       parts.push(svg("line", { class: "grid", x1: LEFT, x2: LEFT + width, y1: y(value), y2: y(value) }));
-      parts.push(svg("text", { class: "axis", x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value)));
+      parts.push(svg("text", { class: "axis", x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(digits)));
     }
     this.times(parts, x);
     const order = stacked ? series.map((_, n) => series.length - 1 - n) : series.map((_, n) => n);

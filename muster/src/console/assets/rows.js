@@ -1,9 +1,12 @@
 // The lists of matches, which two pages share.
 
-import { ago, badge, element, kb, ms, number, percent, short, span, withUnit } from "/format.js";
+import { ago, badge, element, kb, ms, number, percent, put, short, span, withUnit } from "/format.js";
 import { Table } from "/table.js";
 
 const link = (row) => element("a", { href: `/matches/${row.match_id}`, class: "mono", title: row.match_id, "aria-label": `Match ${short(row.match_id)}` }, short(row.match_id));
+
+/** The list of running matches never shrinks below what it had, up to this height. */
+const HEIGHT_KEPT_MAX_PX = 400;
 
 /** Matches that run, newest first. */
 export function running(target) {
@@ -11,17 +14,21 @@ export function running(target) {
     { name: "Match", cell: link },
     { name: "State", cell: (row) => badge(row.state) },
     { name: "Server", cell: (row) => row.server },
-    { name: "Players", number: true, cell: (row) => `${number(row.connected ?? 0)} / ${number(row.players)}` },
+    { name: "Players", number: true, cell: (row) => `${number(row.connected)} / ${number(row.players)}` },
     { name: "Running for", number: true, cell: (row) => span((row.now - row.began_at_ms) / 1000) },
     { name: "Tick p99", number: true, cell: (row) => withUnit(ms(row.tick_p99_ms), "ms") },
     { name: "RTT p50", number: true, cell: (row) => withUnit(ms(row.rtt_p50_ms), "ms") },
     { name: "Loss", number: true, cell: (row) => withUnit(percent(row.loss), "%") },
     { name: "Per client", number: true, cell: (row) => withUnit(kb(row.bytes_per_client_s), "kB/s") },
   ];
-  const table = new Table(target, columns, (row) => row.match_id, "No match is running. Send bots: muster bots --players 8");
-  return (rows, now) => {
+  const table = new Table(target, columns, (row) => row.match_id, "No match is running.");
+  return (rows, now, api) => {
+    put(table.empty, ["No match is running. Send bots: ", element("code", {}, `muster bots --players 8 --url ${api}`)]);
     const newest = [...rows].sort((a, b) => b.match_id.localeCompare(a.match_id));
     table.show(newest.map((row) => ({ ...row, now })));
+    // Matches end and begin all the time: what is below must not jump each time.
+    const height = Math.min(HEIGHT_KEPT_MAX_PX, target.offsetHeight);
+    if (height > (parseFloat(target.style.minHeight) || 0)) target.style.minHeight = `${height}px`;
   };
 }
 

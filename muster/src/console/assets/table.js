@@ -13,6 +13,7 @@ export class Table {
     const heads = columns.map((column) => element("th", { scope: "col", class: column.number ? "number" : null }, column.name));
     this.table = element("table", { class: "cards" }, element("thead", {}, element("tr", {}, ...heads)), this.body);
     this.empty = element("p", { class: "empty" }, empty);
+    target.classList.add("scroll");
     target.replaceChildren(this.empty);
   }
 

@@ -106,6 +106,11 @@ impl<P: Predict> Client<P> {
         self.endpoint.poll_transmit()
     }
 
+    /// Gives back the bytes of a [`Transmit`] that was sent: their memory is used again.
+    pub fn recycle(&mut self, bytes: Vec<u8>) {
+        self.endpoint.recycle(bytes);
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -222,7 +227,10 @@ impl<P: Predict> Client<P> {
             match event {
                 // The room's welcome says more, and follows at once.
                 ClientEvent::Connected { .. } | ClientEvent::Delivered { .. } => {}
-                ClientEvent::Unreliable { payload } => self.take_snapshot(now, &payload),
+                ClientEvent::Unreliable { payload } => {
+                    self.take_snapshot(now, &payload);
+                    self.endpoint.recycle(payload);
+                }
                 ClientEvent::Message { payload } => self.take_message(&payload),
                 ClientEvent::Bulk { payload } => self.events.push_back(Event::Bulk(payload)),
                 ClientEvent::Silent => self.events.push_back(Event::Silent),

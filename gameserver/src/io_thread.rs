@@ -220,6 +220,7 @@ impl IoThread {
     fn transmit(&mut self) {
         while let Some(transmit) = self.endpoint.poll_transmit() {
             self.socket.send(transmit.to, &transmit.bytes);
+            self.endpoint.recycle(transmit.bytes);
         }
     }
 

@@ -330,6 +330,7 @@ impl Session {
         let now = self.now();
         while let Some(datagram) = self.client.poll_transmit() {
             self.socket.send(now, &datagram.bytes);
+            self.client.recycle(datagram.bytes);
         }
     }
 

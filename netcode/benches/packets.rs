@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use netcode::endpoint::{ClientConfig, ClientEndpoint, ServerConfig, ServerEndpoint, ServerEvent, SessionId};
+use netcode::endpoint::{
+    ClientConfig, ClientEndpoint, ClientEvent, ServerConfig, ServerEndpoint, ServerEvent, SessionId,
+};
 use netcode::{Entropy, Micros};
 use protocol::id::{MatchId, PlayerId, ServerId};
 use protocol::jwt::{KeySet, SigningKey};
@@ -72,6 +74,7 @@ fn settle(server: &mut ServerEndpoint, client: &mut ClientEndpoint, now: Micros)
         let mut quiet = true;
         while let Some(transmit) = client.poll_transmit() {
             server.handle_datagram(now, address(), &transmit.bytes);
+            client.recycle(transmit.bytes);
             quiet = false;
         }
         while let Some(job) = server.poll_handshake() {
@@ -79,6 +82,7 @@ fn settle(server: &mut ServerEndpoint, client: &mut ClientEndpoint, now: Micros)
         }
         while let Some(transmit) = server.poll_transmit() {
             client.handle_datagram(now, address(), &transmit.bytes);
+            server.recycle(transmit.bytes);
             quiet = false;
         }
         if quiet {
@@ -169,7 +173,11 @@ fn snapshot(bencher: Bencher<'_, '_>, bytes: usize) {
         client.flush(now);
         settle(&mut server, &mut client, now);
         while server.poll_event().is_some() {}
-        while client.poll_event().is_some() {}
+        while let Some(event) = client.poll_event() {
+            if let ClientEvent::Unreliable { payload } = event {
+                client.recycle(payload);
+            }
+        }
     });
 }
 

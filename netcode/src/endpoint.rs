@@ -15,6 +15,7 @@
 
 mod acks;
 mod admission;
+mod buffers;
 mod carrier;
 mod channel;
 mod client;

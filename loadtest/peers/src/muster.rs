@@ -95,6 +95,7 @@ impl Server {
     fn transmit(&mut self) {
         while let Some(transmit) = self.endpoint.poll_transmit() {
             let _ = self.socket.send_to(&transmit.bytes, transmit.to);
+            self.endpoint.recycle(transmit.bytes);
         }
     }
 }
@@ -121,6 +122,7 @@ impl Carrier for Server {
                         delivered(client, tag);
                     }
                 }
+                ServerEvent::Unreliable { payload, .. } => self.endpoint.recycle(payload),
                 ServerEvent::Closed { reason, .. } => panic!("a session was closed: {reason:?}"),
                 _ => {}
             }
@@ -141,6 +143,7 @@ impl Client {
     fn transmit(&mut self, socket: &UdpSocket) {
         while let Some(transmit) = self.endpoint.poll_transmit() {
             let _ = socket.send_to(&transmit.bytes, transmit.to);
+            self.endpoint.recycle(transmit.bytes);
         }
     }
 }
@@ -151,7 +154,10 @@ impl Member for Client {
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 ClientEvent::Connected { .. } => counts.connected(),
-                ClientEvent::Unreliable { payload } => counts.snapshot(payload.len()),
+                ClientEvent::Unreliable { payload } => {
+                    counts.snapshot(payload.len());
+                    self.endpoint.recycle(payload);
+                }
                 ClientEvent::Refused { refusal, .. } => panic!("refused: {refusal:?}"),
                 _ => {}
             }

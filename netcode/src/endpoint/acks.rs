@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::wire::Acks;
+use smallvec::SmallVec;
 
 use super::limits::{ACK_DELAY_MAX, ACK_EVERY, LOST_AFTER, SENT_PACKETS_MAX};
 use crate::Micros;
@@ -76,12 +77,15 @@ pub(super) enum Carried {
     },
 }
 
+/// What one packet carried; most carry one thing.
+pub(super) type CarriedList = SmallVec<[Carried; 4]>;
+
 /// A packet that is not acknowledged yet.
 #[derive(Debug)]
 struct SentPacket {
     sequence: u32,
     at: Micros,
-    carried: Vec<Carried>,
+    carried: CarriedList,
     acked: bool,
     /// Its content was reported lost; the ack may still come.
     lost: bool,
@@ -96,12 +100,12 @@ pub(super) struct SentPackets {
 }
 
 impl SentPackets {
-    pub(super) fn note(&mut self, now: Micros, sequence: u32, carried: Vec<Carried>) {
+    pub(super) fn note(&mut self, now: Micros, sequence: u32, carried: CarriedList) {
         self.packets.push_back(SentPacket { sequence, at: now, carried, acked: false, lost: false });
     }
 
     /// Takes what an ack says about one sequence. Returns when the packet was sent and what it carried, the first time.
-    pub(super) fn acknowledge(&mut self, sequence: u32) -> Option<(Micros, Vec<Carried>)> {
+    pub(super) fn acknowledge(&mut self, sequence: u32) -> Option<(Micros, CarriedList)> {
         self.newest_acked = self.newest_acked.max(sequence);
         let place = self.packets.binary_search_by_key(&sequence, |packet| packet.sequence).ok()?;
         let packet = &mut self.packets[place];
@@ -145,6 +149,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
+    use smallvec::smallvec;
 
     use super::*;
 
@@ -185,7 +190,7 @@ mod tests {
     fn a_packet_is_lost_when_three_later_ones_arrived_and_it_is_late() {
         let mut sent = SentPackets::default();
         for sequence in 1..=6 {
-            sent.note(Micros(u64::from(sequence)), sequence, vec![Carried::Reliable(sequence)]);
+            sent.note(Micros(u64::from(sequence)), sequence, smallvec![Carried::Reliable(sequence)]);
         }
         let mut lost = Vec::new();
         sent.acknowledge(5);
@@ -204,9 +209,9 @@ mod tests {
     fn each_packet_is_settled_once_as_arrived_or_lost() {
         let mut sent = SentPackets::default();
         for sequence in 1..=50 {
-            sent.note(Micros(u64::from(sequence)), sequence, vec![Carried::Reliable(sequence)]);
+            sent.note(Micros(u64::from(sequence)), sequence, smallvec![Carried::Reliable(sequence)]);
         }
-        assert_eq!(sent.acknowledge(40), Some((Micros(40), vec![Carried::Reliable(40)])));
+        assert_eq!(sent.acknowledge(40), Some((Micros(40), smallvec![Carried::Reliable(40)])));
         assert_eq!(sent.acknowledge(40), None);
         assert_eq!(sent.acknowledge(2).map(|(at, _)| at), Some(Micros(2)));
         let mut fates = Vec::new();

@@ -12,6 +12,7 @@ use protocol::wire::{
 };
 use zeroize::Zeroizing;
 
+use super::buffers::Buffers;
 use super::limits::{CONNECTS_PER_COOKIE, HANDSHAKE_RETRY_FIRST, HANDSHAKE_RETRY_MAX, HANDSHAKE_TIMEOUT};
 use super::noise::Initiator;
 use super::quic::client::QuicClient;
@@ -49,6 +50,9 @@ pub struct ClientEndpoint {
     close_reason: Option<CloseReason>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<ClientEvent>,
+    buffers: Buffers,
+    /// Where the session puts its packets: memory that is used again.
+    packets: Vec<Vec<u8>>,
     counters: Counters,
 }
 
@@ -89,6 +93,8 @@ impl ClientEndpoint {
             close_reason: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            buffers: Buffers::default(),
+            packets: Vec::new(),
             counters: Counters::default(),
         };
         if let Some(quic) = config.quic.clone() {
@@ -171,6 +177,12 @@ impl ClientEndpoint {
         let transmit = self.transmits.pop_front().or_else(|| over_quic(&mut self.quic))?;
         self.counters.datagram_out(&transmit.bytes);
         Some(transmit)
+    }
+
+    /// Gives back the bytes of a [`Transmit`] that was sent, or of an event's payload that was read: their memory is used
+    /// again. Who drops them instead pays an allocation for each.
+    pub fn recycle(&mut self, bytes: Vec<u8>) {
+        self.buffers.give(bytes);
     }
 
     /// The next event.
@@ -307,7 +319,7 @@ impl ClientEndpoint {
         if header.connection_id != self.client_id {
             return Err(DropReason::UnknownSession);
         }
-        let result = session.receive(now, header, datagram);
+        let result = session.receive(now, header, datagram, &mut self.buffers);
         if matches!(result, Ok(_) | Err(DropReason::Malformed)) {
             self.service(now, false);
         }
@@ -330,14 +342,14 @@ impl ClientEndpoint {
     /// Hands on the session's events and sends what it has to send.
     fn service(&mut self, now: Micros, flush: bool) {
         let State::Connected(session) = &mut self.state else { return };
-        let mut packets = Vec::new();
+        let packets = &mut self.packets;
         match &mut self.quic {
             None => {
-                session.transmit(now, flush, Room::NATIVE, &mut packets);
-                self.transmits.extend(packets.into_iter().map(|bytes| Transmit { to: self.server, bytes }));
+                session.transmit(now, flush, Room::NATIVE, &mut self.buffers, packets);
+                self.transmits.extend(packets.drain(..).map(|bytes| Transmit { to: self.server, bytes }));
             }
             Some(quic) => {
-                session.transmit(now, flush, quic.room(), &mut packets);
+                session.transmit(now, flush, quic.room(), &mut self.buffers, packets);
                 quic.send(now, packets);
             }
         }

@@ -2,53 +2,74 @@
 
 use protocol::wire::{CloseReason, FRAMES_BYTES_MAX, Frame};
 
-use super::acks::Carried;
+use super::acks::{Carried, CarriedList};
+use super::buffers::Buffers;
 use super::closing::Phase;
 use super::limits::BULK_INTERVAL;
 use super::quic::Room;
 use super::session::Session;
 use crate::Micros;
 
-/// The frames of one packet in the making.
-struct Packing {
-    frames: Vec<u8>,
-    carried: Vec<Carried>,
+/// One packet in the making: room for what goes before the frames, then the frames.
+pub(super) struct Packing {
+    pub(super) packet: Vec<u8>,
+    pub(super) carried: CarriedList,
+    head_bytes: usize,
     frames_max: usize,
 }
 
 impl Packing {
-    fn new(frames_max: usize) -> Self {
-        Self { frames: Vec::with_capacity(frames_max), carried: Vec::new(), frames_max }
+    /// In an empty `buffer`.
+    fn new(mut buffer: Vec<u8>, head_bytes: usize, frames_max: usize) -> Self {
+        buffer.resize(head_bytes, 0);
+        Self { packet: buffer, carried: CarriedList::new(), head_bytes, frames_max }
+    }
+
+    /// Bytes of frames.
+    fn len(&self) -> usize {
+        self.packet.len() - self.head_bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     fn room(&self) -> usize {
-        self.frames_max.saturating_sub(self.frames.len())
+        self.frames_max.saturating_sub(self.len())
     }
 
-    fn put(&mut self, frame: &Frame<'_>) {
-        frame.encode(&mut self.frames);
+    pub(super) fn put(&mut self, frame: &Frame<'_>) {
+        frame.encode(&mut self.packet);
     }
 }
 
 impl Session {
     /// Packs everything that is due into packets; with `flush`, the payloads that were never sent as well. A pure ack
     /// leaves only when its time has come.
-    pub(super) fn transmit(&mut self, now: Micros, flush: bool, mut room: Room, out: &mut Vec<Vec<u8>>) {
+    pub(super) fn transmit(
+        &mut self,
+        now: Micros,
+        flush: bool,
+        mut room: Room,
+        buffers: &mut Buffers,
+        out: &mut Vec<Vec<u8>>,
+    ) {
         self.advance_closing(now);
         for _ in 0..room.packets {
             if self.has_ended() {
                 return;
             }
-            let mut packing = Packing::new(room.frames);
+            let mut packing = self.packing(room.frames, buffers);
             self.pack_control(now, &mut packing);
             if matches!(self.phase, Phase::Open | Phase::Lingering { .. }) {
                 self.pack_payloads(now, flush, &mut room.bulk, &mut packing);
             }
             let ack_is_due = !self.phase.is_closing() && self.received.due().is_some_and(|due| due <= now);
-            if packing.frames.is_empty() && !ack_is_due {
+            if packing.is_empty() && !ack_is_due {
+                buffers.give(packing.packet);
                 return;
             }
-            let Some(packet) = self.seal(now, &packing.frames, packing.carried) else {
+            let Some(packet) = self.seal(now, packing) else {
                 self.close(now, CloseReason::Protocol);
                 self.phase = Phase::Ended;
                 return;
@@ -58,10 +79,15 @@ impl Session {
     }
 
     /// A packet of its own for one frame, for an address that is not the session's.
-    pub(super) fn probe(&mut self, now: Micros, frame: &Frame<'_>) -> Option<Vec<u8>> {
-        let mut packing = Packing::new(FRAMES_BYTES_MAX);
+    pub(super) fn probe(&mut self, now: Micros, frame: &Frame<'_>, buffers: &mut Buffers) -> Option<Vec<u8>> {
+        let mut packing = self.packing(FRAMES_BYTES_MAX, buffers);
         packing.put(frame);
-        self.seal(now, &packing.frames, packing.carried)
+        self.seal(now, packing)
+    }
+
+    /// An empty packet.
+    pub(super) fn packing(&self, frames_max: usize, buffers: &mut Buffers) -> Packing {
+        Packing::new(buffers.packet(), self.wrapping.head_bytes(), frames_max)
     }
 
     fn pack_control(&mut self, now: Micros, packing: &mut Packing) {
@@ -75,9 +101,9 @@ impl Session {
 
     fn pack_payloads(&mut self, now: Micros, flush: bool, bulk_room: &mut usize, packing: &mut Packing) {
         if flush {
-            while let Some(unreliable) = self.unreliable.pop(packing.room()) {
-                packing.put(&Frame::Unreliable(&unreliable.payload));
-                packing.carried.extend(unreliable.tag.map(Carried::Unreliable));
+            while let Some((payload, tag)) = self.unreliable.pop(packing.room()) {
+                packing.put(&Frame::Unreliable(payload));
+                packing.carried.extend(tag.map(Carried::Unreliable));
             }
         }
         // Lingering sends what was queued before the close, flush or not: nobody will call it again.
@@ -88,22 +114,22 @@ impl Session {
             self.stats.resent += u64::from(due.is_resend);
         }
         self.pack_bulk(now, bulk_room, packing);
-        if packing.frames.is_empty() && self.is_open() && self.take_ping(now) {
+        if packing.is_empty() && self.is_open() && self.take_ping(now) {
             packing.put(&Frame::Ping);
         }
     }
 
     /// Bulk takes what room is left in the packet, as long as the carrier has any for it.
     fn pack_bulk(&mut self, now: Micros, room: &mut usize, packing: &mut Packing) {
-        let before = packing.frames.len();
-        while packing.frames.len() - before < *room
+        let before = packing.len();
+        while packing.len() - before < *room
             && let Some(due) = self.bulk.next(now, &self.rtt, packing.room())
         {
             packing.put(&due.frame);
             packing.carried.push(Carried::Bulk { transfer: due.transfer, chunk: due.chunk });
             self.stats.resent += u64::from(due.is_resend);
         }
-        *room = room.saturating_sub(packing.frames.len() - before);
+        *room = room.saturating_sub(packing.len() - before);
         if *room == 0 {
             self.bulk_waits_until = now + BULK_INTERVAL;
         }

@@ -3,10 +3,11 @@
 mod accepting;
 mod over_quic;
 mod routing;
+mod timers;
 
 pub(super) use over_quic::close_reason;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,7 +15,9 @@ use protocol::id::ServerId;
 use protocol::wire::{CloseReason, ConnectionId, ROUTING_TOKEN_BYTES_MAX, packet_type};
 use zeroize::Zeroizing;
 
+use self::timers::Timers;
 use super::admission::{Admission, Seat};
+use super::buffers::Buffers;
 use super::cookie::CookieJar;
 use super::half_open::{AttemptKey, HalfOpen};
 use super::noise::public_key;
@@ -66,9 +69,13 @@ pub struct ServerEndpoint {
     /// The open session of each player.
     seats: BTreeMap<Seat, SessionId>,
     /// When each session wants to be woken.
-    timers: BTreeSet<(Micros, SessionId)>,
+    timers: Timers,
     transmits: VecDeque<Transmit>,
     events: VecDeque<ServerEvent>,
+    buffers: Buffers,
+    /// Where a session puts its packets, and which sessions a flush serves: memory that is used again.
+    packets: Vec<Vec<u8>>,
+    flushed: Vec<SessionId>,
     counters: Counters,
     /// QUIC on the same port, where the shell gave a certificate.
     quic: Option<QuicServer>,
@@ -128,9 +135,12 @@ impl ServerEndpoint {
             next_session: 1,
             routes: BTreeMap::new(),
             seats: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            buffers: Buffers::default(),
+            packets: Vec::new(),
+            flushed: Vec::new(),
             counters: Counters::default(),
             quic: None,
             quic_sessions: BTreeMap::new(),
@@ -177,11 +187,7 @@ impl ServerEndpoint {
     pub fn handle_timeout(&mut self, now: Micros) {
         self.expire_attempts(now);
         self.expire_quic(now);
-        while let Some(&(due, session)) = self.timers.first() {
-            if due > now {
-                break;
-            }
-            self.timers.pop_first();
+        while let Some(session) = self.timers.pop_due(now) {
             if let Some(connected) = self.sessions.get_mut(&session) {
                 connected.timer = None;
                 connected.session.handle_timeout(now);
@@ -193,7 +199,7 @@ impl ServerEndpoint {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next. Ask again after every other call.
     pub fn poll_timeout(&self) -> Option<Micros> {
-        let session = self.timers.first().map(|(due, _)| *due);
+        let session = self.timers.first().map(|(due, _)| due);
         let quic = self.quic.as_ref().and_then(QuicServer::poll_timeout);
         [session, quic, self.half_open.next_timeout()].into_iter().flatten().min()
     }
@@ -204,6 +210,12 @@ impl ServerEndpoint {
         let transmit = self.transmits.pop_front().or_else(|| over_quic(&mut self.quic))?;
         self.counters.datagram_out(&transmit.bytes);
         Some(transmit)
+    }
+
+    /// Gives back the bytes of a [`Transmit`] that was sent, or of an event's payload that was read: their memory is used
+    /// again. Who drops them instead pays an allocation for each.
+    pub fn recycle(&mut self, bytes: Vec<u8>) {
+        self.buffers.give(bytes);
     }
 
     /// The next event.
@@ -257,10 +269,12 @@ impl ServerEndpoint {
 
     /// Packs the pending payloads of every session, with acks, into packets: one datagram per session where they fit.
     pub fn flush(&mut self, now: Micros) {
-        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
-        for session in sessions {
+        let mut sessions = std::mem::take(&mut self.flushed);
+        sessions.extend(self.sessions.keys());
+        for session in sessions.drain(..) {
             self.service(now, session, true);
         }
+        self.flushed = sessions;
         self.take_quic_events(now);
     }
 

@@ -10,6 +10,7 @@ use protocol::wire::{
 };
 
 use super::acks::{Carried, ReceivedPackets, SentPackets};
+use super::buffers::Buffers;
 use super::channel::bulk::{BulkReceiver, BulkSender};
 use super::channel::reliable::{ReliableReceiver, ReliableSender};
 use super::channel::unreliable::UnreliableQueue;
@@ -18,6 +19,7 @@ use super::limits::{
     CLIENT_KEEP_ALIVE, CLOSED_AFTER, CONFIRM_INTERVAL, HANDSHAKE_TIMEOUT, SERVER_KEEP_ALIVE, SILENT_AFTER,
 };
 use super::noise::SessionKeys;
+use super::packing::Packing;
 use super::replay_window::ReplayWindow;
 use super::rtt::Rtt;
 use super::wrapping::Wrapping;
@@ -70,8 +72,6 @@ pub(super) struct Session {
     wants_ping: bool,
     pub(super) stats: SessionStats,
     events: VecDeque<SessionEvent>,
-    /// Where packets are opened; kept to save an allocation per packet.
-    scratch: Vec<u8>,
     /// Bulk found no room in the carrier: it asks again then.
     pub(super) bulk_waits_until: Micros,
 }
@@ -111,13 +111,17 @@ impl Session {
             wants_ping: false,
             stats: SessionStats::default(),
             events: VecDeque::new(),
-            scratch: Vec::new(),
             bulk_waits_until: Micros::ZERO,
         }
     }
 
     /// Takes a packet that a QUIC datagram carried. Returns whether it is the newest so far.
-    pub(super) fn receive_plain(&mut self, now: Micros, packet: &[u8]) -> Result<bool, DropReason> {
+    pub(super) fn receive_plain(
+        &mut self,
+        now: Micros,
+        packet: &[u8],
+        buffers: &mut Buffers,
+    ) -> Result<bool, DropReason> {
         let (sequence, plain) = packet.split_first_chunk().ok_or(DropReason::TooShort)?;
         let sequence = u32::from_le_bytes(*sequence);
         if packet.len() < QUIC_OVERHEAD_BYTES {
@@ -126,26 +130,38 @@ impl Session {
         if !self.replay.is_fresh(sequence) {
             return Err(DropReason::Replayed);
         }
-        self.take_plain(now, sequence, packet.len(), plain)
+        self.take_plain(now, sequence, packet.len(), plain, buffers)
     }
 
     /// Takes a packet with this session's connection id. Returns whether it is the newest so far.
-    pub(super) fn receive(&mut self, now: Micros, header: DataHeader, packet: &[u8]) -> Result<bool, DropReason> {
+    pub(super) fn receive(
+        &mut self,
+        now: Micros,
+        header: DataHeader,
+        packet: &[u8],
+        buffers: &mut Buffers,
+    ) -> Result<bool, DropReason> {
         if !self.replay.is_fresh(header.sequence) {
             return Err(DropReason::Replayed);
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
-        scratch.extend_from_slice(packet);
-        let result = match self.wrapping.open(header.sequence, &mut scratch) {
-            Some(plain) => self.take_plain(now, header.sequence, packet.len(), plain),
+        let mut opened = buffers.packet();
+        opened.extend_from_slice(packet);
+        let result = match self.wrapping.open(header.sequence, &mut opened) {
+            Some(plain) => self.take_plain(now, header.sequence, packet.len(), plain, buffers),
             None => Err(DropReason::BadAuth),
         };
-        self.scratch = scratch;
+        buffers.give(opened);
         result
     }
 
-    fn take_plain(&mut self, now: Micros, sequence: u32, bytes: usize, plain: &[u8]) -> Result<bool, DropReason> {
+    fn take_plain(
+        &mut self,
+        now: Micros,
+        sequence: u32,
+        bytes: usize,
+        plain: &[u8],
+        buffers: &mut Buffers,
+    ) -> Result<bool, DropReason> {
         let is_newest = self.replay.advance(sequence);
         self.stats.packets_in += 1;
         self.stats.bytes_in += bytes as u64;
@@ -157,14 +173,20 @@ impl Session {
         if std::mem::take(&mut self.is_silent) && self.is_open() {
             self.events.push_back(SessionEvent::Heard);
         }
-        if self.take_content(now, sequence, plain).is_err() {
+        if self.take_content(now, sequence, plain, buffers).is_err() {
             self.close(now, CloseReason::Protocol);
             return Err(DropReason::Malformed);
         }
         Ok(is_newest)
     }
 
-    fn take_content(&mut self, now: Micros, sequence: u32, plain: &[u8]) -> Result<(), WireError> {
+    fn take_content(
+        &mut self,
+        now: Micros,
+        sequence: u32,
+        plain: &[u8],
+        buffers: &mut Buffers,
+    ) -> Result<(), WireError> {
         let (acks, frames) = Acks::decode(plain)?;
         if acks.newest >= self.next_sequence {
             return Err(WireError::Malformed);
@@ -176,7 +198,7 @@ impl Session {
         self.received.note(now, sequence, !frames.is_empty());
         self.take_acks(now, acks);
         for frame in Frames::new(frames) {
-            self.take_frame(now, frame?)?;
+            self.take_frame(now, frame?, buffers)?;
         }
         Ok(())
     }
@@ -200,13 +222,13 @@ impl Session {
         self.settle(now);
     }
 
-    fn take_frame(&mut self, now: Micros, frame: Frame<'_>) -> Result<(), WireError> {
+    fn take_frame(&mut self, now: Micros, frame: Frame<'_>, buffers: &mut Buffers) -> Result<(), WireError> {
         if !self.is_open() && !matches!(frame, Frame::Close(_)) {
             return Ok(());
         }
         match frame {
             Frame::Padding | Frame::Ping => {}
-            Frame::Unreliable(payload) => self.events.push_back(SessionEvent::Unreliable(payload.to_vec())),
+            Frame::Unreliable(payload) => self.events.push_back(SessionEvent::Unreliable(buffers.copy(payload))),
             Frame::Reliable { id, more, payload } => {
                 let mut messages = Vec::new();
                 self.reliable_in.take(id, more, payload, &mut messages)?;
@@ -352,16 +374,17 @@ impl Session {
         if self.is_open() { Ok(()) } else { Err(SendError::NotOpen) }
     }
 
-    /// Encrypts frames into a packet under the next sequence. `None` when the session has no sequence left.
-    pub(super) fn seal(&mut self, now: Micros, frames: &[u8], carried: Vec<Carried>) -> Option<Vec<u8>> {
+    /// Seals a packet under the next sequence. `None` when the session has no sequence left.
+    pub(super) fn seal(&mut self, now: Micros, packing: Packing) -> Option<Vec<u8>> {
         if self.next_sequence > SEQUENCE_MAX {
             return None;
         }
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let acks = self.received.take(now).encode();
-        let packet = self.wrapping.wrap(sequence, &acks, frames);
-        if !frames.is_empty() {
+        let (has_frames, Packing { mut packet, carried, .. }) = (!packing.is_empty(), packing);
+        self.wrapping.wrap(sequence, acks, &mut packet);
+        if has_frames {
             self.sent.note(now, sequence, carried);
             self.last_asked = now;
         }
@@ -373,6 +396,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use protocol::wire::FRAMES_BYTES_MAX;
     use zeroize::Zeroizing;
 
     use super::*;
@@ -384,10 +408,20 @@ mod tests {
         (client, Session::new(Micros(0), Role::Server, [9; 8], &keys))
     }
 
+    fn seal(from: &mut Session, now: Micros, frames: &[u8]) -> Option<Vec<u8>> {
+        let mut packing = from.packing(FRAMES_BYTES_MAX, &mut Buffers::default());
+        packing.packet.extend_from_slice(frames);
+        from.seal(now, packing)
+    }
+
+    fn receive(to: &mut Session, now: Micros, packet: &[u8]) -> Result<bool, DropReason> {
+        let (header, _) = DataHeader::decode(packet).unwrap();
+        to.receive(now, header, packet, &mut Buffers::default())
+    }
+
     fn carry(from: &mut Session, to: &mut Session, frames: &[u8]) -> Result<bool, DropReason> {
-        let packet = from.seal(Micros(0), frames, Vec::new()).unwrap();
-        let (header, _) = DataHeader::decode(&packet).unwrap();
-        to.receive(Micros(0), header, &packet)
+        let packet = seal(from, Micros(0), frames).unwrap();
+        receive(to, Micros(0), &packet)
     }
 
     #[test]
@@ -399,8 +433,8 @@ mod tests {
         let closed = SessionEvent::Closed { reason: CloseReason::Protocol, by_peer: false };
         assert_eq!(client.poll_event(), Some(closed));
         client.next_sequence = SEQUENCE_MAX;
-        assert!(client.seal(Micros(0), &[], Vec::new()).is_some());
-        assert_eq!(client.seal(Micros(0), &[], Vec::new()), None, "no sequence is used twice");
+        assert!(seal(&mut client, Micros(0), &[]).is_some());
+        assert_eq!(seal(&mut client, Micros(0), &[]), None, "no sequence is used twice");
     }
 
     #[test]
@@ -431,36 +465,33 @@ mod tests {
     #[test]
     fn directions_do_not_share_a_key() {
         let (mut client, mut server) = pair();
-        let packet = client.seal(Micros(0), &[], Vec::new()).unwrap();
-        let (header, _) = DataHeader::decode(&packet).unwrap();
-        assert_eq!(client.receive(Micros(0), header, &packet), Err(DropReason::BadAuth), "a reflected packet");
-        assert_eq!(server.receive(Micros(0), header, &packet), Ok(true));
-        assert_eq!(server.receive(Micros(0), header, &packet), Err(DropReason::Replayed));
+        let packet = seal(&mut client, Micros(0), &[]).unwrap();
+        assert_eq!(receive(&mut client, Micros(0), &packet), Err(DropReason::BadAuth), "a reflected packet");
+        assert_eq!(receive(&mut server, Micros(0), &packet), Ok(true));
+        assert_eq!(receive(&mut server, Micros(0), &packet), Err(DropReason::Replayed));
     }
 
     #[test]
     fn a_segment_whose_packet_is_found_lost_does_not_wait_for_its_timer() {
         let (mut client, mut server) = pair();
         let ms = Micros::from_millis;
+        let buffers = &mut Buffers::default();
         let mut lost = Vec::new();
         client.send_message(b"message").unwrap();
         for now in [ms(0), ms(200), ms(600)] {
-            client.transmit(now, true, Room::NATIVE, &mut lost);
+            client.transmit(now, true, Room::NATIVE, buffers, &mut lost);
         }
         assert_eq!((lost.len(), client.reliable.due()), (3, Some(ms(1_400))), "the wait has doubled with each loss");
         for _ in 0..4 {
-            let ping = client.probe(ms(650), &Frame::Ping).unwrap();
-            let (header, _) = DataHeader::decode(&ping).unwrap();
-            server.receive(ms(650), header, &ping).unwrap();
+            let ping = client.probe(ms(650), &Frame::Ping, buffers).unwrap();
+            receive(&mut server, ms(650), &ping).unwrap();
         }
-        let ack = server.seal(ms(650), &[], Vec::new()).unwrap();
-        let (header, _) = DataHeader::decode(&ack).unwrap();
-        client.receive(ms(800), header, &ack).unwrap();
+        let ack = seal(&mut server, ms(650), &[]).unwrap();
+        receive(&mut client, ms(800), &ack).unwrap();
         client.handle_timeout(ms(1_100));
         let mut resent = Vec::new();
-        client.transmit(ms(1_100), false, Room::NATIVE, &mut resent);
-        let (header, _) = DataHeader::decode(&resent[0]).unwrap();
-        server.receive(ms(1_100), header, &resent[0]).unwrap();
+        client.transmit(ms(1_100), false, Room::NATIVE, buffers, &mut resent);
+        receive(&mut server, ms(1_100), &resent[0]).unwrap();
         assert_eq!(server.poll_event(), Some(SessionEvent::Message(b"message".to_vec())));
     }
 }

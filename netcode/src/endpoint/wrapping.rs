@@ -1,10 +1,13 @@
 //! What goes around a session's packets: header and seal on native UDP, a sequence over QUIC.
 
-use protocol::wire::{ConnectionId, DATA_OVERHEAD_BYTES, DataHeader};
+use protocol::wire::{ConnectionId, DATA_HEADER_BYTES, DataHeader, PLAIN_HEADER_BYTES};
 
 use super::noise::SessionKeys;
 use super::seal::{Aes256Gcm, PacketCipher};
 use super::session::Role;
+
+/// What stands before the acks of a packet over QUIC.
+const QUIC_SEQUENCE_BYTES: usize = 4;
 
 /// What goes around a packet's acks and frames.
 pub(super) enum Wrapping {
@@ -41,19 +44,26 @@ impl Wrapping {
         }
     }
 
-    /// The packet of these acks and frames.
-    pub(super) fn wrap(&self, sequence: u32, acks: &[u8], frames: &[u8]) -> Vec<u8> {
+    /// Bytes of a packet before its frames: header and acks.
+    pub(super) fn head_bytes(&self) -> usize {
+        let header = match self {
+            Self::Sealed(_) => DATA_HEADER_BYTES,
+            Self::Quic => QUIC_SEQUENCE_BYTES,
+        };
+        header + PLAIN_HEADER_BYTES
+    }
+
+    /// Makes a packet of frames that follow [`head_bytes`](Self::head_bytes) bytes of room, in place.
+    pub(super) fn wrap(&self, sequence: u32, acks: [u8; PLAIN_HEADER_BYTES], packet: &mut Vec<u8>) {
+        let header_bytes = self.head_bytes() - PLAIN_HEADER_BYTES;
+        packet[header_bytes..][..PLAIN_HEADER_BYTES].copy_from_slice(&acks);
         match self {
             Self::Sealed(sealed) => {
                 let header = DataHeader { connection_id: sealed.peer_id, sequence }.encode();
-                let mut packet = Vec::with_capacity(DATA_OVERHEAD_BYTES + frames.len());
-                packet.extend_from_slice(&header);
-                packet.extend_from_slice(acks);
-                packet.extend_from_slice(frames);
-                sealed.outgoing.seal(sequence, &mut packet);
-                packet
+                packet[..header_bytes].copy_from_slice(&header);
+                sealed.outgoing.seal(sequence, packet);
             }
-            Self::Quic => [&sequence.to_le_bytes()[..], acks, frames].concat(),
+            Self::Quic => packet[..header_bytes].copy_from_slice(&sequence.to_le_bytes()),
         }
     }
 }

@@ -122,7 +122,7 @@ impl ClientEndpoint {
 
     fn take_quic_packet(&mut self, now: Micros, packet: &[u8]) {
         let State::Connected(session) = &mut self.state else { return self.counters.drop(DropReason::Stale) };
-        match session.receive_plain(now, packet) {
+        match session.receive_plain(now, packet, &mut self.buffers) {
             Ok(_) => self.service(now, false),
             Err(reason) => {
                 self.counters.drop(reason);

@@ -121,8 +121,8 @@ impl QuicClient {
         self.link.room()
     }
 
-    pub(in crate::endpoint) fn send(&mut self, now: Micros, packets: Vec<Vec<u8>>) {
-        packets.into_iter().for_each(|packet| self.link.send(packet));
+    pub(in crate::endpoint) fn send(&mut self, now: Micros, packets: &mut Vec<Vec<u8>>) {
+        packets.drain(..).for_each(|packet| self.link.send(packet));
         self.advance(now);
     }
 

@@ -215,10 +215,10 @@ impl QuicServer {
     }
 
     /// Sends a session's packets.
-    pub(in crate::endpoint) fn send(&mut self, now: Micros, id: QuicId, packets: Vec<Vec<u8>>) {
+    pub(in crate::endpoint) fn send(&mut self, now: Micros, id: QuicId, packets: &mut Vec<Vec<u8>>) {
         let Some(guest) = self.connections.get_mut(&id) else { return };
         let has_any = !packets.is_empty();
-        packets.into_iter().for_each(|packet| guest.link.send(packet));
+        packets.drain(..).for_each(|packet| guest.link.send(packet));
         if has_any {
             self.advance(now, id);
         }

@@ -184,7 +184,7 @@ impl ServerEndpoint {
         let Some(Attempt { state: AttemptState::Offered { session, .. }, .. }) = self.half_open.get_mut(key) else {
             return Err(DropReason::UnknownSession);
         };
-        session.receive(now, header, datagram)?;
+        session.receive(now, header, datagram, &mut self.buffers)?;
         self.begin_session(now, from, key);
         Ok(())
     }

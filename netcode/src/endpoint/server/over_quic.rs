@@ -139,7 +139,7 @@ impl ServerEndpoint {
 
     fn take_packet_of(&mut self, now: Micros, session: SessionId, packet: &[u8]) -> Result<(), DropReason> {
         let Some(connected) = self.sessions.get_mut(&session) else { return Err(DropReason::UnknownSession) };
-        let result = connected.session.receive_plain(now, packet);
+        let result = connected.session.receive_plain(now, packet, &mut self.buffers);
         if matches!(result, Ok(_) | Err(DropReason::Malformed)) {
             self.service(now, session, false);
         }
@@ -154,7 +154,7 @@ impl ServerEndpoint {
             return Err(DropReason::UnknownSession);
         };
         let remote = *remote;
-        session.receive_plain(now, packet)?;
+        session.receive_plain(now, packet, &mut self.buffers)?;
         self.begin_session(now, remote, &key);
         Ok(())
     }

@@ -27,7 +27,7 @@ impl ServerEndpoint {
             Some(Route::Session(session)) => *session,
         };
         let Some(connected) = self.sessions.get_mut(&session) else { return Err(DropReason::UnknownSession) };
-        let result = connected.session.receive(now, header, datagram);
+        let result = connected.session.receive(now, header, datagram, &mut self.buffers);
         if let (Ok(is_newest), Link::Native { path, .. }) = (result, &mut connected.link) {
             path.note(now, from, datagram.len(), is_newest, &mut self.entropy);
             self.take_path_answer_of(session, from);
@@ -41,21 +41,22 @@ impl ServerEndpoint {
     /// Hands on a session's events, sends what it has to send, and sets its timer; ends it when it has ended.
     pub(super) fn service(&mut self, now: Micros, id: SessionId, flush: bool) {
         let Some(connected) = self.sessions.get_mut(&id) else { return };
-        let mut packets = Vec::new();
+        let packets = &mut self.packets;
         match &mut connected.link {
             Link::Native { path, .. } => {
-                connected.session.transmit(now, flush, Room::NATIVE, &mut packets);
+                connected.session.transmit(now, flush, Room::NATIVE, &mut self.buffers, packets);
                 let to = path.remote();
-                self.transmits.extend(packets.into_iter().map(|bytes| Transmit { to, bytes }));
+                self.transmits.extend(packets.drain(..).map(|bytes| Transmit { to, bytes }));
                 if let Some((to, challenge)) = path.take_challenge(now, CHALLENGE_BYTES)
-                    && let Some(bytes) = connected.session.probe(now, &Frame::PathChallenge(challenge))
+                    && let Some(bytes) =
+                        connected.session.probe(now, &Frame::PathChallenge(challenge), &mut self.buffers)
                 {
                     self.transmits.push_back(Transmit { to, bytes });
                 }
             }
             Link::Quic(quic_id) => {
                 if let Some((quic, room)) = self.quic.as_mut().and_then(|quic| quic.room(*quic_id).map(|r| (quic, r))) {
-                    connected.session.transmit(now, flush, room, &mut packets);
+                    connected.session.transmit(now, flush, room, &mut self.buffers, packets);
                     quic.send(now, *quic_id, packets);
                 }
             }
@@ -86,9 +87,9 @@ impl ServerEndpoint {
             return;
         }
         if let Some(timer) = connected.timer.replace(at) {
-            self.timers.remove(&(timer, id));
+            self.timers.remove(timer, id);
         }
-        self.timers.insert((at, id));
+        self.timers.insert(at, id);
     }
 
     /// Frees a seat that neither a session nor an offer holds any more.
@@ -105,10 +106,12 @@ impl ServerEndpoint {
             return;
         }
         if let Some(timer) = connected.timer {
-            self.timers.remove(&(timer, id));
+            self.timers.remove(timer, id);
         }
         connected.timer = next;
-        self.timers.extend(next.map(|at| (at, id)));
+        if let Some(at) = next {
+            self.timers.insert(at, id);
+        }
     }
 
     fn take_path_answer_of(&mut self, id: SessionId, from: SocketAddr) {
@@ -127,7 +130,7 @@ impl ServerEndpoint {
             Link::Quic(quic_id) => self.close_quic(now, quic_id, connected.closed.map_or(0, |reason| reason as u32)),
         }
         if let Some(timer) = connected.timer {
-            self.timers.remove(&(timer, id));
+            self.timers.remove(timer, id);
         }
     }
 }

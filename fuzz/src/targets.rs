@@ -6,6 +6,7 @@ pub(crate) mod handshake;
 pub(crate) mod input;
 pub(crate) mod message;
 pub(crate) mod packet;
+pub(crate) mod quic;
 pub(crate) mod schema;
 pub(crate) mod sessions;
 pub(crate) mod snapshot;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn strangers_that_flood_every_port_change_nothing_for_players() {
-    println!("seed {SEED}");
+    eprintln!("seed {SEED}");
     let mut command = muster();
     command.args(["demo", "--players=16", "--seconds=14", "--match-seconds=5", "--seed=7", "--udp-share=0.5"]);
     let demo = Running::start(command.args(["--console=127.0.0.1:0", "-o", "json"]));
@@ -50,7 +50,7 @@ fn strangers_that_flood_every_port_change_nothing_for_players() {
     drop(flood);
 
     let stderr = String::from_utf8_lossy(&output.stderr);
-    println!("{strikes:#?}\n{:#?}\n{}", watch.memory_kib, String::from_utf8_lossy(&output.stdout));
+    eprintln!("{strikes:?}\n{:?}\n{}", watch.memory_kib, String::from_utf8_lossy(&output.stdout));
     assert!(output.status.success(), "{stderr}");
     assert!(is_answered, "the demo was over before the flood had reached every admin port");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");

@@ -55,6 +55,7 @@ impl Session {
         out: &mut Vec<Vec<u8>>,
     ) {
         self.advance_closing(now);
+        room.bulk = room.bulk.min(room.bulk_in_flight.saturating_sub(self.bulk.bytes_in_flight(now)));
         for _ in 0..room.packets {
             if self.has_ended() {
                 return;

@@ -7,6 +7,8 @@ mod handshake;
 mod hostile;
 mod paths;
 mod quic;
+mod quic_amplification;
+mod quic_bulk;
 mod quic_hostile;
 mod refusals;
 mod stranger;

@@ -121,6 +121,11 @@ impl BulkSender {
         }
     }
 
+    /// Bytes that are on their way; those of chunks that are taken for lost are not.
+    pub(in crate::endpoint) fn bytes_in_flight(&self, now: Micros) -> usize {
+        self.in_flight.values().filter(|state| state.due > now).count() * BULK_CHUNK_BYTES
+    }
+
     /// When the next chunk may or must be sent.
     pub(in crate::endpoint) fn due(&self) -> Option<Micros> {
         let resend = self.in_flight.values().map(|state| state.due).min();

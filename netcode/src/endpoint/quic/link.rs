@@ -61,8 +61,9 @@ impl Link {
 
     /// What a session may pack now.
     pub(super) fn room(&mut self) -> Room {
+        let window = self.connection.congestion_state().window();
         let datagrams = self.connection.datagrams();
-        Room::of_datagrams(datagrams.max_size().unwrap_or(0), datagrams.send_buffer_space())
+        Room::of_datagrams(datagrams.max_size().unwrap_or(0), datagrams.send_buffer_space(), window)
     }
 
     /// Queues a packet. When the buffer is full, its oldest packet makes room: newest state counts most, and what is

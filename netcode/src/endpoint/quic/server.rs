@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use bytes::BytesMut;
 use protocol::wire::{CloseReason, FRAMES_BYTES_MAX, encode_join_answer};
@@ -12,7 +11,7 @@ use super::Room;
 use super::link::{Link, LinkEvent};
 use super::settings::{self, QuicConfigError, QuicServerConfig};
 use super::time::{QuicTime, RetryClock};
-use crate::endpoint::limits::{QUIC_REQUEST_TIMEOUT, QUIC_RETRY_FROM};
+use crate::endpoint::limits::{AMPLIFICATION_MAX, QUIC_REQUEST_TIMEOUT, QUIC_RETRY_FROM};
 use crate::endpoint::{DropReason, Transmit};
 use crate::{Entropy, Micros};
 
@@ -52,6 +51,24 @@ struct Guest {
     /// Until when the request must be there; none once it is.
     request_until: Option<Micros>,
     is_half_open: bool,
+    /// What its address sent and got, until TLS is done.
+    unproven: Option<Unproven>,
+}
+
+/// Bytes from and to an address that has not answered anything yet.
+#[derive(Debug, Clone, Copy)]
+struct Unproven {
+    heard: u64,
+    said: u64,
+}
+
+impl Unproven {
+    /// Takes these bytes off what may still be sent; false: it would be too much.
+    fn may_send(&mut self, bytes: u64) -> bool {
+        let is_within = self.said + bytes <= AMPLIFICATION_MAX * self.heard;
+        self.said += if is_within { bytes } else { 0 };
+        is_within
+    }
 }
 
 impl QuicServer {
@@ -99,17 +116,28 @@ impl QuicServer {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let Some(&id) = self.by_handle.get(&handle) else { return Err(DropReason::Quic) };
                 if let Some(guest) = self.connections.get_mut(&id) {
+                    if let Some(unproven) = &mut guest.unproven {
+                        // Nobody moves before the handshake is done (RFC 9000, 9), and one address gets nothing for
+                        // what another one sent: quinn-proto would count it.
+                        if guest.link.connection.remote_address() != from {
+                            return Err(DropReason::Quic);
+                        }
+                        unproven.heard += datagram.len() as u64;
+                    }
                     guest.link.connection.handle_event(event);
                 }
                 self.advance(now, id);
                 Ok(None)
             }
-            Some(DatagramEvent::NewConnection(incoming)) => Ok(self.begin(now, instant, incoming, newcomers)),
+            Some(DatagramEvent::NewConnection(incoming)) => {
+                let unproven = Unproven { heard: datagram.len() as u64, said: 0 };
+                Ok(self.begin(now, incoming, unproven, newcomers))
+            }
         }
     }
 
-    fn begin(&mut self, now: Micros, at: Instant, incoming: Incoming, newcomers: Newcomers) -> Option<QuicId> {
-        let mut bytes = Vec::new();
+    fn begin(&mut self, now: Micros, incoming: Incoming, unproven: Unproven, newcomers: Newcomers) -> Option<QuicId> {
+        let (at, mut bytes) = (self.time.instant(now), Vec::new());
         if self.half_open >= QUIC_RETRY_FROM && !incoming.remote_address_validated() && incoming.may_retry() {
             self.retries += 1;
             if let Ok(transmit) = self.endpoint.retry(incoming, &mut bytes) {
@@ -131,6 +159,7 @@ impl QuicServer {
                     timer: None,
                     request_until: Some(now + QUIC_REQUEST_TIMEOUT),
                     is_half_open: true,
+                    unproven: Some(unproven),
                 };
                 self.half_open += 1;
                 self.by_handle.insert(handle, id);
@@ -248,8 +277,17 @@ impl QuicServer {
     fn advance(&mut self, now: Micros, id: QuicId) {
         let instant = self.time.instant(now);
         let Some(guest) = self.connections.get_mut(&id) else { return };
-        let mut events = Vec::new();
-        guest.link.advance(instant, &mut self.endpoint, &mut self.transmits, &mut events);
+        let (mut transmits, mut events) = (VecDeque::new(), Vec::new());
+        guest.link.advance(instant, &mut self.endpoint, &mut transmits, &mut events);
+        if events.iter().any(|event| matches!(event, LinkEvent::Established)) {
+            guest.unproven = None;
+        }
+        if let Some(unproven) = &mut guest.unproven {
+            // quinn-proto sends as long as one byte is left, so its last datagram may be too much. What is dropped here
+            // is lost to it, and is sent again when more has come.
+            transmits.retain(|transmit| unproven.may_send(transmit.bytes.len() as u64));
+        }
+        self.transmits.append(&mut transmits);
         if let Some(timer) = guest.timer.take() {
             self.timers.remove(&(timer, id));
         }

@@ -71,6 +71,34 @@ fn snapshots() {
 }
 
 #[test]
+fn a_snapshot_with_fields_that_usually_change_together() {
+    let schema = schema();
+    let mut world = World::new(schema.clone(), 16);
+    let mut server = Replicator::new(&schema, 16);
+    let mut replica = Replica::new(schema.clone());
+    let seat = SeatId(5);
+    server.add_client(seat);
+    let ships: Vec<_> = (0..9).map(|_| world.spawn(0, None).unwrap()).collect();
+    let mut bytes = Vec::new();
+    for tick in 1..=3 {
+        // All fly on and turn; in tick 3 the last one raises its shield instead.
+        for &ship in &ships {
+            let turns = tick < 3 || ship != ships[8];
+            world.set(ship, 0, tick as f32 / 16.0);
+            world.set_int(ship, 2, i64::from(!turns));
+            world.set(ship, 1, if turns { tick as f32 / 10.0 } else { 0.1 });
+        }
+        server.record(Tick(tick), &world);
+        let header = SnapshotHeader { last_input: Tick(tick), margin_ms: 0 };
+        server.write_snapshot(seat, header, &mut |_| true, &mut bytes, 1_000).unwrap();
+        replica.apply(&bytes).unwrap();
+        server.verify(seat, replica.newest()).unwrap();
+        server.delivered(seat, Tick(1));
+    }
+    assert_eq!(hex(&bytes), "110300000042008074d0181a4363680c8da1313486c6e00c");
+}
+
+#[test]
 fn input_payloads() {
     let schema = schema();
     let input = |thrust, fire| {

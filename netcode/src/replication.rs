@@ -9,7 +9,7 @@
 //! | [`entity`] | names of entities and seats |
 //! | `state` | the quantized values of all entities at one moment |
 //! | [`world`] | what a game changes |
-//! | `plan`, `fields`, `place_set` | how a schema's fields become bits; sets of entities |
+//! | `plan`, `fields`, `usual`, `place_set` | how a schema's fields become bits; sets of entities |
 //! | [`replicator`] | the server's side, made of: |
 //! | `history` | the worlds of the last ticks, and when each place last changed |
 //! | `peer`, `queue` | per client: baselines, and the order of mentions |
@@ -32,6 +32,7 @@ pub mod replicator;
 mod selection;
 pub mod snapshot;
 mod state;
+mod usual;
 pub mod view;
 pub mod world;
 

@@ -139,6 +139,8 @@ fn written() -> &'static [(u32, Vec<u8>)] {
         let mut replicator = Replicator::new(&schema, 64);
         replicator.add_client(SeatId(0));
         let mut entities: Vec<_> = (0..4).filter_map(|seat| world.spawn(0, Some(SeatId(seat))).ok()).collect();
+        // They all fly and turn at once, so that snapshots name the fields that usually change together.
+        let flock: Vec<_> = (0..12).filter_map(|_| world.spawn(0, None).ok()).collect();
         let mut snapshots = Vec::new();
         for tick in 1..=TICKS + 16 {
             for (number, entity) in
@@ -148,6 +150,10 @@ fn written() -> &'static [(u32, Vec<u8>)] {
                     continue;
                 }
                 world.set(*entity, 0, (tick as f32 / 5.0 + number as f32).sin() * 8.0);
+            }
+            for entity in &flock {
+                world.set(*entity, 0, tick as f32 / 10.0);
+                world.set(*entity, 1, tick as f32 / 7.0);
             }
             if tick % 3 == 0 {
                 entities.extend(world.spawn(1 + tick as usize % 2, None));

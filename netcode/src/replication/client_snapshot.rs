@@ -32,6 +32,8 @@ pub(super) struct ClientSnapshot<'a> {
     tick: u32,
     /// The age of most baselines; 0: there are none.
     age: u32,
+    /// Bit `i`: an entity of kind `i` is mentioned.
+    kinds: u64,
     plan: &'a Plan,
     history: &'a History,
     frame: &'a State,
@@ -56,12 +58,22 @@ impl<'a> ClientSnapshot<'a> {
         let age = if age < HISTORY_TICKS { age } else { 0 };
         peer.begin(tick, frame.places());
         selection.clear();
-        Self { seat, tick, age, plan, history, frame, peer, contents, selection }
+        Self { seat, tick, age, kinds: 0, plan, history, frame, peer, contents, selection }
     }
 
     /// The age of most baselines; 0: there are none.
     pub(super) fn common_age(&self) -> u32 {
         self.age
+    }
+
+    /// Most bits of the sets of fields that usually change together.
+    pub(super) fn usual_bits_max(&self) -> usize {
+        self.contents.usual().bits_max()
+    }
+
+    /// Whether the snapshot names such sets.
+    pub(super) fn has_usual_fields(&self) -> bool {
+        self.contents.usual().has_any(self.kinds)
     }
 
     /// Number of mentions.
@@ -102,8 +114,11 @@ impl<'a> ClientSnapshot<'a> {
         deferred + left
     }
 
-    /// Stage 3: writes the mentions and notes what the client now gets.
+    /// Stage 3: writes what follows the header, usual fields and mentions, and notes what the client now gets.
     pub(super) fn write(self, writer: &mut BitWriter) {
+        if self.has_usual_fields() {
+            self.contents.usual().write(self.kinds, writer);
+        }
         let (peer, tick) = (self.peer, self.tick);
         self.selection.write(self.contents, writer, |place| peer.mention(tick, place));
     }
@@ -117,7 +132,13 @@ impl<'a> ClientSnapshot<'a> {
             self.peer.cover(self.tick, place);
             return Outcome::Right;
         };
-        if self.selection.add(place, pick, bits_max) { Outcome::Right } else { Outcome::Deferred }
+        if !self.selection.add(place, pick, bits_max) {
+            return Outcome::Deferred;
+        }
+        if entity.is_some() {
+            self.kinds |= 1 << self.frame.kind(place);
+        }
+        Outcome::Right
     }
 
     /// What is to be said of a place; `None`: nothing.

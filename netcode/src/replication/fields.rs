@@ -1,7 +1,9 @@
 //! One entity's fields as bits: whole, or as a difference from an older row.
 //!
-//! A difference: the place of the last changed field among the visible ones plus 1 (0: nothing changed), then a bit
-//! for each field before it, then the changed fields. Only static prefix codes, so bits can be appended anywhere.
+//! A difference: which fields changed, then the changed fields. Which: where the snapshot names a usual set for the
+//! kind, one bit whether it is that; else the place of the last changed field among the visible ones plus 1 (0: nothing
+//! changed), then a bit for each field before it. Only prefix codes that are the same for everyone in one tick, so bits
+//! can be appended anywhere.
 
 use super::plan::{FieldPlan, KindPlan, count_bits};
 use super::snapshot::SnapshotError;
@@ -32,8 +34,15 @@ pub(super) fn read_full(
     Ok(())
 }
 
-/// Writes the visible fields of `new` that differ from `old`; false if none does.
-pub(super) fn write_delta(writer: &mut BitWriter, plan: &KindPlan, mine: bool, old: &[u32], new: &[u32]) -> bool {
+/// Writes the visible fields of `new` that differ from `old`; returns which these are, bit `i` for visible field `i`.
+pub(super) fn write_delta(
+    writer: &mut BitWriter,
+    plan: &KindPlan,
+    mine: bool,
+    usual: Option<u64>,
+    old: &[u32],
+    new: &[u32],
+) -> u64 {
     let visible = plan.visible(mine);
     // At most 64 fields: bit i for visible field i.
     let mut changed = 0u64;
@@ -41,16 +50,21 @@ pub(super) fn write_delta(writer: &mut BitWriter, plan: &KindPlan, mine: bool, o
         let field = usize::from(field);
         changed |= u64::from(old[field] != new[field]) << place;
     }
-    let end = u64::BITS - changed.leading_zeros();
-    writer.write(end, count_bits(visible.len()));
-    writer.write_word(changed, end.saturating_sub(1));
+    if usual.is_some() {
+        writer.write_bool(usual == Some(changed));
+    }
+    if usual != Some(changed) {
+        let end = u64::BITS - changed.leading_zeros();
+        writer.write(end, count_bits(visible.len()));
+        writer.write_word(changed, end.saturating_sub(1));
+    }
     for (place, &field) in visible.iter().enumerate() {
         let field = usize::from(field);
         if changed >> place & 1 == 1 {
             write_change(writer, &plan.fields[field], old[field], new[field]);
         }
     }
-    changed != 0
+    changed
 }
 
 /// Reads what [`write_delta`] wrote into `row`, which holds the old values.
@@ -58,11 +72,31 @@ pub(super) fn read_delta(
     reader: &mut BitReader<'_>,
     plan: &KindPlan,
     mine: bool,
+    usual: Option<u64>,
     row: &mut [u32],
 ) -> Result<(), SnapshotError> {
     let visible = plan.visible(mine);
-    let end = reader.read(count_bits(visible.len()))? as usize;
-    if end > visible.len() {
+    let is_usual = usual.is_some() && reader.read_bool()?;
+    let changed = if is_usual { usual.unwrap_or(0) } else { read_changed(reader, visible.len())? };
+    for (place, field) in visible.iter().enumerate() {
+        if changed >> place & 1 == 1 {
+            let field = usize::from(*field);
+            row[field] = read_change(reader, &plan.fields[field], row[field])?;
+        }
+    }
+    Ok(())
+}
+
+/// Bits that say which of so many visible fields changed, where no usual set does.
+pub(super) fn changed_bits(changed: u64, visible: usize) -> u32 {
+    let end = u64::BITS - changed.leading_zeros();
+    count_bits(visible) + end.saturating_sub(1)
+}
+
+/// Which of so many visible fields changed.
+fn read_changed(reader: &mut BitReader<'_>, visible: usize) -> Result<u64, SnapshotError> {
+    let end = reader.read(count_bits(visible))? as usize;
+    if end > visible {
         return Err(SnapshotError::Malformed);
     }
     // At most 64 fields: the flags of those before the last, and the last itself.
@@ -71,13 +105,7 @@ pub(super) fn read_delta(
         let is_changed = place + 1 == end || reader.read_bool()?;
         changed |= u64::from(is_changed) << place;
     }
-    for (place, field) in visible[..end].iter().enumerate() {
-        if changed >> place & 1 == 1 {
-            let field = usize::from(*field);
-            row[field] = read_change(reader, &plan.fields[field], row[field])?;
-        }
-    }
-    Ok(())
+    Ok(changed)
 }
 
 fn write_change(writer: &mut BitWriter, plan: &FieldPlan, old: u32, new: u32) {
@@ -171,7 +199,7 @@ mod tests {
     fn an_angle_takes_the_short_way_around() {
         let plan = plan();
         let mut writer = BitWriter::new();
-        write_delta(&mut writer, &plan, false, &[0, 4095, 0, 0, 0], &[0, 2, 0, 0, 0]);
+        write_delta(&mut writer, &plan, false, None, &[0, 4095, 0, 0, 0], &[0, 2, 0, 0, 0]);
         // Three bits for the last of four visible fields, one flag, one class bit, five bits of difference.
         assert_eq!(writer.bits(), 3 + 1 + 1 + 5);
     }
@@ -184,14 +212,21 @@ mod tests {
             let new: Vec<u32> = (0..5).map(pick).collect();
             let mut writer = BitWriter::new();
             write_full(&mut writer, &plan, mine, &old);
-            write_delta(&mut writer, &plan, mine, &old, &new);
+            let changed = write_delta(&mut writer, &plan, mine, None, &old, &new);
+            for usual in [changed, changed ^ 2] {
+                write_delta(&mut writer, &plan, mine, Some(usual), &old, &new);
+            }
             let bytes = writer.finish().to_vec();
             let mut reader = BitReader::new(&bytes);
             let mut row = vec![0; 5];
             read_full(&mut reader, &plan, mine, &mut row).unwrap();
             prop_assert!(equal(&plan, mine, &row, &old));
-            read_delta(&mut reader, &plan, mine, &mut row).unwrap();
-            prop_assert!(equal(&plan, mine, &row, &new));
+            let whole = row.clone();
+            for usual in [None, Some(changed), Some(changed ^ 2)] {
+                row.clone_from(&whole);
+                read_delta(&mut reader, &plan, mine, usual, &mut row).unwrap();
+                prop_assert!(equal(&plan, mine, &row, &new), "with {usual:?} as usual");
+            }
             prop_assert_eq!(row[3], if mine { new[3] } else { 0 });
             reader.finish().unwrap();
         }

@@ -11,6 +11,7 @@ use super::fields::{read_delta, read_full};
 use super::plan::Plan;
 pub use super::snapshot::SnapshotError;
 use super::snapshot::{AGE_BITS, HISTORY_TICKS, Head, Mention, read_gap};
+use super::usual::UsualFields;
 use super::view::View;
 use crate::bits::BitReader;
 
@@ -40,6 +41,8 @@ pub struct Replica {
     plan: Plan,
     /// By ascending tick, never empty; begins with the empty view of tick 0.
     views: VecDeque<View>,
+    /// What the snapshot that is being read says about fields that change together.
+    usual: UsualFields,
     /// A view whose memory is used next.
     spare: View,
 }
@@ -49,7 +52,7 @@ impl Replica {
     pub fn new(schema: Arc<Schema>) -> Self {
         let plan = Plan::new(&schema);
         let empty = View::new(schema, plan.stride);
-        Self { spare: empty.clone(), views: VecDeque::from([empty]), plan }
+        Self { spare: empty.clone(), usual: UsualFields::new(&plan), views: VecDeque::from([empty]), plan }
     }
 
     /// Applies one snapshot.
@@ -70,6 +73,10 @@ impl Replica {
         let before = position.checked_sub(1).ok_or(SnapshotError::TooOld)?;
         self.spare.copy_from(&self.views[before]);
         self.spare.tick = tick;
+        self.usual.clear();
+        if head.has_usual_fields {
+            self.usual.read(&mut reader)?;
+        }
         self.read_entities(&head, &mut reader)?;
         reader.finish()?;
         self.insert(position);
@@ -137,8 +144,9 @@ impl Replica {
             return Err(SnapshotError::MissingBaseline);
         }
         self.spare.copy_place(base, place);
-        let plan = &self.plan.kinds[base.state.kind(place)];
-        read_delta(reader, plan, base.mine[place], self.spare.state.row_mut(place))
+        let (kind, mine) = (base.state.kind(place), base.mine[place]);
+        let usual = self.usual.of(kind, mine);
+        read_delta(reader, &self.plan.kinds[kind], mine, usual, self.spare.state.row_mut(place))
     }
 
     /// Makes the spare view one of the views; the oldest becomes the next spare.

@@ -65,12 +65,12 @@ impl Replicator {
         let plan = Plan::new(schema);
         Self {
             history: History::new(plan.stride, entities_max),
-            plan,
             entities_max,
             peers: BTreeMap::new(),
-            contents: Contents::new(entities_max),
+            contents: Contents::new(&plan, entities_max),
             selection: Selection::new(entities_max),
             writer: BitWriter::new(),
+            plan,
         }
     }
 
@@ -124,12 +124,13 @@ impl Replicator {
         let (tick, frame) = (self.history.newest(), self.history.frame(self.history.newest())?);
         let (plan, history, contents, selection) = (&self.plan, &self.history, &mut self.contents, &mut self.selection);
         let mut snapshot = ClientSnapshot::begin(seat, plan, history, frame, peer, contents, selection);
-        let bits_max = Head::body_bits_max(bytes_max);
+        let bits_max = Head::body_bits_max(bytes_max).saturating_sub(snapshot.usual_bits_max());
         snapshot.choose_own(bits_max / 2);
         let deferred = snapshot.choose(relevant, bits_max);
         let (mentioned, age) = (snapshot.mentioned(), snapshot.common_age());
         self.writer.clear();
-        Head { tick, input: header, age, count: mentioned as u32 }.write(&mut self.writer);
+        let has_usual_fields = snapshot.has_usual_fields();
+        Head { tick, input: header, age, count: mentioned as u32, has_usual_fields }.write(&mut self.writer);
         snapshot.write(&mut self.writer);
         out.extend_from_slice(self.writer.finish());
         Some(WrittenSnapshot { tick: Tick(tick), mentioned, deferred })

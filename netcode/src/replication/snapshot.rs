@@ -13,8 +13,10 @@ pub(super) const AGE_BITS: u32 = 6;
 /// Format of the snapshot; a decoder refuses any other.
 const VERSION: u32 = 1;
 const VERSION_BITS: u32 = 4;
-/// Reserved for two-baseline prediction and priorities: must be 0 in this version.
+/// The others are reserved for two-baseline prediction and priorities: they must be 0 in this version.
 const FLAGS_BITS: u32 = 4;
+/// Sets of fields that usually change together follow the header.
+const FLAG_USUAL_FIELDS: u32 = 1;
 /// Bits of the longest header.
 const HEAD_BITS_MAX: usize = 4 + 4 + 32 + 6 + 33 + 16 + 20;
 
@@ -62,6 +64,8 @@ pub(super) struct Head {
     pub(super) age: u32,
     /// Number of entities that follow.
     pub(super) count: u32,
+    /// Whether sets of fields that usually change together follow the header.
+    pub(super) has_usual_fields: bool,
 }
 
 impl Head {
@@ -72,7 +76,7 @@ impl Head {
 
     pub(super) fn write(self, writer: &mut BitWriter) {
         writer.write(VERSION, VERSION_BITS);
-        writer.write(0, FLAGS_BITS);
+        writer.write(if self.has_usual_fields { FLAG_USUAL_FIELDS } else { 0 }, FLAGS_BITS);
         writer.write(self.tick, 32);
         writer.write(self.age, AGE_BITS);
         let is_current = self.input.last_input.0 == self.tick;
@@ -97,10 +101,11 @@ impl Head {
         let margin_ms = reader.read(16)? as u16 as i16;
         let count = reader.read_groups()?;
         // Tick 0 is the empty beginning, which no snapshot describes.
-        if flags != 0 || tick == 0 || count > u32::from(ENTITIES_MAX) {
+        if flags & !FLAG_USUAL_FIELDS != 0 || tick == 0 || count > u32::from(ENTITIES_MAX) {
             return Err(SnapshotError::Malformed);
         }
-        Ok(Self { tick, input: SnapshotHeader { last_input, margin_ms }, age, count })
+        let has_usual_fields = flags & FLAG_USUAL_FIELDS != 0;
+        Ok(Self { tick, input: SnapshotHeader { last_input, margin_ms }, age, count, has_usual_fields })
     }
 }
 
@@ -202,7 +207,7 @@ mod tests {
     #[test]
     fn no_header_is_longer_than_the_limit() {
         let input = SnapshotHeader { last_input: Tick(7), margin_ms: -3 };
-        let head = Head { tick: u32::MAX, input, age: 63, count: u32::from(ENTITIES_MAX) };
+        let head = Head { tick: u32::MAX, input, age: 63, count: u32::from(ENTITIES_MAX), has_usual_fields: true };
         let mut writer = BitWriter::new();
         head.write(&mut writer);
         assert_eq!(writer.bits(), HEAD_BITS_MAX);

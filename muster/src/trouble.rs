@@ -53,7 +53,7 @@ fn ms() -> clap::builder::RangedU64ValueParser {
 
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be 0 to 1".to_owned()) }
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be 0 to 1; 5 % is 0.05".to_owned()) }
 }
 
 #[cfg(test)]

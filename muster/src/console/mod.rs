@@ -22,7 +22,7 @@ mod pages;
 mod queue_history;
 mod state;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -34,7 +34,7 @@ use crate::exit::Failure;
 use crate::platform::Platform;
 
 /// Where the console listens if nobody says otherwise and the port is free.
-pub(crate) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7130);
+pub(crate) const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7130);
 
 /// A console that runs until it is dropped.
 pub(crate) struct Console {
@@ -72,9 +72,9 @@ impl Console {
         Ok(Self { address, shutdown })
     }
 
-    /// Where a browser finds it.
+    /// Where a browser on this machine finds it.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", reachable(self.address))
     }
 }
 
@@ -84,6 +84,16 @@ impl Drop for Console {
     }
 }
 
+/// An address that listens everywhere is none that a browser could open.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 async fn bind(listen: Option<SocketAddr>) -> Result<Listener, BindError> {
     if let Some(address) = listen {
         return Listener::bind(address, "console").await;
@@ -91,5 +101,17 @@ async fn bind(listen: Option<SocketAddr>) -> Result<Listener, BindError> {
     match Listener::bind(ADDRESS, "console").await {
         Err(BindError::InUse { .. }) => Listener::bind(SocketAddr::new(ADDRESS.ip(), 0), "console").await,
         bound => bound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_printed_is_one_that_a_browser_can_open() {
+        let shown = |text: &str| reachable(text.parse().expect("an address")).to_string();
+        assert_eq!((shown("0.0.0.0:7130"), shown("[::]:7130")), ("127.0.0.1:7130".into(), "[::1]:7130".into()));
+        assert_eq!(shown("10.0.0.7:7130"), "10.0.0.7:7130");
     }
 }

@@ -1,6 +1,7 @@
 //! Headless Chromium, driven over WebDriver (W3C, 2nd level) by Debian's chromedriver.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ pub(crate) struct Browser {
     driver: Child,
     session: String,
     http: reqwest::Client,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 impl Browser {
@@ -40,7 +41,7 @@ impl Browser {
             driver,
             session: format!("http://127.0.0.1:{}/session", port.expect("the driver names its port")),
             http: reqwest::Client::builder().no_proxy().build().expect("a client"),
-            _profile: profile,
+            profile,
         };
         let flags = [
             "--headless",
@@ -52,7 +53,7 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--window-size=1280,800",
-            &format!("--user-data-dir={}", browser._profile.path().display()),
+            &format!("--user-data-dir={}", browser.profile.path().display()),
         ];
         let wanted = json!({ "goog:chromeOptions": { "args": flags }, "goog:loggingPrefs": { "browser": "ALL" } });
         let made = browser.post("", json!({ "capabilities": { "alwaysMatch": wanted } })).await;
@@ -134,13 +135,22 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser when it is asked to end, not when it is killed.
-        let _ = Command::new("kill").arg(self.driver.id().to_string()).status();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < deadline && matches!(self.driver.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        // A driver that is killed leaves its browser behind; one that is asked to end the session takes it along.
+        let _ = self.end_session();
+        let _ = Command::new("pkill").args(["-9", "-f"]).arg(self.profile.path()).status();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// Without the runtime, which may be gone when this is dropped.
+    fn end_session(&self) -> std::io::Result<()> {
+        let url = self.session.strip_prefix("http://").expect("made above");
+        let (host, path) = url.split_once('/').expect("made above");
+        let mut driver = TcpStream::connect(host)?;
+        driver.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(driver, "DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+        driver.read(&mut [0; 64]).map(drop)
     }
 }

@@ -28,12 +28,13 @@ use crate::control::link::Link;
 use crate::control::to_allocator;
 use crate::drain::{Drain, Step};
 use crate::handshake_worker::TokenKeys;
+use crate::host_matches::Errand;
 use crate::inbox::RoomEvent;
 use crate::io_rooms::PlayerNews;
 use crate::io_thread::{IoCommand, IoHandle};
 use crate::lifecycle::{self, Want};
 use crate::notice::Notice;
-use crate::result::{Courier, Delivery};
+use crate::result::Courier;
 use crate::room_link::Directory;
 use crate::room_thread::RoomOrder;
 use crate::rooms::Arbiter;
@@ -107,8 +108,16 @@ pub(crate) struct Hosting {
     /// Why it is to be aborted as soon as it is there.
     pub(crate) abort: Option<&'static str>,
     pub(crate) has_ended: bool,
+    /// Its end, until the allocator may hear of it.
+    pub(crate) unreported_end: Option<End>,
     /// The allocator has given the match up and may place it elsewhere: no result of it may leave this server.
     pub(crate) is_released: bool,
+}
+
+/// How a match ended.
+pub(crate) struct End {
+    pub(crate) reason: String,
+    pub(crate) stats: pb::MatchStats,
 }
 
 /// The task's state.
@@ -120,7 +129,8 @@ pub(crate) struct Host {
     pub(crate) matches: BTreeMap<MatchId, Hosting>,
     /// Rooms whose sessions are not all closed.
     pub(crate) open_rooms: BTreeSet<MatchId>,
-    pub(crate) deliveries: JoinSet<(MatchId, Delivery)>,
+    /// Results on their way to disk and metagame.
+    pub(crate) errands: JoinSet<Errand>,
     pub(crate) stop_deliveries: Shutdown,
     pub(crate) drain: Drain,
     hurried: bool,
@@ -141,7 +151,7 @@ impl Host {
             connection: None,
             matches: BTreeMap::new(),
             open_rooms: BTreeSet::new(),
-            deliveries: JoinSet::new(),
+            errands: JoinSet::new(),
             stop_deliveries: Shutdown::new(),
             drain: Drain::default(),
             hurried: false,
@@ -163,7 +173,7 @@ impl Host {
                 Some(event) = ears.link.recv() => self.link_event(event),
                 Some(notice) = ears.notices.recv() => self.notice(notice),
                 Some(news) = ears.players.recv() => self.player(&news),
-                Some(delivered) = self.deliveries.join_next() => self.delivered(delivered),
+                Some(done) = self.errands.join_next() => self.errand(done),
                 Ok(()) = observed.changed() => self.observe(),
                 () = ears.shutdown.wait(), if !self.drain.has_begun() => {
                     self.leave("draining");
@@ -192,7 +202,7 @@ impl Host {
     fn is_done(&self) -> bool {
         let is_leaving = self.arbiter.leaving().is_some();
         let is_idle = self.arbiter.is_empty() && self.open_rooms.is_empty();
-        self.deliveries.is_empty() && (self.drain.is_over() || (is_leaving && is_idle))
+        self.errands.is_empty() && (self.drain.is_over() || (is_leaving && is_idle))
     }
 
     /// Looks at every deadline.
@@ -233,7 +243,7 @@ impl Host {
         self.parts.ready.set(open && self.link.is_up() && self.arbiter.leaving().is_none());
         crate::metrics::matches(self.arbiter.len());
         crate::metrics::link_up(self.link.is_up());
-        crate::metrics::results_pending(self.deliveries.len());
+        crate::metrics::results_pending(self.errands.len());
     }
 
     /// Agones shows another state.

@@ -8,11 +8,19 @@ use protocol::pb::{MatchPhase, RefusalReason};
 use service::Shutdown;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::host::Host;
+use crate::host::{End, Host};
 use crate::inbox::RoomEvent;
 use crate::notice::Notice;
 use crate::result::{Courier, Delivery, EndedMatch, document};
 use crate::spool::Spool;
+
+/// Something done with a result, outside the host.
+pub(crate) enum Errand {
+    /// It is on the disk, or the disk refuses it.
+    Spooled { id: MatchId, signed: SignedResult, is_spooled: bool },
+    /// It was offered to metagame.
+    Delivered { id: MatchId, delivery: Delivery },
+}
 
 impl Host {
     pub(crate) fn notice(&mut self, notice: Notice) {
@@ -72,19 +80,47 @@ impl Host {
             return self.close(id, "released by the allocator");
         }
         let signed = SignedResult::sign(&self.parts.result_key, hosting.certificate.clone(), &document(ended));
-        self.update(id, MatchPhase::Ended, &reason, Some(stats));
+        hosting.unreported_end = Some(End { reason, stats });
+        let spool = self.parts.spool.clone();
+        self.errands.spawn(async move {
+            let is_spooled = write(&spool, id, &signed).await;
+            Errand::Spooled { id, signed, is_spooled }
+        });
+    }
+
+    /// Takes the next step with a result.
+    pub(crate) fn errand(&mut self, done: Result<Errand, JoinError>) {
+        match done {
+            Ok(Errand::Spooled { id, signed, is_spooled }) => self.deliver(id, signed, is_spooled),
+            Ok(Errand::Delivered { id, delivery }) => self.delivered(id, delivery),
+            Err(error) => tracing::error!(%error, "a delivery failed; its result is in the spool"),
+        }
+    }
+
+    fn deliver(&mut self, id: MatchId, signed: SignedResult, is_spooled: bool) {
+        // From here on a kill of this process loses nothing. A result that the disk refuses is safe with metagame alone.
+        if is_spooled {
+            self.report_end(id);
+        }
         let (courier, spool) = (self.parts.courier.clone(), self.parts.spool.clone());
         let stop = self.stop_deliveries.clone();
-        self.deliveries.spawn(async move {
-            let is_spooled = write(&spool, id, &signed).await;
+        self.errands.spawn(async move {
             let delivery = courier.deliver(id, &signed, &stop).await;
             settle(&spool, id, delivery).await;
             if delivery == Delivery::Stopped && !is_spooled {
                 // The last resort: a person can take it from the log.
                 tracing::error!(match_id = %id, signed = ?signed, "the result is neither delivered nor spooled");
             }
-            (id, delivery)
+            Errand::Delivered { id, delivery }
         });
+    }
+
+    /// Tells the allocator that the match has ended: once, and not before its result is safe.
+    fn report_end(&mut self, id: MatchId) {
+        let end = self.matches.get_mut(&id).and_then(|hosting| hosting.unreported_end.take());
+        if let Some(End { reason, stats }) = end {
+            self.update(id, MatchPhase::Ended, &reason, Some(stats));
+        }
     }
 
     fn failed(&mut self, id: MatchId, why: &str, stats: pb::MatchStats) {
@@ -95,11 +131,8 @@ impl Host {
         self.update(id, MatchPhase::Failed, why, Some(stats));
     }
 
-    pub(crate) fn delivered(&mut self, delivered: Result<(MatchId, Delivery), JoinError>) {
-        let (id, delivery) = match delivered {
-            Ok(delivered) => delivered,
-            Err(error) => return tracing::error!(%error, "a delivery failed; its result is in the spool"),
-        };
+    fn delivered(&mut self, id: MatchId, delivery: Delivery) {
+        self.report_end(id);
         let (what, reason) = match delivery {
             Delivery::Acknowledged => ("acknowledged", String::new()),
             Delivery::Rejected(status) => ("rejected", format!("metagame refuses the result with status {status}")),

@@ -163,6 +163,7 @@ impl Host {
                         unanswered: BTreeSet::from([assign.attempt]),
                         abort: None,
                         has_ended: false,
+                        unreported_end: None,
                         is_released: false,
                     };
                     self.matches.insert(id, hosting);

@@ -70,3 +70,32 @@ async fn at_the_drain_deadline_results_stay_in_the_spool_and_the_next_server_off
     testkit::wait::until("an empty spool", gone).await;
     next.end(running).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_reported_only_once_its_result_is_on_the_disk() {
+    let metagame = FakeMetagame::start(&[503]).await;
+    let stage = &mut Stage::new(&metagame.url).await;
+    let running = stage.start().await;
+    let (mut link, server) = stage.allocator.registered().await;
+    link.assign(pb::Assign { join_deadline_ms: 1, ..assign(&server, match_id(1), &[1], "{}") }).await;
+    link.until_phase(MatchPhase::Ended).await;
+    // A server that is killed in this moment loses nothing.
+    assert!(stage.spool_file(match_id(1)).exists(), "the end was reported before the result was safe");
+    stage.hurry.trigger();
+    stage.end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_disk_that_refuses_an_end_is_reported_once_metagame_has_the_result() {
+    let metagame = FakeMetagame::start(&[503, 200]).await;
+    let mut stage = Stage::new(&metagame.url).await;
+    let running = stage.start().await;
+    let (mut link, server) = stage.allocator.registered().await;
+    std::fs::remove_dir_all(&stage.config.spool).expect("the spool can be removed");
+    link.assign(pb::Assign { join_deadline_ms: 1, ..assign(&server, match_id(1), &[1], "{}") }).await;
+    let ended = link.until_phase(MatchPhase::Ended).await;
+    assert_eq!(metagame.received().len(), 2, "the end was reported before the result was safe");
+    assert!(ended.stats.is_some());
+    assert_eq!(link.until_phase(MatchPhase::Closed).await.reason, "");
+    stage.end(running).await;
+}

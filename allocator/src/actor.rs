@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::convert::{self, OrderContext};
+use crate::core::audit::NotSettled;
 use crate::core::effect::{AllocateError, CallId, Effect, Order, Placed};
 use crate::core::events::CursorOutOfRange;
 use crate::core::link::LinkId;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Release { match_id: MatchId, reason: String, answer: oneshot::Sender<Result<(), ReleaseError>> },
     JoinGrant { match_id: MatchId, player_id: PlayerId, answer: oneshot::Sender<Result<JoinGrant, JoinGrantError>> },
     Events { cursor: u64, events_max: usize, answer: oneshot::Sender<EventPage> },
+    Audit { believed: Vec<MatchId>, answer: oneshot::Sender<Result<u32, NotSettled>> },
     Pool { answer: oneshot::Sender<pb::GetPoolResponse> },
     Register { link: LinkId, registration: Box<Registration>, out: LinkOut, answer: oneshot::Sender<Registered> },
     FromServer { link: LinkId, message: FromServer },
@@ -123,7 +125,7 @@ impl Actor {
                     None => break,
                 },
                 _ = tick.tick() => self.tick(),
-                names = changed(&mut expected) => self.core.set_expected(names, self.now()),
+                names = changed(&mut expected) => self.core.set_expected(&names, self.now()),
                 () = shutdown.wait(), if stop_by.is_none() => {
                     self.core.stop(self.now());
                     stop_by = Some(Instant::now() + self.timing.assign_timeout + Duration::from_millis(500));
@@ -176,6 +178,9 @@ impl Actor {
             }
             Command::Events { cursor, events_max, answer } => {
                 answer.send(self.core.events_after(cursor, events_max)).ok();
+            }
+            Command::Audit { believed, answer } => {
+                answer.send(self.core.audit(&believed, now)).ok();
             }
             Command::Pool { answer } => {
                 answer.send(self.core.pool_page()).ok();

@@ -26,6 +26,8 @@ pub(crate) const CALLERS: &[&str] = &["matchmaker", "metagame", "operator", "con
 const PLACERS: &[&str] = &["matchmaker"];
 /// Callers that act for players.
 const MINTERS: &[&str] = &["metagame"];
+/// Callers that keep records of matches.
+const AUDITORS: &[&str] = &["metagame"];
 /// Callers that may follow the match log.
 const WATCHERS: &[&str] = &["metagame", "matchmaker", "operator", "console", "muster"];
 /// Callers that may look at the pool.
@@ -151,6 +153,17 @@ impl Allocator for AllocatorService {
             drop(permit);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+
+    async fn audit_matches(
+        &self,
+        request: Request<pb::AuditMatchesRequest>,
+    ) -> Result<Response<pb::AuditMatchesResponse>, Status> {
+        allow(&request, AUDITORS)?;
+        let believed = convert::match_ids(&request.into_inner().match_ids).map_err(bad)?;
+        let audited = self.actor.audit(believed).await.map_err(ended)?;
+        let lost = audited.map_err(|error| retry(Status::unavailable(error.to_string())))?;
+        Ok(Response::new(pb::AuditMatchesResponse { lost }))
     }
 
     async fn get_pool(&self, request: Request<pb::GetPoolRequest>) -> Result<Response<pb::GetPoolResponse>, Status> {

@@ -7,6 +7,7 @@ use protocol::pb;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::actor::{AllocateAnswer, Command, EventPage, LinkOut, Registered, StandingOrder};
+use crate::core::audit::NotSettled;
 use crate::core::link::LinkId;
 use crate::core::registration::Registration;
 use crate::core::request::MatchRequest;
@@ -63,6 +64,10 @@ impl ActorClient {
 
     pub(crate) async fn events(&self, cursor: u64, events_max: usize) -> Result<EventPage, ActorEnded> {
         self.ask(|answer| Command::Events { cursor, events_max, answer }).await
+    }
+
+    pub(crate) async fn audit(&self, believed: Vec<MatchId>) -> Result<Result<u32, NotSettled>, ActorEnded> {
+        self.ask(|answer| Command::Audit { believed, answer }).await
     }
 
     pub(crate) async fn pool(&self) -> Result<pb::GetPoolResponse, ActorEnded> {

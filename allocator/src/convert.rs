@@ -25,6 +25,8 @@ const ROSTER_MAX: usize = 256;
 const SETTINGS_BYTES_MAX: usize = 64 * 1024;
 /// Most regions that a request may prefer.
 const REGIONS_MAX: usize = 64;
+/// Most matches of one audit.
+const AUDIT_MAX: usize = 1_000;
 /// QUIC certificates of one server: the one in use, and a next.
 const FINGERPRINTS_MAX: usize = 4;
 /// Longest histogram of tick times that is kept, in bytes.
@@ -104,6 +106,14 @@ fn roster(entries: Vec<pb::RosterEntry>) -> Result<Vec<Player>, BadMessage> {
         players.push(Player { player_id, team: entry.team, name: entry.name, party_id: entry.party_id });
     }
     Ok(players)
+}
+
+/// Checks the matches of an audit.
+pub(crate) fn match_ids(texts: &[String]) -> Result<Vec<MatchId>, BadMessage> {
+    if texts.len() > AUDIT_MAX {
+        return Err(bad("match_ids", format!("{} matches, at most {AUDIT_MAX}", texts.len())));
+    }
+    texts.iter().map(|text| match_id(text)).collect()
 }
 
 /// Checks an Allocate call: the match, the attempt, how long it waits.

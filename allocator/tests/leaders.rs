@@ -3,8 +3,10 @@
 mod harness;
 
 use allocator::Limits;
+use allocator::core::audit::NotSettled;
 use allocator::core::effect::AllocateError;
 use allocator::core::registration::RegisterError;
+use allocator::core::updates::JoinGrantError;
 use harness::{Harness, hosted, player, registration, request, server_id};
 use protocol::pb::{MatchEventKind, MatchPhase};
 
@@ -149,6 +151,53 @@ fn a_joinable_match_is_not_given_out_while_a_later_order_for_it_may_turn_up() {
     h.pass(1_500, &[1, 2]);
     let later = h.call(request(9), 3, 0);
     assert_eq!(h.placed(later), server_id(2));
+}
+
+#[test]
+fn a_match_whose_server_died_while_no_leader_listened_is_lost_once_the_others_have_come() {
+    let mut h = leader(&["server-1", "server-2"]);
+    let mut survivor = registration(1, 2);
+    survivor.hosted = vec![hosted(7, 1, 1, MatchPhase::Playing)];
+    h.register(1, survivor).expect("registered");
+    let believed = [harness::match_id(7), harness::match_id(9)];
+    h.pass(5_000, &[1]);
+    assert_eq!(h.core.audit(&believed, h.now()), Err(NotSettled), "the other server may still come with it");
+    let unsure = h.core.join_grant(harness::match_id(9), player(1).player_id, h.now());
+    assert_eq!(unsure, Err(JoinGrantError::NotSettled));
+    h.gone("server-2");
+    h.pass(1_000, &[1]);
+    assert_eq!(h.core.audit(&believed, h.now()), Ok(1));
+    assert_eq!(h.core.audit(&believed, h.now()), Ok(1), "whoever asks again has missed it");
+    use MatchEventKind::{Joinable, Lost, Playing};
+    assert_eq!(h.events(), [(7, Joinable), (7, Playing), (9, Lost), (9, Lost)]);
+    let again = h.call(request(9), 2, 0);
+    assert_eq!(h.answer(again), Some(Err(AllocateError::Lost)), "it may have been played");
+}
+
+#[test]
+fn a_server_that_is_there_and_says_nothing_is_waited_for_until_it_counts_as_lost_and_may_still_come() {
+    let mut h = leader(&["server-1", "server-2"]);
+    h.register(1, registration(1, 1)).expect("registered");
+    h.pass(59_500, &[1]);
+    assert_eq!(h.core.audit(&[harness::match_id(9)], h.now()), Err(NotSettled));
+    h.pass(2_000, &[1]);
+    assert_eq!(h.core.audit(&[harness::match_id(9)], h.now()), Ok(1));
+    let mut late = registration(2, 1);
+    late.hosted = vec![hosted(9, 1, 1, MatchPhase::Playing)];
+    h.register(2, late).expect("registered");
+    h.update(2, 9, MatchPhase::Ended, 1);
+    use MatchEventKind::{Ended, Joinable, Lost, Playing};
+    assert_eq!(h.events(), [(9, Lost), (9, Joinable), (9, Playing), (9, Ended)]);
+}
+
+#[test]
+fn a_leader_waits_for_no_server_that_came_into_being_under_it() {
+    let mut h = leader(&["server-1"]);
+    h.register(1, registration(1, 1)).expect("registered");
+    let names = ["server-1", "server-2"].map(str::to_owned);
+    h.core.set_expected(&names.into(), h.now());
+    h.pass(1_000, &[1]);
+    assert_eq!(h.core.audit(&[harness::match_id(9)], h.now()), Ok(1));
 }
 
 #[test]

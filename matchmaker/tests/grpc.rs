@@ -67,6 +67,13 @@ impl Allocator for Fake {
         Err(Status::unimplemented("the matchmaker mints no join tokens"))
     }
 
+    async fn audit_matches(
+        &self,
+        _: Request<pb::AuditMatchesRequest>,
+    ) -> Result<Response<pb::AuditMatchesResponse>, Status> {
+        Err(Status::unimplemented("the matchmaker audits nothing"))
+    }
+
     async fn get_keys(&self, _: Request<pb::GetKeysRequest>) -> Result<Response<pb::GetKeysResponse>, Status> {
         Err(Status::unimplemented("the matchmaker asks for no keys"))
     }

@@ -2,8 +2,7 @@
 //! its matches is noted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::id::{MatchId, PlayerId};
 use protocol::pb;
@@ -11,6 +10,7 @@ use protocol::pb::MatchEventKind;
 use protocol::pb::allocator_client::AllocatorClient;
 use service::Shutdown;
 use service::backoff::Backoff;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
 use crate::core::match_state::Report;
@@ -20,27 +20,21 @@ use crate::problem::Problem;
 use crate::store::{MatchRecord, MatchReport, Seat, Store, StoreError};
 use crate::upstream::{ALLOCATOR, Arrival, Position, Upstream, away, backoff, call, pause};
 
-/// How long game servers may take to register with an allocator that started afresh, in milliseconds.
-const SETTLE_MS: u64 = 20_000;
+/// Matches of one audit: what the allocator takes at once.
+const AUDIT_MAX: usize = 1_000;
+/// From one audit that the allocator could not answer yet to the next.
+const AUDIT_AGAIN: Duration = Duration::from_millis(250);
 
 /// The allocator, as far as clients reach it.
 pub(crate) struct Matches {
     client: AllocatorClient<Upstream>,
     store: Arc<dyn Store>,
     keys: Arc<AllocatorKeys>,
-    /// Unix milliseconds since which the allocator's watch stream stands; 0: it does not.
-    linked_at_ms: AtomicU64,
 }
 
 impl Matches {
     pub(crate) fn new(channel: Upstream, store: Arc<dyn Store>, keys: Arc<AllocatorKeys>) -> Self {
-        Self { client: AllocatorClient::new(channel), store, keys, linked_at_ms: AtomicU64::new(0) }
-    }
-
-    /// Whether the allocator may not know its matches yet: after a restart it learns them from the game servers.
-    fn is_settling(&self) -> bool {
-        let linked_at_ms = self.linked_at_ms.load(Ordering::Relaxed);
-        linked_at_ms == 0 || service::clock::unix_ms().saturating_sub(linked_at_ms) < SETTLE_MS
+        Self { client: AllocatorClient::new(channel), store, keys }
     }
 
     /// A match of which the player is one.
@@ -75,10 +69,8 @@ impl Matches {
                 Ok((minted, record))
             }
             Err(status) if status.code() == Code::NotFound => {
-                if self.is_settling() {
-                    return Err(away(ALLOCATOR, &status));
-                }
-                self.store.report_match(unknown_to_allocator(&record)).await?;
+                // How it ended, the allocator's log tells. Where that word has passed unheard, it is asked for again.
+                self.ask_after(&[match_id]).await?;
                 Err(over("the match is over"))
             }
             // PERMISSION_DENIED is also what a refused service token gets ("metagame may not call …").
@@ -102,7 +94,6 @@ impl Matches {
                 () = shutdown.wait() => return,
                 status = self.follow_once(&mut position, &mut backoff) => status,
             };
-            self.linked_at_ms.store(0, Ordering::Relaxed);
             if broken.code() == Code::OutOfRange {
                 position.reset();
             }
@@ -112,19 +103,20 @@ impl Matches {
         }
     }
 
-    /// Reads one stream until it breaks, and says why.
-    async fn follow_once(&self, position: &mut Position, backoff: &mut Backoff) -> Status {
+    /// Reads one stream until it breaks, and says why. Meanwhile the allocator behind it is asked for the matches that are
+    /// believed alive: a new one knows those alone that a server brought back.
+    async fn follow_once(self: &Arc<Self>, position: &mut Position, backoff: &mut Backoff) -> Status {
         let asked = position.cursor();
         let request = pb::WatchMatchesRequest { cursor: asked };
         let mut stream = match call(self.client.clone().watch_matches(request)).await {
             Ok(stream) => stream,
             Err(status) => return status,
         };
-        self.linked_at_ms.store(service::clock::unix_ms(), Ordering::Relaxed);
         // An allocator that answers again may be a new one, with a new key: results will name it soon.
         if self.keys.refresh(Instant::now()).await.is_err() {
             tracing::debug!("the allocator's keys are asked for again with the next result");
         }
+        let _audit = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).audit()));
         loop {
             let event = match stream.message().await {
                 Ok(Some(event)) => event,
@@ -141,6 +133,39 @@ impl Matches {
             }
             position.advance(&event.log_id, event.cursor);
         }
+    }
+
+    /// Asks until the allocator has answered for every match that holds players. What is lost, its log tells.
+    async fn audit(self: Arc<Self>) {
+        loop {
+            match self.audit_once().await {
+                Ok(0) => return,
+                Ok(lost) => {
+                    return tracing::info!(lost, "matches ended with their servers while no allocator listened");
+                }
+                Err(AuditError::Allocator(status)) if status.code() == Code::Unavailable => {
+                    tracing::debug!(%status, "the allocator cannot say yet which matches are lost");
+                }
+                Err(error) => tracing::warn!(%error, "cannot ask the allocator which matches are lost; asking again"),
+            }
+            tokio::time::sleep(AUDIT_AGAIN).await;
+        }
+    }
+
+    async fn audit_once(&self) -> Result<u32, AuditError> {
+        let held = self.store.held_matches(service::clock::unix_ms()).await?;
+        self.ask_after(&held).await
+    }
+
+    /// Asks the allocator for matches that are believed alive; how many are lost. Its log tells which.
+    async fn ask_after(&self, believed: &[MatchId]) -> Result<u32, AuditError> {
+        let mut lost = 0;
+        for page in believed.chunks(AUDIT_MAX) {
+            let match_ids = page.iter().map(MatchId::to_string).collect();
+            let answer = call(self.client.clone().audit_matches(pb::AuditMatchesRequest { match_ids })).await;
+            lost += answer.map_err(AuditError::Allocator)?.lost;
+        }
+        Ok(lost)
     }
 
     async fn note(&self, event: &pb::MatchEvent) -> Result<(), StoreError> {
@@ -160,15 +185,21 @@ impl Matches {
     }
 }
 
-/// The allocator has no such match although it was not reported over: it is lost, its players are free.
-fn unknown_to_allocator(record: &MatchRecord) -> MatchReport {
-    MatchReport {
-        match_id: record.match_id,
-        report: Report::Lost,
-        reason: "unknown_to_allocator".into(),
-        trace_id: record.trace_id.clone(),
-        roster: Vec::new(),
-        at_ms: service::clock::unix_ms(),
+/// Why it is not known which matches are lost.
+#[derive(Debug, thiserror::Error)]
+enum AuditError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the allocator does not answer: {0}")]
+    Allocator(Status),
+}
+
+impl From<AuditError> for Problem {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Store(error) => error.into(),
+            AuditError::Allocator(status) => away(ALLOCATOR, &status),
+        }
     }
 }
 

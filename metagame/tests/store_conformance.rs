@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metagame::Progression;
 use metagame::core::device::{DeviceHash, device_hash};
-use metagame::core::match_state::{LOST_YIELDS_MS, MatchState, Report};
+use metagame::core::match_state::{HOLD_MS_MAX, LOST_YIELDS_MS, MatchState, Report};
 use metagame::core::page::{BoardCursor, HistoryCursor};
 use metagame::core::rating::Rating;
 use metagame::core::session::{FAMILY_LIFE_MS, RefreshSecret, RefreshToken, SessionId};
@@ -282,6 +282,8 @@ async fn a_match_holds_its_players_until_its_result() {
         store.open_match(opened(1, &[a, b], NOW)).await.expect("open");
         store.open_match(opened(1, &[a, b], NOW)).await.expect("again");
         assert_eq!(ready(&*store, a, NOW).await, TicketReadiness::InMatch(match_id(1)));
+        assert_eq!(store.held_matches(NOW).await.expect("read"), [match_id(1)]);
+        assert_eq!(store.held_matches(NOW + HOLD_MS_MAX).await.expect("read"), [], "for ever would be too long");
         assert!(store.report_match(report(1, Report::Playing, NOW)).await.expect("report"));
         assert!(!store.report_match(report(1, Report::Playing, NOW)).await.expect("old news"));
         assert!(store.report_match(report(1, Report::Ended, NOW)).await.expect("report"));
@@ -289,6 +291,7 @@ async fn a_match_holds_its_players_until_its_result() {
         let players = vec![part(a, 0, 1, Participation::Played), part(b, 1, 2, Participation::Absent)];
         store.record_result(result(1, NOW, players)).await.expect("record");
         assert!(is_ready(&ready(&*store, a, NOW).await) && is_ready(&ready(&*store, b, NOW).await));
+        assert_eq!(store.held_matches(NOW).await.expect("read"), []);
         assert!(!store.report_match(report(1, Report::Lost, NOW)).await.expect("later than the result"));
         let record = store.find_match(match_id(1)).await.expect("read").expect("a match");
         assert_eq!(record.state, MatchState::Ended);

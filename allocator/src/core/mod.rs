@@ -14,6 +14,7 @@
 //! | [`request`], [`effect`], [`now`], [`settings`] | words that pass the border |
 
 pub mod allocate;
+pub mod audit;
 pub mod census;
 pub mod effect;
 pub mod events;

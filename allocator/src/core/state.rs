@@ -105,9 +105,12 @@ impl Core {
         self.matches.expire(now.at);
     }
 
-    /// Another list of the servers that exist.
-    pub fn set_expected(&mut self, names: BTreeSet<String>, now: Now) {
-        self.expected = Some(names);
+    /// Another list of the servers that exist. Those that came into being under this leader have no match of an earlier one,
+    /// so nobody waits for them.
+    pub fn set_expected(&mut self, names: &BTreeSet<String>, now: Now) {
+        if let Some(expected) = &mut self.expected {
+            expected.retain(|name| names.contains(name));
+        }
         self.settle(now);
     }
 
@@ -132,13 +135,12 @@ impl Core {
         if self.settled {
             return;
         }
-        let complete = match &self.expected {
-            Some(names) => {
+        // Whoever was silent for so long is lost, in the list or not.
+        let complete = now.at >= self.timing.lost_after
+            || self.expected.as_ref().is_some_and(|names| {
                 let known: BTreeSet<&str> = self.pool.iter().map(|s| s.facts.name.as_str()).collect();
                 names.iter().all(|name| known.contains(name.as_str()))
-            }
-            None => now.at >= self.timing.lost_after,
-        };
+            });
         let since = complete.then(|| self.complete_since.unwrap_or(now.at));
         self.complete_since = since;
         if since.is_none_or(|since| now.at.saturating_sub(since) < self.timing.settle_grace) {

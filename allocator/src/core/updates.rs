@@ -183,7 +183,8 @@ impl Core {
     /// # Errors
     /// [`JoinGrantError`].
     pub fn join_grant(&self, match_id: MatchId, player_id: PlayerId, now: Now) -> Result<JoinGrant, JoinGrantError> {
-        let known = self.matches.get(match_id).ok_or(JoinGrantError::NotLive)?;
+        let unknown = if self.settled { JoinGrantError::NotLive } else { JoinGrantError::NotSettled };
+        let known = self.matches.get(match_id).ok_or(unknown)?;
         let live = known.live().filter(|live| live.phase < Phase::Ended).ok_or(JoinGrantError::NotLive)?;
         if !self.is_firm(live, now) {
             return Err(JoinGrantError::NotSettled);

@@ -67,6 +67,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn report_match(&self, report: MatchReport) -> Doing<'_, bool>;
     /// A match with its roster and result.
     fn find_match(&self, match_id: MatchId) -> Doing<'_, Option<MatchRecord>>;
+    /// Matches that hold players: placed, played, or ended without a result yet.
+    fn held_matches(&self, now_ms: u64) -> Doing<'_, Vec<MatchId>>;
     /// Records a verified result exactly once: result, history, XP journal, ratings and an outbox event together.
     fn record_result(&self, verified: VerifiedResult) -> Doing<'_, Recorded>;
 

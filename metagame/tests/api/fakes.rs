@@ -214,12 +214,23 @@ impl Matchmaker for FakeMatchmaker {
 #[derive(Clone)]
 pub(crate) struct FakeAllocator {
     log: Log<pb::MatchEvent>,
+    /// How often an audit is still answered "not yet".
+    unsettled: Arc<Mutex<u32>>,
     keys: Arc<Mutex<KeySet>>,
 }
 
 impl FakeAllocator {
     pub(crate) fn new() -> Self {
-        Self { log: Log::new(), keys: Arc::new(Mutex::new(testkit::tokens::allocator_keys())) }
+        Self {
+            log: Log::new(),
+            unsettled: Arc::default(),
+            keys: Arc::new(Mutex::new(testkit::tokens::allocator_keys())),
+        }
+    }
+
+    /// Answers the next audits with UNAVAILABLE.
+    pub(crate) fn unsettle(&self, audits: u32) {
+        *self.unsettled.lock().expect("no panic under the lock") = audits;
     }
 
     /// Starts without the key that signs certificates.
@@ -277,6 +288,25 @@ impl Allocator for FakeAllocator {
 
     async fn watch_matches(&self, request: Request<pb::WatchMatchesRequest>) -> Answer<Self::WatchMatchesStream> {
         self.log.follow(request.into_inner().cursor)
+    }
+
+    /// Knows the matches of its log alone.
+    async fn audit_matches(&self, request: Request<pb::AuditMatchesRequest>) -> Answer<pb::AuditMatchesResponse> {
+        {
+            let mut unsettled = self.unsettled.lock().expect("no panic under the lock");
+            if *unsettled > 0 {
+                *unsettled -= 1;
+                return Err(Status::unavailable("not yet"));
+            }
+        }
+        let known: Vec<_> = {
+            let events = self.log.events.lock().expect("no panic under the lock");
+            events.iter().map(|event| event.match_id.clone()).collect()
+        };
+        let unknown = request.into_inner().match_ids.into_iter().filter(|id| !known.contains(id));
+        let unknown: Vec<MatchId> = unknown.map(|id| id.parse().expect("a match id")).collect();
+        unknown.iter().for_each(|id| self.report(*id, pb::MatchEventKind::Lost));
+        Ok(Response::new(pb::AuditMatchesResponse { lost: unknown.len() as u32 }))
     }
 
     async fn get_pool(&self, _request: Request<pb::GetPoolRequest>) -> Answer<pb::GetPoolResponse> {

@@ -8,8 +8,10 @@ use protocol::jwt::{KeySet, SigningKey};
 use protocol::pb::MatchEventKind;
 use reqwest::Method;
 use serde_json::{Value, json};
+use service::Shutdown;
 use testkit::wait::until;
 
+use crate::fakes::FakeAllocator;
 use crate::harness::{Answer, Harness, Player};
 
 fn match_id() -> MatchId {
@@ -189,6 +191,24 @@ async fn a_lost_match_frees_its_players_and_its_late_result_wins() {
     };
     until("the later match is lost", lost).await;
     assert_eq!(state(&harness, match_id, &alice).await, "ended");
+}
+
+#[tokio::test]
+async fn a_match_that_died_while_no_allocator_listened_is_lost_by_the_word_of_the_next_one() {
+    let harness = Harness::start().await;
+    let (alice, _bob, lost) = placed(&harness).await;
+    harness.allocator.report(lost, MatchEventKind::Playing);
+    until("it is played", async || (state(&harness, lost, &alice).await == "playing").then_some(())).await;
+    harness.peers.trigger();
+    let address = harness.config.allocator_url.trim_start_matches("http://").parse().expect("an address");
+    let free = async || tokio::net::TcpListener::bind(address).await.ok().map(drop);
+    until("the old one is gone", free).await;
+    // The new one does not know at once what there is.
+    let (fresh, end) = (FakeAllocator::new(), Shutdown::new());
+    fresh.unsettle(2);
+    fresh.serve(address, &harness.service_key(), end.clone()).await;
+    until("it is lost", async || (state(&harness, lost, &alice).await == "lost").then_some(())).await;
+    end.trigger();
 }
 
 #[tokio::test]

@@ -40,6 +40,22 @@ pub(super) async fn prepare_ticket(
     Ok(TicketReadiness::Ready { name, rating })
 }
 
+pub(super) async fn held_matches(store: &SqliteStore, now_ms: u64) -> Result<Vec<MatchId>, StoreError> {
+    let held: Vec<(Vec<u8>, String, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT match_id, state, placed_at_ms, ended_at_ms FROM matches
+         WHERE match_id IN (SELECT match_id FROM match_players WHERE holds = 1)",
+    )
+    .fetch_all(&store.readers)
+    .await?;
+    let mut ids = Vec::new();
+    for (match_id, state, placed_at, ended_at) in held {
+        if holds_players(match_state(&state)?, unsigned(placed_at), ended_at.map(unsigned), now_ms) {
+            ids.push(game(&match_id)?);
+        }
+    }
+    Ok(ids)
+}
+
 pub(super) async fn remember_ticket(
     store: &SqliteStore,
     player_id: PlayerId,

@@ -142,6 +142,9 @@ impl Store for SqliteStore {
     fn find_match(&self, match_id: MatchId) -> Doing<'_, Option<MatchRecord>> {
         Box::pin(matches::find_match(self, match_id))
     }
+    fn held_matches(&self, now_ms: u64) -> Doing<'_, Vec<MatchId>> {
+        Box::pin(matches::held_matches(self, now_ms))
+    }
     fn record_result(&self, verified: VerifiedResult) -> Doing<'_, Recorded> {
         Box::pin(results::record_result(self, verified))
     }

@@ -2,6 +2,7 @@
 //! [`check()`] that it makes sense.
 
 mod check;
+mod seen;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,6 +14,7 @@ use protocol::id::{MatchId, PlayerId, TicketId};
 use serde::{Deserialize, Serialize};
 
 pub use check::{TOLD_WITHIN_MS, check};
+pub use seen::{Tally, tally};
 
 /// Something that someone saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,15 +110,46 @@ pub enum Event {
         /// Its name.
         server: String,
     },
-    /// The fleet has its size again after a game server was killed.
+    /// As many game servers are registered and can be given a match as before one was killed; or they are not, and nobody
+    /// waits any longer.
     FleetWhole {
         /// How long that took.
         after_ms: u64,
+        /// How many they were before.
+        servers: u64,
     },
     /// A room was made to panic.
     RoomPanicked {
         /// Its match.
         match_id: MatchId,
+    },
+    /// A service was stopped.
+    Stopped {
+        /// Its name.
+        service: String,
+    },
+    /// A service that was stopped runs again.
+    Running {
+        /// Its name.
+        service: String,
+    },
+    /// The whole platform was killed, and its game servers end with it.
+    PlatformKilled {
+        /// Accounts that metagame counted before.
+        accounts: u64,
+        /// Results that it counted before.
+        results: u64,
+    },
+    /// The platform was started again, and matches can be placed.
+    PlatformBack {
+        /// How long that took from the kill on.
+        after_ms: u64,
+        /// Processes that outlived the killed platform for longer than they may.
+        orphans: u64,
+        /// Accounts that metagame counts now.
+        accounts: u64,
+        /// Results that it counts now.
+        results: u64,
     },
     /// Something else was broken on purpose that no player may notice for good.
     Disturbed {
@@ -127,6 +160,9 @@ pub enum Event {
     Finished {
         /// Results that were recorded.
         results: u64,
+        /// Results that no metagame has: what still waits in the spool.
+        #[serde(default)]
+        spooled: u64,
     },
 }
 

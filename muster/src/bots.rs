@@ -50,7 +50,10 @@ async fn play(options: &BotsOptions, seed: u64, stop: &Shutdown) -> Result<Repor
     progress.step(&format!("{} bots (seed {seed}) on {}", options.players, options.url));
     let schema = PlayedGame::of(options.game.as_deref())?.schema;
     let crowd = Crowd::new(&options.url, options.players, seed, &options.queue, schema).in_trouble(&options.trouble);
-    let report = crowd.follow(stop, options.seconds, &mut progress).await;
+    // Nobody breaks anything here.
+    let mended = Shutdown::new();
+    mended.trigger();
+    let report = crowd.follow(stop, options.seconds, &mended, &mut progress).await;
     progress.finish();
     report
 }
@@ -122,12 +125,13 @@ impl Crowd {
         self
     }
 
-    /// Lets them play, showing what they do. They stop queueing after `seconds` or at `stop`, and play their matches
+    /// Lets them play, showing what they do. They stop queueing after `seconds`, once everything is `mended`, or at `stop`, and play their matches
     /// to the end; a signal after that makes them leave at once.
     pub(crate) async fn follow(
         self,
         stop: &Shutdown,
         seconds: Option<u64>,
+        mended: &Shutdown,
         progress: &mut Progress,
     ) -> Result<Report, Failure> {
         let (no_more, abort, receiver) = (self.config.stop.clone(), self.config.abort.clone(), self.receiver);
@@ -143,7 +147,8 @@ impl Crowd {
                 () = hurry.wait(), if !abort.is_cancelled() => abort.cancel(),
                 _ = beat.tick() => {
                     let second = start.elapsed().as_secs();
-                    let is_over = stop.is_triggered() || seconds.is_some_and(|seconds| second >= seconds);
+                    let has_time_passed = seconds.is_some_and(|seconds| second >= seconds) && mended.is_triggered();
+                    let is_over = stop.is_triggered() || has_time_passed;
                     if is_over && !no_more.is_cancelled() {
                         no_more.cancel();
                         hurry.on_signals().map_err(Failure::setup)?;

@@ -12,7 +12,7 @@ use crate::output::answer;
 pub(crate) fn run(options: &CheckHistoryOptions) -> Result<ExitCode, Failure> {
     let entries =
         history::read(&options.file).map_err(|error| Failure::setup(format!("{}: {error}", options.file.display())))?;
-    let faults = history::check(&entries);
+    let faults = history::check(&entries, options.patience);
     let mut lines: Vec<String> = faults.iter().map(|fault| format!("fault: {fault}")).collect();
     lines.push(format!("{} entries, {} faults", entries.len(), faults.len()));
     answer(&lines.join("\n"))?;

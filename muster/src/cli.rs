@@ -35,6 +35,9 @@ pub(crate) enum Task {
     MinimumBuild(MinimumBuildOptions),
     /// Look whether an installation on this machine is healthy; status 3 if it is not.
     Doctor(DoctorOptions),
+    /// Run a platform by the orders on standard input, for `demo --chaos` to kill.
+    #[command(hide = true)]
+    ChaosPlatform(ChaosPlatformOptions),
     /// Check a history that `demo --history` wrote.
     CheckHistory(CheckHistoryOptions),
     /// Run one game server of the reference game (normally started by a fleet).
@@ -109,10 +112,13 @@ pub(crate) struct DemoOptions {
     pub(crate) console: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) trouble: TroubleOptions,
-    /// Break things by this seed: kill and stop game servers, panic in rooms, restart allocator and metagame. The history
-    /// of it is checked.
+    /// Break things by this seed: kill and stop game servers, panic in rooms, restart allocator and metagame, kill the whole
+    /// platform. The history of it is checked.
     #[arg(long, value_name = "SEED", conflicts_with = "game", help_heading = "Trouble")]
     pub(crate) chaos: Option<u64>,
+    /// Allow so many times the time in which players must be told and the fleet must be whole, on a slow machine.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10), help_heading = "Trouble")]
+    pub(crate) patience: u32,
     /// Write everything that players, allocator and chaos saw into this file, one JSON object per line.
     #[arg(long, value_name = "FILE", help_heading = "Trouble")]
     pub(crate) history: Option<PathBuf>,
@@ -278,6 +284,16 @@ pub(crate) struct CheckHistoryOptions {
     /// The history.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Allow so many times the time in which players must be told and the fleet must be whole, on a slow machine.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(crate) patience: u32,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChaosPlatformOptions {
+    /// What to log.
+    #[arg(long, default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
 }
 
 #[derive(Debug, Clone, Args)]

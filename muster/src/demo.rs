@@ -2,6 +2,7 @@
 
 mod history;
 mod report;
+mod stage;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -16,10 +17,11 @@ use crate::cli::DemoOptions;
 use crate::console::Console;
 use crate::demo::history::History;
 use crate::demo::report::Report;
+use crate::demo::stage::Stage;
 use crate::exit::Failure;
 use crate::observe::Observer;
 use crate::output::{Output, answer, remark};
-use crate::platform::{Addresses, FleetSize, Platform, PlatformConfig};
+use crate::platform::{Addresses, FleetSize, PlatformConfig, Reach};
 use crate::played::PlayedGame;
 use crate::progress::Progress;
 
@@ -60,49 +62,62 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     let mut progress = Progress::new(options.seconds);
     progress.step(&format!("starting the platform (seed {seed})"));
     let history = History::open(options, &folder.0)?;
-    let mut config = config(options, &folder, game.clone(), queues);
-    config.server_env = history.server_env(options);
-    let fleet = config.fleet;
-    let platform = Platform::start(config).await?;
-    if !platform.is_warm_within(WARM).await {
+    let config = config(options, &folder, game.clone(), queues);
+    let servers = config.fleet.minimum as usize;
+    let stage = Stage::start(options, config, history.triggers.clone()).await?;
+    let reach = stage.reach().clone();
+    if !reach.is_warm_within(servers, WARM).await {
         tracing::warn!("too few game servers are ready, so bots wait; their lines in this log say why");
     }
     let console = match options.console {
-        Some(address) => Some(Console::start(Some(address), &platform).await?),
+        Some(address) => Some(Console::start(Some(address), &reach).await?),
         None => None,
     };
     if let Some(console) = &console {
         progress.step(&format!("watch it at {}", console.url()));
     }
-    let observer =
-        Observer::start(platform.allocator_url(), platform.tokens("muster"), Shutdown::new(), history.recorder.clone())
-            .map_err(Failure::run)?;
-    progress.step(&format!("{} bots queue for {} s at {}", options.players, options.seconds, platform.url()));
+    let observer = Observer::start(&reach.allocator_url, reach.tokens(), Shutdown::new(), history.recorder.clone())
+        .map_err(Failure::run)?;
+    progress.step(&format!("{} bots queue for {} s at {}", options.players, options.seconds, reach.metagame_url));
 
-    let crowd = Crowd::new(platform.url(), options.players, seed, &queue.name, game.schema)
+    let crowd = Crowd::new(&reach.metagame_url, options.players, seed, &queue.name, game.schema)
         .in_trouble(&options.trouble)
         .witnessed_by(&history.recorder);
-    let chaos = Chaos {
-        platform: &platform,
-        observer: &observer,
-        history: history.recorder.clone(),
-        triggers: history.triggers.clone(),
-        fleet,
+    // Nothing stays broken: bots queue until the last act is over.
+    let mended = Shutdown::new();
+    let chaos = async {
+        if let (Some(seed), Some(platform)) = (options.chaos, stage.apart()) {
+            let (history, triggers) = (history.recorder.clone(), history.triggers.clone());
+            let data = folder.0.clone();
+            let chaos = Chaos { platform, observer: &observer, history, triggers, data, servers };
+            if let Err(failure) = chaos.run(seed, options.seconds).await {
+                return failure;
+            }
+        }
+        mended.trigger();
+        std::future::pending().await
     };
     let played = tokio::select! {
-        played = crowd.follow(&stop, Some(options.seconds), &mut progress) => played,
-        failure = platform.failed() => Err(failure),
-        failure = chaos.run(options.chaos.unwrap_or_default(), options.seconds), if options.chaos.is_some() => Err(failure),
+        played = crowd.follow(&stop, Some(options.seconds), &mended, &mut progress) => played,
+        failure = stage.failed() => Err(failure),
+        failure = chaos => Err(failure),
     };
     progress.finish();
     let players = played?;
     // From here on a Ctrl-C cuts short what is still waited for.
     let hurry = Shutdown::new();
     hurry.on_signals().map_err(Failure::setup)?;
-    platform.settled(&observer, DRAIN, &hurry).await;
-    let report = sum_up(options, seed, &platform, &observer, &players).await;
-    let mut faults = history.close(report.results_recorded)?;
-    let drained = platform.drain(DRAIN, &hurry).await;
+    reach.settled(&observer, DRAIN, &hurry).await;
+    let mut report = sum_up(options, seed, &reach, &observer, &players).await;
+    report.server_processes = stage.server_processes_max().await;
+    let mut faults = Vec::new();
+    if let Some((tally, more)) = history.close([report.results_recorded, reach.results_spooled()], options.patience)? {
+        faults = more;
+        if options.chaos.is_some() {
+            report.in_chaos(tally);
+        }
+    }
+    let drained = stage.drain(DRAIN, &hurry).await;
     faults.extend(drained.err().map(|failure| failure.message().to_owned()));
     for fault in bots::faults(&players) {
         tracing::warn!(fault, "bots");
@@ -125,14 +140,14 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
     let players_per_match = queues.as_slice().first().map_or(1, QueueConfig::players);
     let matches = options.players / players_per_match.max(1);
     let busy = matches.div_ceil(CAPACITY);
+    let fleet = FleetSize { minimum: busy, maximum: busy + 2, buffer: 1, capacity: CAPACITY };
     PlatformConfig {
         data: folder.0.clone(),
         addresses: Addresses { metagame: any, allocator: any, matchmaker: any },
         advertise: any.ip(),
         queues,
         game,
-        fleet: FleetSize { minimum: busy, maximum: busy + 2, buffer: 1, capacity: CAPACITY },
-        server_env: std::collections::BTreeMap::new(),
+        fleet: if options.chaos.is_some() { stage::fixed(fleet) } else { fleet },
         drain: DRAIN,
     }
 }
@@ -140,11 +155,11 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
 async fn sum_up(
     options: &DemoOptions,
     seed: u64,
-    platform: &Platform,
+    reach: &Reach,
     observer: &Observer,
     players: &loadtest::Report,
 ) -> Report {
-    let results_recorded = platform.results_recorded().await;
+    let results_recorded = reach.results_recorded().await;
     let totals = observer.totals();
     let ms = |us: u64| us as f64 / 1_000.0;
     let client_seconds = totals.stats.client_ms as f64 / 1_000.0;
@@ -169,8 +184,8 @@ async fn sum_up(
         rtt_ms_p50: players.rtt.quantile_ms(0.5),
         rtt_ms_p99: players.rtt.quantile_ms(0.99),
         results_recorded,
-        server_processes: platform.server_processes_max(),
         games_in_history: players.games_in_history,
+        ..Report::default()
     }
 }
 

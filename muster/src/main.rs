@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Task::Doctor(options) => doctor::run(&options),
         Task::Maintenance(options) => maintenance::run(&options),
         Task::MinimumBuild(options) => maintenance::minimum_build(&options),
+        Task::ChaosPlatform(options) => chaos::obey::run(&options),
         Task::CheckHistory(options) => check_history::run(&options),
         Task::Gameserver(_) => return gameserver::run(std::env::args_os().skip(1)),
         Task::Allocator(options) => services::allocator(&options),

@@ -21,6 +21,8 @@ enum Stage {
     Started,
     Ended,
     Lost,
+    /// It ran when the platform was killed: there may be a result of it, or nothing.
+    Cut,
 }
 
 /// A match that is not over.
@@ -192,6 +194,13 @@ impl Observer {
         Ok(observer)
     }
 
+    /// The platform was killed: no match runs any more.
+    pub(crate) fn cut_off(&self) {
+        let totals = &mut *self.totals();
+        totals.running.clear();
+        totals.stages.values_mut().filter(|stage| **stage == Stage::Started).for_each(|stage| *stage = Stage::Cut);
+    }
+
     /// Matches that are not over, as far as known.
     pub(crate) fn running(&self) -> Vec<RunningMatch> {
         self.totals().running.values().cloned().collect()
@@ -252,6 +261,51 @@ mod tests {
     use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
     use super::*;
+    use crate::platform::ServiceData;
+
+    /// An allocator at this address.
+    async fn allocator_at(data: &ServiceData, at: std::net::SocketAddr) -> (allocator::Running, Shutdown) {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let stop = Shutdown::new();
+        let config = allocator::Config { epoch: 1, ..data.allocator(at, any).expect("a folder of its own") };
+        (allocator::start(config, stop.clone()).await.expect("the address is free"), stop)
+    }
+
+    /// Makes it write into its log that matches are lost: those that a caller believes in and it never knew.
+    async fn lose(data: &ServiceData, allocator: &allocator::Running, lost: std::ops::Range<u8>) {
+        let channel = service::grpc::channel(&format!("http://{}", allocator.address)).expect("an address");
+        let tokens = ServiceTokens::new(Arc::clone(&data.service_key), "metagame");
+        let mut client = AllocatorClient::with_interceptor(channel, with_token(tokens, ALLOCATOR_AUDIENCE));
+        let match_ids = lost.map(|n| MatchId::from_entropy([n; 16]).to_string()).collect();
+        client.audit_matches(protocol::pb::AuditMatchesRequest { match_ids }).await.expect("an answer");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_observer_that_missed_a_restart_reads_the_new_log_from_its_begin() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = ServiceData::open(folder.path()).expect("a folder");
+        // The next log is shorter than what was read of the last one, or as long, or longer.
+        for next in [1, 3, 5] {
+            let (first, stop) = allocator_at(&data, "127.0.0.1:0".parse().expect("an address")).await;
+            let (at, url) = (first.address, format!("http://{}", first.address));
+            let tokens = ServiceTokens::new(Arc::clone(&data.service_key), "muster");
+            let end = Shutdown::new();
+            let observer = Observer::start(&url, tokens, end.clone(), Recorder::default()).expect("an address");
+            let lost = |count: u8| (observer.totals().lost() == u64::from(count)).then_some(());
+            lose(&data, &first, 0..3).await;
+            testkit::wait::until("the first log", async || lost(3)).await;
+            stop.trigger();
+            first.wait().await.expect("a clean end");
+            let (second, stop) = allocator_at(&data, at).await;
+            lose(&data, &second, 100..100 + next).await;
+            // A log of just that length is told from the last one by its next event.
+            lose(&data, &second, 200..201).await;
+            testkit::wait::until("the second log", async || lost(3 + next + 1)).await;
+            end.trigger();
+            stop.trigger();
+            second.wait().await.expect("a clean end");
+        }
+    }
 
     fn event(match_id: &str, kind: MatchEventKind, stats: Option<MatchStats>) -> MatchEvent {
         MatchEvent { match_id: match_id.into(), kind: kind.into(), stats, allocation_us: 1_500, ..Default::default() }

@@ -6,10 +6,11 @@
 mod data;
 mod fleet;
 mod queue_file;
+mod reach;
 mod restart;
 mod supervised;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,26 +20,20 @@ use std::time::Duration;
 use agones::local::LocalFleet;
 use matchmaker::Queues;
 use service::Shutdown;
-use service::token::ServiceTokens;
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::data::ServiceData;
 use self::data::next_port;
 pub(crate) use self::queue_file::{demo_queues, queues};
+pub(crate) use self::reach::{At, Reach};
 use self::supervised::{Part, Supervised};
 use crate::exit::Failure;
-use crate::http;
-use crate::observe::Observer;
 use crate::played::PlayedGame;
 
 /// How long the matchmaker may take to finish what it is placing.
 const PLACING: Duration = Duration::from_secs(15);
 /// How long game servers have to end their matches and hand in the results when somebody has lost patience.
 const HURRIED: Duration = Duration::from_secs(3);
-/// How long metagame's statistics are waited for.
-const ANSWER: Duration = Duration::from_secs(5);
-/// How often the pool is looked at until it is warm.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Where the services listen; port 0 lets the system choose. Each admin port is the next one.
 #[derive(Debug, Clone)]
@@ -49,7 +44,7 @@ pub(crate) struct Addresses {
 }
 
 /// Size of the fleet, in processes, and of a process, in matches.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FleetSize {
     pub(crate) minimum: u32,
     pub(crate) maximum: u32,
@@ -69,8 +64,6 @@ pub(crate) struct PlatformConfig {
     /// What the fleet's servers run.
     pub(crate) game: PlayedGame,
     pub(crate) fleet: FleetSize,
-    /// Variables of the game servers' processes.
-    pub(crate) server_env: BTreeMap<String, String>,
     /// How long running matches may take to finish at the end.
     pub(crate) drain: Duration,
 }
@@ -80,10 +73,7 @@ pub(crate) struct Platform {
     data: ServiceData,
     /// Held while the platform runs: two platforms on one folder would fight over its epoch.
     _locks: [std::fs::File; 2],
-    metagame_url: String,
-    admin_url: String,
-    allocator_url: String,
-    matchmaker_url: String,
+    reach: Reach,
     fleet: LocalFleet,
     servers_min: usize,
     servers_max: Arc<AtomicU64>,
@@ -94,20 +84,12 @@ pub(crate) struct Platform {
     services: Supervised,
     allocator: Mutex<Part>,
     metagame: Mutex<Part>,
-    listening: Listening,
+    at: At,
+    allocator_admin: SocketAddr,
     /// Names of the game servers that there are.
     expected: Arc<watch::Sender<BTreeSet<String>>>,
     /// The allocator that runs now.
     handle: watch::Sender<allocator::Handle>,
-}
-
-/// Where the services listen since their first start, for starting them again.
-struct Listening {
-    allocator: SocketAddr,
-    allocator_admin: SocketAddr,
-    metagame: SocketAddr,
-    metagame_admin: SocketAddr,
-    matchmaker_url: String,
 }
 
 impl Platform {
@@ -132,7 +114,8 @@ impl Platform {
         let allocator = services.keep("allocator", allocator_stop, allocator.wait());
 
         let placing = start_matchmaker(&data, at.matchmaker, &allocator_url, config.queues, &queueing).await?;
-        let matchmaker_url = format!("http://{}", placing.address);
+        let matchmaker_at = placing.address;
+        let matchmaker_url = format!("http://{matchmaker_at}");
         services.keep("matchmaker", queueing.clone(), placing.wait());
 
         let metagame_stop = serving.child();
@@ -141,27 +124,24 @@ impl Platform {
             metagame_stop.clone(),
         );
         let metagame = metagame.await.map_err(Failure::setup)?;
-        let metagame_url = format!("http://{}", metagame.address);
-        let admin_url = format!("http://{}", metagame.admin_address);
-        let listening = Listening {
-            allocator: allocator_at,
-            allocator_admin,
+        let at = At {
             metagame: metagame.address,
             metagame_admin: metagame.admin_address,
-            matchmaker_url: matchmaker_url.clone(),
+            allocator: allocator_at,
+            matchmaker: matchmaker_at,
         };
         let metagame = services.keep("metagame", metagame_stop, metagame.wait());
 
-        let mut fleet_config = fleet::config(
+        let reach = Reach::new(&data, at).map_err(Failure::setup)?;
+        let fleet_config = fleet::config(
             &data,
             &config.game,
             config.fleet,
             config.advertise,
-            [allocator_url.as_str(), metagame_url.as_str()],
+            [&reach.allocator_url, &reach.metagame_url],
             config.drain,
             handle_now.clone(),
         )?;
-        fleet_config.env = config.server_env;
         let expected = Arc::new(expected_sender);
         let fleet = LocalFleet::start(fleet_config, std::future::pending()).map_err(Failure::setup)?;
         let servers_max = Arc::new(AtomicU64::new(0));
@@ -170,10 +150,7 @@ impl Platform {
         Ok(Self {
             data,
             _locks: locks,
-            metagame_url,
-            admin_url,
-            allocator_url,
-            matchmaker_url,
+            reach,
             fleet,
             servers_min: config.fleet.minimum as usize,
             servers_max,
@@ -182,55 +159,22 @@ impl Platform {
             services,
             allocator: Mutex::new(allocator),
             metagame: Mutex::new(metagame),
-            listening,
+            at,
+            allocator_admin,
             expected,
             handle,
         })
     }
 
-    /// The metagame API.
-    pub(crate) fn url(&self) -> &str {
-        &self.metagame_url
-    }
-
-    /// The admin port of the process.
-    pub(crate) fn admin_url(&self) -> &str {
-        &self.admin_url
-    }
-
-    /// The allocator's gRPC.
-    pub(crate) fn allocator_url(&self) -> &str {
-        &self.allocator_url
-    }
-
-    /// The matchmaker's gRPC.
-    pub(crate) fn matchmaker_url(&self) -> &str {
-        &self.matchmaker_url
-    }
-
-    /// Service tokens that say "I am `subject`".
-    pub(crate) fn tokens(&self, subject: &str) -> ServiceTokens {
-        ServiceTokens::new(Arc::clone(&self.data.service_key), subject)
+    /// The platform as its neighbours reach it.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Waits until as many game servers as the fleet has at least can be given a match, `patience` at most; whether they
     /// can.
     pub(crate) async fn is_warm_within(&self, patience: Duration) -> bool {
-        let deadline = tokio::time::Instant::now() + patience;
-        loop {
-            let handle = self.handle.borrow().clone();
-            let pool = handle.pool().await.unwrap_or_default();
-            let can_play = |server: &&protocol::pb::PoolServer| {
-                server.link == "linked" && ["Reserved", "Allocated"].contains(&server.state.as_str())
-            };
-            if pool.servers.iter().filter(can_play).count() >= self.servers_min {
-                return true;
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return false;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        self.reach.is_warm_within(self.servers_min, patience).await
     }
 
     /// Most game-server processes at once so far.
@@ -241,37 +185,6 @@ impl Platform {
     /// Resolves when a service ends by itself, with the reason.
     pub(crate) async fn failed(&self) -> Failure {
         Failure::run(self.services.failed().await)
-    }
-
-    /// Results that metagame has booked so far; 0 if it does not answer.
-    pub(crate) async fn results_recorded(&self) -> u64 {
-        let ask = async {
-            let answer = http::client(ANSWER).get(format!("{}/stats", self.admin_url)).send().await?;
-            answer.json::<serde_json::Value>().await
-        };
-        match ask.await {
-            Ok(stats) => stats["results_recorded"].as_u64().unwrap_or(0),
-            Err(error) => {
-                tracing::warn!(%error, "metagame's statistics are away");
-                0
-            }
-        }
-    }
-
-    /// Waits until every match that started has ended and every result is booked, `patience` at most, and no longer when
-    /// in a `hurry`.
-    pub(crate) async fn settled(&self, observer: &Observer, patience: Duration, hurry: &Shutdown) {
-        let deadline = tokio::time::Instant::now() + patience;
-        while tokio::time::Instant::now() < deadline && !hurry.is_triggered() {
-            let (running, completed) = {
-                let totals = observer.totals();
-                (totals.running(), totals.completed())
-            };
-            if running == 0 && self.results_recorded().await >= completed {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
     }
 
     /// Ends everything in the order that loses nothing. Running matches have `patience` to finish; those that do not are

@@ -23,7 +23,7 @@ pub(crate) fn run(options: &UpOptions) -> Result<ExitCode, Failure> {
         let signals = Shutdown::new();
         signals.on_signals().map_err(Failure::setup)?;
         let platform = Platform::start(config(options)?).await?;
-        let console = Console::start(options.console_listen, &platform).await?;
+        let console = Console::start(options.console_listen, platform.reach()).await?;
         let console_url = console.url();
         let failed = tokio::select! {
             () = signals.wait() => None,
@@ -44,7 +44,8 @@ async fn stay_up(options: &UpOptions, platform: &Platform, console: &str) {
     if !platform.is_warm_within(WARM).await {
         tracing::warn!("too few game servers are ready, so players wait; their lines in this log say why");
     }
-    let (api, admin, data) = (platform.url(), platform.admin_url(), options.data.display());
+    let (api, admin) = (&platform.reach().metagame_url, &platform.reach().admin_url);
+    let data = options.data.display();
     let said = answer(&format!(
         "Muster is up. Ctrl-C drains it.\n  console     {console}\n  metagame    {api}\n  metrics     {admin}/metrics\n  \
          accounts in {data}\nSend bots: muster bots --players 8 --url {api}"
@@ -78,7 +79,6 @@ fn config(options: &UpOptions) -> Result<PlatformConfig, Failure> {
             buffer: options.fleet.servers_buffer,
             capacity: options.fleet.capacity,
         },
-        server_env: std::collections::BTreeMap::new(),
         drain: Duration::from_secs(options.drain_seconds),
     })
 }

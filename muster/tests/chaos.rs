@@ -12,16 +12,33 @@ fn a_demo_in_chaos_has_a_history_that_makes_sense() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("history.jsonl");
     let mut command = muster();
-    command.args(["demo", "--players=16", "--seconds=16", "--match-seconds=5", "--seed=5", "--chaos=5", "-o", "json"]);
-    let output = run(command.arg("--history").arg(&file), Duration::from_secs(120));
+    let seconds = "--seconds=16";
+    command.args([
+        "demo",
+        "--players=16",
+        seconds,
+        "--match-seconds=5",
+        "--seed=5",
+        "--chaos=5",
+        "--patience=4",
+        "-o",
+        "json",
+    ]);
+    let output = run(command.arg("--history").arg(&file), Duration::from_secs(240));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
+    for figure in ["told_ms_max", "told_after_outage_ms_max", "fleet_whole_ms_max", "platform_back_ms_max"] {
+        assert!(report["chaos"][figure].is_u64(), "{figure} in {report}\n{stderr}");
+    }
     let history = std::fs::read_to_string(&file).expect("a history");
-    for event in ["server_killed", "room_panicked", "\"lost\"", "stands still", "allocator runs again", "metagame runs"]
+    let stopped = |service: &str| format!("\"stopped\",\"service\":\"{service}\"");
+    let (allocator, metagame) = (stopped("allocator"), stopped("metagame"));
+    for event in ["server_killed", "room_panicked", "\"lost\"", "stands still", "platform_back", &allocator, &metagame]
     {
         assert!(history.contains(event), "no {event} in the history\n{stderr}");
     }
-    let check = |file: &Path| run(muster().arg("check-history").arg(file), Duration::from_secs(30));
+    let check = |file: &Path| run(muster().args(["check-history", "--patience=4"]).arg(file), Duration::from_secs(30));
     assert!(check(&file).status.success());
     // The same history, had nobody killed the server.
     let innocent: Vec<_> = history.lines().filter(|line| !line.contains("server_killed")).collect();

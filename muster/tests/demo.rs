@@ -13,6 +13,9 @@ fn a_demo_plays_every_match_to_a_booked_result() {
     let output = run(muster().args(args).env("http_proxy", "http://127.0.0.1:9"), Duration::from_secs(180));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
+    // Each service's streams end with the service before it: that is the order of a drain and no trouble.
+    let is_trouble = |line: &&str| line.contains("watch stream") && (line.contains("WARN") || line.contains("ERROR"));
+    assert_eq!(stderr.lines().find(is_trouble), None, "{stderr}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
     let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} is missing in {report}"));
     assert!(number("matches_started") >= 2.0, "{report}");

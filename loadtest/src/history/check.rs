@@ -4,121 +4,46 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::id::{MatchId, PlayerId};
 
+use super::seen::{Dark, Match, Seen};
 use super::{Entry, Event};
 
 /// How long a player may be in the dark about a lost match, in milliseconds.
 pub const TOLD_WITHIN_MS: u64 = 3_000;
+/// The same where a service was down when the match was lost, from its return on: a new allocator waits for the game servers
+/// that there are before it calls a match lost.
+const TOLD_AFTER_OUTAGE_MS: u64 = 10_000;
 /// How long a fleet may be short of a server that was killed, in milliseconds.
 const WHOLE_WITHIN_MS: u64 = 5_000;
 
-/// What a history says of one match.
-#[derive(Default)]
-struct Match {
-    started_ms: Option<u64>,
-    server: String,
-    roster: BTreeSet<PlayerId>,
-    ended_ms: Option<u64>,
-    lost_ms: Option<u64>,
-    panicked_ms: Option<u64>,
-    joined: BTreeMap<PlayerId, u64>,
-    told: BTreeMap<PlayerId, u64>,
-    /// Players who know of it, and since when.
-    known: BTreeMap<PlayerId, u64>,
-}
-
-/// What a history says, sorted by what it is about.
-#[derive(Default)]
-struct Seen {
-    matches: BTreeMap<MatchId, Match>,
-    killed_ms: BTreeMap<String, u64>,
-    finished: bool,
-}
-
-/// Everything that must not be, in sentences; empty for a good history. Entries may come in any order.
-pub fn check(entries: &[Entry]) -> Vec<String> {
+/// Everything that must not be, in sentences; empty for a good history. Entries may come in any order. `patience` stretches
+/// the times that are allowed: 1 where the machine has its work done, more where it is slow or shared.
+pub fn check(entries: &[Entry], patience: u32) -> Vec<String> {
     let mut entries: Vec<&Entry> = entries.iter().collect();
     entries.sort_by_key(|entry| entry.at_ms);
     let mut faults = Vec::new();
-    let mut seen = Seen::default();
-    for entry in &entries {
-        seen.take(entry);
-    }
+    let seen = Seen::of(&entries);
     if !seen.finished {
         faults.push("the history does not come to its end".to_owned());
     }
+    let patience = u64::from(patience.max(1));
     every_match_is_over(&seen, &mut faults);
     lost_only_by_what_was_broken(&seen, &mut faults);
-    players_are_told(&seen, &mut faults);
+    players_are_told(&seen, patience, &mut faults);
     nobody_is_in_two_matches(&seen, &mut faults);
     nobody_sits_in_two_matches(&entries, &mut faults);
     results_count_once(&entries, &seen, &mut faults);
+    results_stay(&entries, &mut faults);
+    the_fleet_is_whole_again(&entries, patience, &mut faults);
+    a_killed_platform_comes_back(&entries, &mut faults);
     faults
-}
-
-impl Seen {
-    fn take(&mut self, Entry { at_ms, event }: &Entry) {
-        let at_ms = *at_ms;
-        match event {
-            Event::Started { match_id, server, players } => {
-                let it = self.matches.entry(*match_id).or_default();
-                // A new allocator tells again of the matches that it finds.
-                it.started_ms.get_or_insert(at_ms);
-                it.server.clone_from(server);
-                it.roster.extend(players);
-            }
-            Event::Ended { match_id, .. } => {
-                self.matches.entry(*match_id).or_default().ended_ms.get_or_insert(at_ms);
-            }
-            Event::Lost { match_id, .. } => {
-                self.matches.entry(*match_id).or_default().lost_ms.get_or_insert(at_ms);
-            }
-            Event::RoomPanicked { match_id } => {
-                self.matches.entry(*match_id).or_default().panicked_ms.get_or_insert(at_ms);
-            }
-            Event::Joined { player, match_id } => {
-                let it = self.matches.entry(*match_id).or_default();
-                it.joined.entry(*player).or_insert(at_ms);
-                it.known.entry(*player).or_insert(at_ms);
-            }
-            Event::Ticket { player, match_id: Some(match_id), .. } => {
-                self.matches.entry(*match_id).or_default().known.entry(*player).or_insert(at_ms);
-            }
-            Event::Told { player, match_id, .. } => {
-                self.matches.entry(*match_id).or_default().told.entry(*player).or_insert(at_ms);
-            }
-            Event::ServerKilled { server } => {
-                self.killed_ms.insert(server.clone(), at_ms);
-            }
-            Event::Finished { .. } => self.finished = true,
-            Event::Queued { .. }
-            | Event::Ticket { match_id: None, .. }
-            | Event::Cut { .. }
-            | Event::Result { .. }
-            | Event::Account { .. }
-            | Event::FleetWhole { .. }
-            | Event::Disturbed { .. } => {}
-        }
-    }
-
-    /// When the match was broken on purpose, if it was.
-    fn broken_ms(&self, it: &Match) -> Option<u64> {
-        [self.killed_ms.get(&it.server).copied(), it.panicked_ms].into_iter().flatten().min()
-    }
-}
-
-impl Match {
-    /// When it was over, as far as anyone knew first.
-    fn over_ms(&self) -> Option<u64> {
-        [self.ended_ms, self.lost_ms].into_iter().flatten().chain(self.told.values().copied()).min()
-    }
 }
 
 fn every_match_is_over(seen: &Seen, faults: &mut Vec<String>) {
     for (id, it) in &seen.matches {
-        if it.started_ms.is_none() {
+        if it.started_ms.is_none() && it.cut_ms.is_none() {
             faults.push(format!("players know the match {id}, which never started"));
         }
-        if it.ended_ms.is_none() && it.lost_ms.is_none() {
+        if !it.is_over() {
             faults.push(format!("the match {id} on {} started and neither ended nor was lost", it.server));
         }
     }
@@ -132,19 +57,17 @@ fn lost_only_by_what_was_broken(seen: &Seen, faults: &mut Vec<String>) {
     }
 }
 
-fn players_are_told(seen: &Seen, faults: &mut Vec<String>) {
-    for (id, it) in seen.matches.iter().filter(|(_, it)| it.lost_ms.is_some() && it.ended_ms.is_none()) {
-        let Some(broken_ms) = seen.broken_ms(it) else { continue };
-        for (player, known_ms) in &it.known {
-            let since_ms = broken_ms.max(*known_ms);
-            match it.told.get(player) {
-                None => faults.push(format!("the player {player} was never told that the match {id} is lost")),
-                Some(told_ms) if *told_ms > since_ms + TOLD_WITHIN_MS => {
-                    let late_ms = told_ms - since_ms;
-                    faults.push(format!("the player {player} was told after {late_ms} ms that the match {id} is lost"));
-                }
-                Some(_) => {}
+fn players_are_told(seen: &Seen, patience: u64, faults: &mut Vec<String>) {
+    for Dark { match_id, player, after_ms, in_outage } in seen.in_the_dark(TOLD_WITHIN_MS * patience) {
+        let allowed_ms = patience * if in_outage { TOLD_AFTER_OUTAGE_MS } else { TOLD_WITHIN_MS };
+        match after_ms {
+            None => faults.push(format!("the player {player} was never told that the match {match_id} is lost")),
+            Some(after_ms) if after_ms > allowed_ms => {
+                faults.push(format!(
+                    "the player {player} was told after {after_ms} ms that the match {match_id} is lost"
+                ));
             }
+            Some(_) => {}
         }
     }
 }
@@ -188,14 +111,7 @@ fn nobody_sits_in_two_matches(entries: &[&Entry], faults: &mut Vec<String>) {
 }
 
 fn results_count_once(entries: &[&Entry], seen: &Seen, faults: &mut Vec<String>) {
-    let listed = |entry: &&Entry| match &entry.event {
-        Event::Account { listed, .. } => listed.clone(),
-        _ => Vec::new(),
-    };
-    let listed: BTreeSet<MatchId> = entries.iter().flat_map(listed).collect();
-    // A server can be killed after it spooled a result: then the match is lost first, and counts later.
-    let late = |id: &MatchId, it: &Match| it.lost_ms.is_some() && listed.contains(id);
-    let over = seen.matches.iter().filter(|(id, it)| it.ended_ms.is_some() || late(id, it)).count() as u64;
+    let over = seen.matches.values().filter(|it| it.is_completed()).count() as u64;
     for entry in entries {
         match &entry.event {
             Event::Result { player, match_id, times } if *times != 1 => {
@@ -209,19 +125,72 @@ fn results_count_once(entries: &[&Entry], seen: &Seen, faults: &mut Vec<String>)
                 if *counted != distinct as u64 {
                     faults.push(format!("the account of {player} counts {counted} matches, its history {distinct}"));
                 }
-                let is_over = |it: &Match| it.ended_ms.is_some() || it.lost_ms.is_some();
-                for id in listed.iter().filter(|id| !seen.matches.get(id).is_some_and(is_over)) {
+                for id in listed.iter().filter(|id| !seen.matches.get(id).is_some_and(Match::is_over)) {
                     faults.push(format!("the player {player} has a result of the match {id}, which never ended"));
                 }
             }
-            Event::FleetWhole { after_ms } if *after_ms > WHOLE_WITHIN_MS => {
-                faults.push(format!("the fleet was short of a server for {after_ms} ms"));
-            }
-            Event::Finished { results } if *results != over => {
+            Event::Finished { results, .. } if *results != over => {
                 faults.push(format!("{over} matches ended, {results} results are recorded"));
             }
             _ => {}
         }
+        if let Event::Finished { spooled: 1.., .. } = entry.event {
+            faults.push("results still wait in the spool".to_owned());
+        }
+    }
+}
+
+/// What a player once had in the own history is there in the end.
+fn results_stay(entries: &[&Entry], faults: &mut Vec<String>) {
+    let mut had: BTreeSet<(PlayerId, MatchId)> = BTreeSet::new();
+    for entry in entries {
+        match &entry.event {
+            Event::Result { player, match_id, .. } => {
+                had.insert((*player, *match_id));
+            }
+            Event::Account { player, listed, .. } => {
+                let gone = had.iter().filter(|(of, match_id)| of == player && !listed.contains(match_id));
+                faults.extend(
+                    gone.map(|(_, id)| format!("the player {player} no longer has the result of the match {id}")),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn the_fleet_is_whole_again(entries: &[&Entry], patience: u64, faults: &mut Vec<String>) {
+    for entry in entries {
+        if let Event::FleetWhole { after_ms, servers } = entry.event
+            && after_ms > WHOLE_WITHIN_MS * patience
+        {
+            faults.push(format!("the fleet of {servers} was short of a server for {after_ms} ms"));
+        }
+    }
+}
+
+fn a_killed_platform_comes_back(entries: &[&Entry], faults: &mut Vec<String>) {
+    let mut before = None;
+    for entry in entries {
+        match entry.event {
+            Event::PlatformKilled { accounts, results } => before = Some((accounts, results)),
+            Event::PlatformBack { orphans, accounts, results, .. } => {
+                let (accounts_before, results_before) = before.take().unwrap_or_default();
+                if orphans > 0 {
+                    faults.push(format!("{orphans} processes outlived the killed platform"));
+                }
+                if accounts < accounts_before || results < results_before {
+                    faults.push(format!(
+                        "the killed platform had {accounts_before} accounts and {results_before} results, and came back with \
+                         {accounts} and {results}"
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    if before.is_some() {
+        faults.push("the killed platform did not come back".to_owned());
     }
 }
 

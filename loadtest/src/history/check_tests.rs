@@ -1,6 +1,6 @@
 //! Histories made by hand: a good one, and what must be refused.
 
-use super::super::{Recorder, read};
+use super::super::{Recorder, read, tally};
 use super::*;
 
 fn player(n: u8) -> PlayerId {
@@ -56,7 +56,7 @@ fn good() -> Vec<Entry> {
         at(6_100, joined(2, 2)),
         at(7_000, Event::ServerKilled { server: "a".into() }),
         at(7_010, lost(2)),
-        at(8_000, Event::FleetWhole { after_ms: 1_000 }),
+        at(8_000, Event::FleetWhole { after_ms: 1_000, servers: 3 }),
         at(8_600, told(1, 2, "lost")),
         at(8_700, told(2, 2, "lost")),
         at(9_000, started(3, "b")),
@@ -64,7 +64,7 @@ fn good() -> Vec<Entry> {
         at(12_000, ended(3)),
         at(12_100, told(1, 3, "ended")),
         at(12_200, account(1, 2, &[3, 1])),
-        at(12_300, Event::Finished { results: 2 }),
+        at(12_300, Event::Finished { results: 2, spooled: 0 }),
     ]
 }
 
@@ -72,7 +72,7 @@ fn good() -> Vec<Entry> {
 fn refused(more: impl IntoIterator<Item = Entry>, says: &str) {
     let mut history = good();
     history.extend(more);
-    let faults = check(&history);
+    let faults = check(&history, 1);
     assert!(faults.iter().any(|fault| fault.contains(says)), "\"{says}\" is not among {faults:?}");
 }
 
@@ -84,9 +84,9 @@ fn without(at_ms: u64) -> Vec<Entry> {
 #[test]
 fn a_good_history_is_good_in_any_order() {
     let mut history = good();
-    assert_eq!(check(&history), Vec::<String>::new());
+    assert_eq!(check(&history, 1), Vec::<String>::new());
     history.reverse();
-    assert_eq!(check(&history), Vec::<String>::new());
+    assert_eq!(check(&history, 1), Vec::<String>::new());
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_new_allocator_that_tells_of_a_running_match_again_is_no_fault() {
     let mut history = good();
     let again = Event::Started { match_id: id(1), server: "a".into(), players: BTreeSet::new() };
     history.push(at(3_000, again));
-    assert_eq!(check(&history), Vec::<String>::new());
+    assert_eq!(check(&history, 1), Vec::<String>::new());
 }
 
 #[test]
@@ -109,54 +109,122 @@ fn a_result_that_counts_twice_is_refused() {
     refused([at(12_250, account(2, 2, &[1, 1]))], "twice");
     refused([at(12_250, account(2, 3, &[1, 3]))], "counts 3 matches");
     refused([at(12_250, account(2, 1, &[7]))], "never ended");
-    refused([at(12_400, Event::Finished { results: 3 })], "3 results");
+    refused([at(12_400, Event::Finished { results: 3, spooled: 0 })], "3 results");
 }
 
 #[test]
 fn a_result_that_never_arrives_is_refused() {
-    refused([at(12_400, Event::Finished { results: 1 })], "1 results");
+    refused([at(12_400, Event::Finished { results: 1, spooled: 0 })], "1 results");
 }
 
 #[test]
 fn a_result_that_was_spooled_before_its_server_was_killed_may_arrive() {
     let mut history = without(12_300);
     history.push(at(12_250, account(2, 2, &[1, 2])));
-    history.push(at(12_300, Event::Finished { results: 3 }));
-    assert_eq!(check(&history), Vec::<String>::new());
+    history.push(at(12_300, Event::Finished { results: 3, spooled: 0 }));
+    assert_eq!(check(&history, 1), Vec::<String>::new());
 }
 
 #[test]
 fn a_match_without_an_end_is_refused() {
-    let faults = check(&without(12_000));
+    let faults = check(&without(12_000), 1);
     assert!(faults.iter().any(|fault| fault.contains("neither ended nor was lost")), "{faults:?}");
     refused([at(7_500, joined(2, 8))], "never started");
 }
 
 #[test]
 fn a_match_lost_by_nobodys_doing_is_refused() {
-    let faults = check(&without(7_000));
+    let faults = check(&without(7_000), 1);
     assert!(faults.iter().any(|fault| fault.contains("although nobody broke")), "{faults:?}");
     // A panic in its room explains it as well as a kill of its server.
     let mut history = without(7_000);
     history.push(at(7_000, Event::RoomPanicked { match_id: id(2) }));
-    assert_eq!(check(&history), Vec::<String>::new());
+    assert_eq!(check(&history, 1), Vec::<String>::new());
 }
 
 #[test]
 fn a_player_who_is_told_late_or_never_is_refused() {
-    let faults = check(&without(8_700));
+    let faults = check(&without(8_700), 1);
     assert!(faults.iter().any(|fault| fault.contains("never told")), "{faults:?}");
     let mut history = without(8_700);
     history.push(at(10_001, told(2, 2, "lost")));
-    let faults = check(&history);
+    let faults = check(&history, 1);
     assert!(faults.iter().any(|fault| fault.contains("told after 3001 ms")), "{faults:?}");
 }
 
 #[test]
 fn a_fleet_that_stays_short_and_a_history_that_breaks_off_are_refused() {
-    refused([at(9_999, Event::FleetWhole { after_ms: 5_001 })], "short of a server");
-    let faults = check(&without(12_300));
+    refused([at(9_999, Event::FleetWhole { after_ms: 5_001, servers: 3 })], "short of a server");
+    let faults = check(&without(12_300), 1);
     assert_eq!(faults, ["the history does not come to its end"]);
+}
+
+#[test]
+fn patience_stretches_what_a_slow_machine_may_take() {
+    let mut history = without(8_700);
+    history.extend([at(10_001, told(2, 2, "lost")), at(9_999, Event::FleetWhole { after_ms: 5_001, servers: 3 })]);
+    assert_eq!(check(&history, 1).len(), 2);
+    assert_eq!(check(&history, 2), Vec::<String>::new());
+}
+
+/// The platform is killed in a fourth match, whose players are told when it is back; its result was spooled.
+fn killed(orphans: u64, results: u64, told_ms: u64) -> Vec<Entry> {
+    let mut history: Vec<_> = good().into_iter().filter(|entry| entry.at_ms < 12_200).collect();
+    history.extend([
+        at(13_000, started(4, "b")),
+        at(13_100, joined(1, 4)),
+        at(14_000, Event::PlatformKilled { accounts: 2, results: 2 }),
+        at(16_000, Event::PlatformBack { after_ms: 2_000, orphans, accounts: 2, results }),
+        at(told_ms, told(1, 4, "lost")),
+        at(30_000, account(1, 3, &[4, 3, 1])),
+        at(30_300, Event::Finished { results: 3, spooled: 0 }),
+    ]);
+    history
+}
+
+#[test]
+fn a_platform_that_was_killed_may_cut_its_matches_and_nothing_else() {
+    assert_eq!(check(&killed(0, 2, 17_000), 1), Vec::<String>::new());
+    for (history, says) in [
+        (killed(1, 2, 17_000), "1 processes outlived"),
+        (killed(0, 1, 17_000), "2 accounts and 2 results, and came back with 2 and 1"),
+        (killed(0, 2, 26_001), "told after 10001 ms"),
+    ] {
+        let faults = check(&history, 1);
+        assert!(faults.len() == 1 && faults[0].contains(says), "\"{says}\" is not {faults:?}");
+    }
+    let gone = killed(0, 2, 17_000).into_iter().filter(|entry| entry.at_ms != 16_000).collect::<Vec<_>>();
+    assert!(check(&gone, 1).iter().any(|fault| fault.contains("did not come back")));
+    let tally = tally(&killed(0, 2, 17_000), TOLD_WITHIN_MS);
+    assert_eq!((tally.started, tally.completed, tally.lost), (4, 3, 1));
+    assert_eq!((tally.told_ms_max, tally.told_after_outage_ms_max), (Some(1_700), Some(1_000)));
+    assert_eq!((tally.fleet_whole_ms_max, tally.platform_back_ms_max), (Some(1_000), Some(2_000)));
+}
+
+#[test]
+fn while_a_service_is_down_nobody_can_be_told_and_afterwards_soon() {
+    for (told_ms, is_late) in [(19_000, false), (19_001, true)] {
+        let mut history = without(8_700);
+        history.push(at(6_900, Event::Stopped { service: "allocator".into() }));
+        history.push(at(9_000, Event::Running { service: "allocator".into() }));
+        history.push(at(told_ms, told(2, 2, "lost")));
+        assert_eq!(check(&history, 1).iter().any(|fault| fault.contains("told after 10001 ms")), is_late);
+    }
+}
+
+#[test]
+fn an_outage_after_the_word_excuses_nothing() {
+    let mut history = good();
+    history.push(at(8_800, Event::Stopped { service: "allocator".into() }));
+    history.push(at(9_000, Event::Running { service: "allocator".into() }));
+    let tally = tally(&history, TOLD_WITHIN_MS);
+    assert_eq!((tally.told_ms_max, tally.told_after_outage_ms_max), (Some(1_700), None));
+}
+
+#[test]
+fn a_result_that_vanishes_or_stays_in_the_spool_is_refused() {
+    refused([at(12_250, account(1, 1, &[3]))], "no longer has the result");
+    refused([at(12_300, Event::Finished { results: 2, spooled: 1 })], "in the spool");
 }
 
 #[test]
@@ -171,5 +239,5 @@ fn what_is_written_can_be_read_again_and_a_broken_line_is_named() {
     std::fs::write(&path, "\n{\"at_ms\":1}\n").unwrap();
     assert!(read(&path).unwrap_err().to_string().starts_with("line 2"));
     std::fs::remove_file(&path).unwrap();
-    Recorder::default().record(Event::Finished { results: 0 });
+    Recorder::default().record(Event::Finished { results: 0, spooled: 0 });
 }

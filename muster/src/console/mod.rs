@@ -31,7 +31,7 @@ use service::{BindError, Listener, Shutdown};
 use self::collect::Sources;
 use self::state::State;
 use crate::exit::Failure;
-use crate::platform::Platform;
+use crate::platform::Reach;
 
 /// Where the console listens if nobody says otherwise and the port is free.
 pub(crate) const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7130);
@@ -44,9 +44,9 @@ pub(crate) struct Console {
 
 impl Console {
     /// Starts the console of a platform. Without an address it takes [`ADDRESS`], or any free port where that is taken.
-    pub(crate) async fn start(listen: Option<SocketAddr>, platform: &Platform) -> Result<Self, Failure> {
-        let tokens = platform.tokens("muster");
-        let sources = Sources::new(platform.allocator_url(), platform.matchmaker_url(), platform.admin_url(), &tokens);
+    pub(crate) async fn start(listen: Option<SocketAddr>, platform: &Reach) -> Result<Self, Failure> {
+        let Reach { allocator_url, matchmaker_url, admin_url, .. } = platform;
+        let sources = Sources::new(allocator_url, matchmaker_url, admin_url, &platform.tokens());
         let sources = sources.map_err(Failure::setup)?;
         let listener = bind(listen).await.map_err(Failure::setup)?;
         let (address, shutdown) = (listener.local_addr(), Shutdown::new());
@@ -57,7 +57,7 @@ impl Console {
                  listen on 127.0.0.1 and forward the port instead (ssh -L)"
             );
         }
-        let state = Arc::new(State::new(sources, platform.url().to_owned(), shutdown.clone()));
+        let state = Arc::new(State::new(sources, platform.metagame_url.clone(), shutdown.clone()));
         let tasks =
             [tokio::spawn(collect::read(Arc::clone(&state))), tokio::spawn(collect::follow(Arc::clone(&state)))];
         let app = pages::guarded(Router::new().merge(pages::routes()).merge(api::routes()), state);

@@ -1,13 +1,11 @@
 //! The history of a demo: where it is written, and what is wrong with it in the end.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use loadtest::history::{self, Event, Recorder};
+use loadtest::history::{self, Event, Recorder, TOLD_WITHIN_MS, Tally};
 
 use crate::cli::DemoOptions;
 use crate::exit::Failure;
-use crate::gameserver::chaos;
 
 /// A history that is being written, if anyone wants it.
 pub(crate) struct History {
@@ -34,17 +32,18 @@ impl History {
         Ok(Self { recorder, triggers, file })
     }
 
-    /// Variables for game servers that chaos may break.
-    pub(crate) fn server_env(&self, options: &DemoOptions) -> BTreeMap<String, String> {
-        let folder = self.triggers.display().to_string();
-        options.chaos.map(|_| (chaos::VARIABLE.to_owned(), folder)).into_iter().collect()
-    }
-
-    /// Ends the history with what metagame counts, and says what is wrong with it.
-    pub(crate) fn close(&self, results: u64) -> Result<Vec<String>, Failure> {
-        let Some(file) = &self.file else { return Ok(Vec::new()) };
-        self.recorder.record(Event::Finished { results });
+    /// Ends the history with what metagame counts and what waits in the spool; says what the history comes to, and what is
+    /// wrong with it.
+    pub(crate) fn close(
+        &self,
+        [results, spooled]: [u64; 2],
+        patience: u32,
+    ) -> Result<Option<(Tally, Vec<String>)>, Failure> {
+        let Some(file) = &self.file else { return Ok(None) };
+        self.recorder.record(Event::Finished { results, spooled });
         self.recorder.flush().map_err(Failure::run)?;
-        Ok(history::check(&history::read(file).map_err(Failure::run)?))
+        let entries = history::read(file).map_err(Failure::run)?;
+        let tally = history::tally(&entries, TOLD_WITHIN_MS * u64::from(patience));
+        Ok(Some((tally, history::check(&entries, patience))))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use loadtest::history::Tally;
 use serde::Serialize;
 
 /// A demo in numbers. The field names are the JSON's and stay.
@@ -43,9 +44,20 @@ pub(crate) struct Report {
     pub(crate) server_processes: u64,
     /// Times that a player found the match just played in the own history.
     pub(crate) games_in_history: u64,
+    /// How soon what chaos broke was mended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) chaos: Option<Tally>,
 }
 
 impl Report {
+    /// After chaos the history knows best what became of the matches: of those that went down with the platform, no allocator
+    /// tells the end.
+    pub(crate) fn in_chaos(&mut self, tally: Tally) {
+        (self.matches_started, self.matches_completed, self.matches_lost) =
+            (tally.started, tally.completed, tally.lost);
+        self.chaos = Some(tally);
+    }
+
     /// What was not as it must be, in sentences; empty after a success.
     pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
@@ -97,6 +109,13 @@ impl Report {
             line("reconnects", format!("p99 {:.0} ms until the seat and its state are back", self.reconnect_ms_p99));
         }
         line("seen in history", format!("{} games", self.games_in_history));
+        if let Some(chaos) = &self.chaos {
+            let ms = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+            let (told, after_outage) = (ms(chaos.told_ms_max), ms(chaos.told_after_outage_ms_max));
+            line("told of a loss", format!("within {told}, within {after_outage} of an outage's end"));
+            line("fleet whole again", format!("within {}", ms(chaos.fleet_whole_ms_max)));
+            line("platform back", format!("within {} of its kill", ms(chaos.platform_back_ms_max)));
+        }
         text
     }
 }

@@ -11,6 +11,9 @@ use protocol::jwt::{KeySet, SigningKey};
 
 use crate::exit::Failure;
 
+/// The subfolder where game servers keep results until metagame has them.
+pub(super) const SPOOL: &str = "spool";
+
 /// An installation's folder: shared by the services of one installation, whether they share a process or not.
 pub(crate) struct ServiceData {
     folder: PathBuf,

@@ -10,7 +10,7 @@ use agones::local::{FleetConfig, ServerStatus};
 use tokio::sync::watch;
 
 use super::FleetSize;
-use super::data::ServiceData;
+use super::data::{SPOOL, ServiceData};
 use crate::exit::Failure;
 use crate::played::PlayedGame;
 
@@ -42,7 +42,7 @@ pub(crate) fn config(
     ];
     command.extend(flags.into_iter().map(str::to_owned));
     command.push(format!("--service-key={}", data.path("service.key").display()));
-    command.push(format!("--spool={}", data.path("spool").display()));
+    command.push(format!("--spool={}", data.path(SPOOL).display()));
 
     let mut fleet = FleetConfig::new(&game.fleet, command, size.minimum, size.maximum, size.buffer);
     fleet.address = advertise.to_string();

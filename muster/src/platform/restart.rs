@@ -3,13 +3,17 @@
 use super::{Failure, Platform};
 
 impl Platform {
-    /// Stops the allocator and starts it again on the same addresses, with the next epoch and nothing in memory: game
-    /// servers register again and tell it of their matches.
-    pub(crate) async fn restart_allocator(&self) -> Result<(), Failure> {
+    /// Stops the allocator. Until [`start_allocator`](Self::start_allocator) no match is placed, and play goes on.
+    pub(crate) async fn stop_allocator(&self) {
+        self.allocator.lock().await.stop().await;
+    }
+
+    /// Starts the allocator again on the same addresses, with the next epoch and nothing in memory: game servers register
+    /// again and tell it of their matches.
+    pub(crate) async fn start_allocator(&self) -> Result<(), Failure> {
         let mut part = self.allocator.lock().await;
-        part.stop().await;
         let stop = self.serving.child();
-        let config = self.data.allocator(self.listening.allocator, self.listening.allocator_admin)?;
+        let config = self.data.allocator(self.at.allocator, self.allocator_admin)?;
         let config = allocator::Config { expected: Some(self.expected.subscribe()), ..config };
         let allocator = allocator::start(config, stop.clone()).await.map_err(Failure::run)?;
         self.handle.send_replace(allocator.handle());
@@ -22,8 +26,8 @@ impl Platform {
         let mut part = self.metagame.lock().await;
         part.stop().await;
         let stop = self.serving.child();
-        let at = &self.listening;
-        let config = self.data.metagame(at.metagame, at.metagame_admin, &self.allocator_url, &at.matchmaker_url);
+        let (at, reach) = (&self.at, &self.reach);
+        let config = self.data.metagame(at.metagame, at.metagame_admin, &reach.allocator_url, &reach.matchmaker_url);
         let metagame = metagame::start(config, stop.clone()).await.map_err(Failure::run)?;
         *part = self.services.keep("metagame", stop, metagame.wait());
         Ok(())

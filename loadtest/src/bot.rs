@@ -339,3 +339,58 @@ impl Bot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bot(carrier: Carrier) -> Bot {
+        let shared = crate::run::Shared {
+            queue: "duel".into(),
+            schema: Arc::new(<arena::Arena as game::Game>::schema()),
+            regions: Vec::new(),
+            network: None,
+            churn: false,
+            history: Recorder::default(),
+            stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            progress: watch::channel(Progress::default()).0,
+        };
+        // Nobody listens at port 9: what ends here is decided without a call.
+        let api = Api::new(reqwest::Client::new(), "http://127.0.0.1:9", "0".repeat(32), "Bot".into(), 1);
+        Bot::new(api, PlayerId::from_entropy([1; 16]), (1, carrier), &shared)
+    }
+
+    async fn end(bot: &mut Bot, end: End) -> (Carrier, u64) {
+        let is_over = bot.take_end(MatchId::from_entropy([1; 16]), end, &mut false).await;
+        assert!(!is_over, "the bot goes on");
+        (bot.carrier, bot.report.join_failures_total())
+    }
+
+    #[tokio::test]
+    async fn silence_on_one_carrier_is_no_failure_and_silence_on_both_is_one() {
+        let mut bot = bot(Carrier::Native);
+        assert_eq!(end(&mut bot, End::TimedOut).await, (Carrier::Quic, 0));
+        assert_eq!(end(&mut bot, End::TimedOut).await, (Carrier::Native, 1));
+        assert_eq!(end(&mut bot, End::TimedOut).await, (Carrier::Quic, 1));
+        assert_eq!(bot.report.join_failures["timed_out"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_an_answer_so_the_carrier_stays() {
+        let mut bot = bot(Carrier::Quic);
+        assert_eq!(end(&mut bot, End::Refused(Refusal::Busy)).await, (Carrier::Quic, 1));
+        assert_eq!(end(&mut bot, End::TimedOut).await, (Carrier::Native, 1));
+        // Refused by the carrier that was fallen back to.
+        assert_eq!(end(&mut bot, End::Refused(Refusal::TokenExpired)).await, (Carrier::Native, 2));
+    }
+
+    #[tokio::test]
+    async fn an_answer_after_the_fallback_ends_it_so_later_silence_begins_a_new_one() {
+        let mut bot = bot(Carrier::Native);
+        assert_eq!(end(&mut bot, End::TimedOut).await, (Carrier::Quic, 0));
+        assert_eq!(end(&mut bot, End::Closed(CloseReason::TimedOut)).await, (Carrier::Quic, 0));
+        assert_eq!((bot.report.udp_clients, bot.report.quic_clients), (0, 1));
+        assert_eq!(end(&mut bot, End::TimedOut).await, (Carrier::Native, 0));
+    }
+}

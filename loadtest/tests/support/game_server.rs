@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arena::Arena;
 use game::setup::Player;
 use game::{Game as _, Leave, MatchSetup, Room, RoomConfig, RoomInput, RoomSink, SeatId};
-use netcode::endpoint::{ServerConfig, ServerEndpoint, ServerEvent, SessionId};
+use netcode::endpoint::{Carrier, QuicServerConfig, ServerConfig, ServerEndpoint, ServerEvent, SessionId};
 use netcode::{Entropy, Micros};
 use protocol::id::{MatchId, PlayerId, ServerId};
 use protocol::token::{ALLOCATOR_ISSUER, JoinClaims};
@@ -22,14 +22,17 @@ pub(crate) const TICK: Duration = Duration::from_nanos(16_666_667);
 pub(crate) struct GameServer {
     pub(crate) address: SocketAddr,
     pub(crate) server_key: [u8; 32],
+    /// SHA-256 of its QUIC certificate.
+    pub(crate) fingerprint: [u8; 32],
     pub(crate) is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
 
 impl GameServer {
-    /// Starts a match of these players, everyone alone, for this long.
-    pub(crate) fn start(match_id: MatchId, players: &[PlayerId], seconds: u32) -> Self {
+    /// Starts a match of these players, everyone alone, for this long. Datagrams of the blocked carrier vanish on their way
+    /// to the server.
+    pub(crate) fn start(match_id: MatchId, players: &[PlayerId], seconds: u32, blocked: Option<Carrier>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let config = ServerConfig {
@@ -40,7 +43,8 @@ impl GameServer {
             sessions_max: 16,
             half_open_max: 16,
         };
-        let endpoint = ServerEndpoint::new(config, Entropy::new([5; 32]));
+        let (quic, fingerprint) = certificate();
+        let endpoint = ServerEndpoint::new(config, Entropy::new([5; 32])).with_quic(&quic).unwrap();
         let server_key = endpoint.public_key();
         let setup = MatchSetup {
             match_id,
@@ -59,12 +63,23 @@ impl GameServer {
             room: Room::new(setup, RoomConfig::default()).unwrap(),
             sessions: BTreeMap::new(),
             begin: Instant::now(),
+            blocked,
             is_over: Arc::clone(&is_over),
         };
         let stopped = Arc::clone(&stop);
         let thread = Some(std::thread::spawn(move || running.run(&stopped)));
-        Self { address, server_key, is_over, thread, stop }
+        Self { address, server_key, fingerprint, is_over, thread, stop }
     }
+}
+
+/// A new certificate and its fingerprint.
+fn certificate() -> (QuicServerConfig, [u8; 32]) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["muster".into()]).unwrap().self_signed(&key).unwrap();
+    let fingerprint = ring::digest::digest(&ring::digest::SHA256, certificate.der());
+    let quic =
+        QuicServerConfig { certificate: certificate.der().to_vec(), key: key.serialize_der(), base: Instant::now() };
+    (quic, fingerprint.as_ref().try_into().unwrap())
 }
 
 impl Drop for GameServer {
@@ -82,6 +97,7 @@ struct Running {
     room: Room<Arena>,
     sessions: BTreeMap<SeatId, SessionId>,
     begin: Instant,
+    blocked: Option<Carrier>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -130,6 +146,11 @@ impl Running {
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             self.socket.set_read_timeout(Some(left)).unwrap();
             if let Ok((bytes, from)) = self.socket.recv_from(&mut buffer) {
+                // QUIC has bit 0x40 set, native packets have not.
+                let carrier = if buffer[0] & 0x40 == 0 { Carrier::Native } else { Carrier::Quic };
+                if self.blocked == Some(carrier) {
+                    continue;
+                }
                 let now = self.now();
                 self.endpoint.handle_datagram(now, from, &buffer[..bytes]);
                 self.take_events(until);

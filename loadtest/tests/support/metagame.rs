@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use game::Game as _;
+use netcode::endpoint::Carrier;
 use protocol::id::{MatchId, PlayerId};
 use serde_json::{Value, json};
 
@@ -34,6 +35,10 @@ pub(crate) struct World {
     pub(crate) calls: Vec<String>,
     /// Streams are refused: tickets must be polled.
     pub(crate) no_streams: bool,
+    /// A carrier that does not reach the game servers.
+    pub(crate) blocked: Option<Carrier>,
+    /// Length of a match beyond 5 s.
+    pub(crate) more_seconds: u32,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -124,7 +129,7 @@ async fn create_ticket(State(world): State<Shared>, headers: HeaderMap, Json(bod
     if let [first, second] = &waiting[..] {
         let match_id = MatchId::from_entropy([world.matches.len() as u8 + 100; 16]);
         let players = vec![world.tickets[first].0, world.tickets[second].0];
-        let server = GameServer::start(match_id, &players, 5);
+        let server = GameServer::start(match_id, &players, 5 + world.more_seconds, world.blocked);
         world.matches.insert(match_id, (players, server));
         for id in &waiting {
             world.tickets.get_mut(id).unwrap().1 = Some(match_id);
@@ -149,6 +154,7 @@ fn match_json(world: &World, match_id: MatchId) -> Value {
         "match_id": match_id,
         "address": server.address.to_string(),
         "server_key": URL_SAFE_NO_PAD.encode(server.server_key),
+        "quic_fingerprints": [URL_SAFE_NO_PAD.encode(server.fingerprint)],
         "routing_token": URL_SAFE_NO_PAD.encode([7]),
         "schema_hash": format!("{:016x}", Arena::schema().hash()),
     })

@@ -72,7 +72,7 @@ fn an_entity_that_moves_steadily_costs_a_few_bytes() {
         bytes += if tick >= 100 { run.last_snapshot_bytes() } else { 0 };
     }
     let per_entity = bytes as f64 / 100.0 / 64.0;
-    assert!(per_entity < 6.5, "{per_entity} bytes per entity and update");
+    assert!(per_entity < 4.5, "{per_entity} bytes per entity and update");
 }
 
 #[test]

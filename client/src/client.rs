@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use game::{Input, Leave, RoomMessage};
-use netcode::endpoint::{self, ClientEndpoint, ClientEvent, QuicClientConfig, Received, SendError, Transmit};
+use netcode::endpoint::{
+    self, ClientEndpoint, ClientEvent, Credential, QuicClientConfig, Received, Resumption, SendError, Transmit,
+};
 use netcode::replication::{Replica, SeatId, SnapshotError, View};
 use netcode::{Entropy, Micros};
 use protocol::id::MatchId;
@@ -21,6 +23,8 @@ use crate::stats::{ClientStats, Counts};
 
 /// Unreadable snapshots in a row after which the session is given up: the two sides disagree about the past.
 const SNAPSHOTS_BAD_MAX: u32 = 30;
+/// Messages before the welcome: all that a server keeps for a seat, and what it says while the welcome is made.
+const EARLY_MAX: usize = 1_024;
 
 /// What a client needs to enter a match, from the assignment and the join token of metagame.
 #[derive(Clone)]
@@ -31,8 +35,9 @@ pub struct ClientConfig {
     pub server_key: [u8; 32],
     /// Beginning of every connection id towards the server; may be empty.
     pub routing_token: Vec<u8>,
-    /// The join token, not older than a minute and not used before.
-    pub join_token: String,
+    /// By what right: a join token, not older than a minute and not used before, or what an earlier client left
+    /// ([`Client::resumption`]).
+    pub credential: Credential,
     /// The game's schema.
     pub schema: Arc<Schema>,
     /// What QUIC needs, to go by QUIC; `None`: by native UDP.
@@ -55,14 +60,16 @@ pub struct Client<P: Predict> {
     rules: Option<P>,
     counts: Counts,
     bad_in_a_row: u32,
+    /// What came before the welcome: messages that an earlier session of the seat had not acknowledged.
+    early: VecDeque<Event>,
 }
 
 impl<P: Predict> Client<P> {
     /// A client that begins its handshake at once.
     pub fn new(config: ClientConfig, entropy: Entropy, now: Micros) -> Self {
-        let ClientConfig { server, server_key, routing_token, join_token, schema, quic } = config;
+        let ClientConfig { server, server_key, routing_token, credential, schema, quic } = config;
         let schema_hash = schema.hash();
-        let endpoint = endpoint::ClientConfig { server, server_key, routing_token, join_token, schema_hash, quic };
+        let endpoint = endpoint::ClientConfig { server, server_key, routing_token, credential, schema_hash, quic };
         Self {
             endpoint: ClientEndpoint::new(endpoint, entropy, now),
             replica: Replica::new(Arc::clone(&schema)),
@@ -72,6 +79,7 @@ impl<P: Predict> Client<P> {
             rules: None,
             counts: Counts::default(),
             bad_in_a_row: 0,
+            early: VecDeque::new(),
         }
     }
 
@@ -160,6 +168,16 @@ impl<P: Predict> Client<P> {
         self.endpoint.send_message(now, message)?;
         self.endpoint.flush(now);
         Ok(())
+    }
+
+    /// What another client can come back with to the same seat, over either carrier and from any address; none before the
+    /// server was heard, and once the session has ended for good. [`Resumption::to_bytes`] may be kept in a file that
+    /// nobody else can read, for the case that the program is killed.
+    ///
+    /// Taken from a client that is given up, after its events were polled to the end, it makes reliable messages arrive
+    /// exactly once. From an older file the game may hear messages again, but misses none.
+    pub fn resumption(&self) -> Option<Resumption> {
+        self.endpoint.resumption()
     }
 
     /// Leaves the match for good.
@@ -276,6 +294,10 @@ impl<P: Predict> Client<P> {
         };
         let event = match message {
             RoomMessage::Welcome { match_id, seat, tick_rate_hz, tick, players, settings_json } => {
+                if self.play.is_some() {
+                    // An earlier session of the seat had not acknowledged its own; it said the same.
+                    return;
+                }
                 let seat = SeatId(seat);
                 let mut play = Play::new(seat, tick_rate_hz);
                 if let Some(rules) = self.rules.take() {
@@ -283,7 +305,17 @@ impl<P: Predict> Client<P> {
                 }
                 self.play = Some(play);
                 let match_id = MatchId::from_bytes(match_id);
-                Event::Connected(Welcome { match_id, seat, tick_rate_hz, tick: Tick(tick), players, settings_json })
+                let tick = Tick(tick);
+                self.events.push_back(Event::Connected(Welcome {
+                    match_id,
+                    seat,
+                    tick_rate_hz,
+                    tick,
+                    players,
+                    settings_json,
+                }));
+                self.events.append(&mut self.early);
+                return;
             }
             RoomMessage::PlayerJoined { seat } => Event::PlayerJoined(SeatId(seat)),
             RoomMessage::PlayerLeft { seat, why } => {
@@ -292,6 +324,12 @@ impl<P: Predict> Client<P> {
             RoomMessage::Game(bytes) => Event::Game(bytes),
             RoomMessage::Ended { reason, standings } => Event::Ended(Ending { reason, standings }),
         };
-        self.events.push_back(event);
+        if self.play.is_some() {
+            self.events.push_back(event);
+        } else if self.early.len() < EARLY_MAX {
+            self.early.push_back(event);
+        } else {
+            self.counts.messages_bad += 1;
+        }
     }
 }

@@ -29,5 +29,6 @@ mod window;
 pub use client::{Client, ClientConfig};
 pub use event::{Ending, Event, Welcome};
 pub use frame::{Frame, Row, Table};
+pub use netcode::endpoint::{Credential, Resumption};
 pub use prediction::{NoPrediction, Predict};
 pub use stats::{ClientStats, Counts};

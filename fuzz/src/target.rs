@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use crate::targets::{handshake, input, message, packet, quic, schema, snapshot, token};
+use crate::targets::{handshake, input, message, packet, quic, resume, schema, snapshot, token};
 
 /// One fuzzed input, with the state that it meets: a world of fixed entropy, so that the same cases do the same.
 pub(crate) trait Target {
@@ -41,10 +41,11 @@ pub(crate) struct Listed {
 }
 
 /// Every target, those that take longest first: they run side by side.
-pub(crate) static ALL: [Listed; 8] = [
+pub(crate) static ALL: [Listed; 9] = [
     quic::TARGET,
     packet::TARGET,
     handshake::TARGET,
+    resume::TARGET,
     message::TARGET,
     input::TARGET,
     token::TARGET,

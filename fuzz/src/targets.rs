@@ -7,6 +7,7 @@ pub(crate) mod input;
 pub(crate) mod message;
 pub(crate) mod packet;
 pub(crate) mod quic;
+pub(crate) mod resume;
 pub(crate) mod schema;
 pub(crate) mod sessions;
 pub(crate) mod snapshot;

@@ -7,7 +7,8 @@
 //!
 //! - every snapshot that a client applies shows what the server recorded for its tick;
 //! - no client is stuck: what it shows is at most two seconds old, unless its link is dark;
-//! - every reliable message arrives exactly once and in order, both ways, to the very last;
+//! - every reliable message arrives exactly once and in order, both ways, to the very last; after a crash, the server's
+//!   go on without a gap (with odd seeds the client resumes, and they go on exactly once);
 //! - the match runs again from its input log to the same state hash.
 //!
 //! The same seed and configuration give the same report. A failure names the seed.

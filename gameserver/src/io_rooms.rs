@@ -94,11 +94,11 @@ impl IoRooms {
 
     fn event(&mut self, now: Micros, endpoint: &mut ServerEndpoint, event: ServerEvent) {
         match event {
-            ServerEvent::Connected { session, claims, remote, carrier } => {
+            ServerEvent::Connected { session, claims, remote, carrier, resumed } => {
                 let Some(room) = self.rooms.get_mut(&claims.mid).filter(|room| room.closing.is_none()) else {
                     return endpoint.close(now, session, CloseReason::MatchEnded);
                 };
-                tracing::debug!(match_id = %claims.mid, player_id = %claims.sub, %remote, carrier = carrier.label(), "player connected");
+                tracing::debug!(match_id = %claims.mid, player_id = %claims.sub, %remote, carrier = carrier.label(), resumed, "player connected");
                 self.by_session.insert(session, claims.mid);
                 let effects = room.seats.connected(claims.sub, session);
                 self.apply(now, endpoint, claims.mid, &effects);
@@ -134,6 +134,10 @@ impl IoRooms {
         if room.link.inbox.put(event(seat)) == Put::Flooded {
             tracing::warn!(match_id = %room.link.id, seat = seat.0, "closing a session that floods its room");
             endpoint.close(now, session, CloseReason::Protocol);
+            // The message is lost, so the player's messages cannot go on where they are.
+            if let Some(&player) = room.link.players.get(usize::from(seat.0)) {
+                endpoint.forget_seat(now, room.link.id, player);
+            }
         }
     }
 
@@ -153,6 +157,11 @@ impl IoRooms {
     fn apply(&mut self, now: Micros, endpoint: &mut ServerEndpoint, id: MatchId, effects: &[Effect]) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         for effect in effects {
+            if let Effect::Gone { seat, .. } = *effect
+                && let Some(&player) = room.link.players.get(usize::from(seat.0))
+            {
+                endpoint.forget_seat(now, id, player);
+            }
             let (seat, event, phase) = match *effect {
                 Effect::Close(session, reason) => {
                     endpoint.close(now, session, reason);
@@ -231,6 +240,7 @@ impl IoRooms {
             endpoint.close(now, session, reason);
             self.by_session.remove(&session);
         }
+        endpoint.forget_match(now, id);
         endpoint.flush(now);
         let _ = self.notices.send(Notice::Emptied(id));
     }
@@ -274,23 +284,36 @@ impl IoRoom {
             if let Out::Begin { join, .. } = entry {
                 taking.begun = *join;
             }
-            let Some(session) = self.seats.session(seat).filter(|_| taking.begun == taking.newest) else { continue };
-            let sent = match entry {
-                Out::Begin { .. } => continue,
-                Out::Snapshot { tag, bytes, .. } => {
+            let Some(&player) = self.link.players.get(usize::from(seat.0)) else { continue };
+            let session = self.seats.session(seat).filter(|_| taking.begun == taking.newest);
+            let sent = match (entry, session) {
+                // The player's messages go on from session to session, and wait while there is none.
+                (Out::Message { bytes, .. }, _) => {
+                    endpoint.send_to_player(now, self.link.id, player, batch.bytes(bytes.clone()))
+                }
+                (Out::Snapshot { tag, bytes, .. }, Some(session)) => {
                     // A snapshot that does not fit now is worth nothing later.
                     let _ = endpoint.send_unreliable(now, session, batch.bytes(bytes.clone()), Some(*tag));
                     continue;
                 }
-                Out::Message { bytes, .. } => endpoint.send_message(now, session, batch.bytes(bytes.clone())),
-                Out::Bulk { bytes, .. } => endpoint.send_bulk(now, session, bytes.clone()),
+                (Out::Bulk { bytes, .. }, Some(session)) => endpoint.send_bulk(now, session, bytes.clone()),
+                (Out::Begin { .. }, _) | (Out::Snapshot { .. } | Out::Bulk { .. }, None) => continue,
             };
             if let Err(error @ (SendError::Full | SendError::TooLong { .. })) = sent {
-                // Without this message the client's state would be wrong: with a new session it starts from nothing.
-                let (match_id, seat) = (self.link.id, seat.0);
-                tracing::warn!(%match_id, seat, %error, "closing a session that cannot be told everything");
-                endpoint.close(now, session, CloseReason::Protocol);
+                self.cannot_be_told(now, endpoint, seat, error);
             }
+        }
+    }
+
+    /// Without this message the client's state would be wrong: it starts from nothing, with a fresh token.
+    fn cannot_be_told(&self, now: Micros, endpoint: &mut ServerEndpoint, seat: SeatId, error: SendError) {
+        let match_id = self.link.id;
+        tracing::warn!(%match_id, seat = seat.0, %error, "a player cannot be told everything and must start from nothing");
+        if let Some(session) = self.seats.session(seat) {
+            endpoint.close(now, session, CloseReason::Protocol);
+        }
+        if let Some(&player) = self.link.players.get(usize::from(seat.0)) {
+            endpoint.forget_seat(now, match_id, player);
         }
     }
 }

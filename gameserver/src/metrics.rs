@@ -23,6 +23,7 @@ const DATAGRAMS_DROPPED: &str = "muster_gameserver_datagrams_dropped_total";
 const DATAGRAMS: &str = "muster_gameserver_datagrams_total";
 const BYTES: &str = "muster_gameserver_udp_bytes_total";
 const REFUSED: &str = "muster_gameserver_joins_refused_total";
+const RESUMED: &str = "muster_gameserver_joins_resumed_total";
 const ACCEPTED: &str = "muster_gameserver_joins_accepted_total";
 const SOCKET_ERRORS: &str = "muster_gameserver_socket_errors_total";
 const LINK_CLOSED: &str = "muster_gameserver_link_closed_total";
@@ -49,6 +50,7 @@ pub fn describe() {
     describe_counter!(BYTES, Unit::Bytes, "UDP payload, by direction");
     describe_counter!(REFUSED, "Handshakes refused, by reason");
     describe_counter!(ACCEPTED, "Handshakes that ended with a session");
+    describe_counter!(RESUMED, "Handshakes by a resume ticket that ended with a session");
     describe_counter!(SOCKET_ERRORS, "Datagrams that the operating system did not take or give, by direction");
     describe_counter!(LINK_CLOSED, "Control links that ended");
     describe_gauge!(LINK_UP, "Whether the allocator has answered Register over the link that stands");
@@ -106,6 +108,7 @@ pub(crate) fn endpoint(counters: &Counters, sessions: usize) {
         counter!(BYTES, "direction" => "out", "carrier" => label).absolute(part.bytes_out);
         counter!(ACCEPTED, "carrier" => label).absolute(part.handshakes_accepted);
     }
+    counter!(RESUMED).absolute(counters.resumed);
     for reason in DropReason::ALL {
         counter!(DATAGRAMS_DROPPED, "reason" => reason.label()).absolute(counters.dropped(reason));
     }

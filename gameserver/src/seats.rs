@@ -20,7 +20,7 @@ pub enum Seat {
     Empty,
     /// A session plays.
     Connected(SessionId),
-    /// Silent or cut off since then; comes back by itself, or by a fresh token.
+    /// Silent or cut off since then; comes back by itself, by a resume ticket or by a fresh token.
     Lost {
         /// The silent session, if it still stands.
         session: Option<SessionId>,

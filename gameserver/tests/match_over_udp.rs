@@ -164,6 +164,43 @@ async fn a_silent_player_is_lost_and_returns_with_a_fresh_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_game_says_while_a_player_is_lost_arrives_once_when_it_resumes() {
+    let mut stage = Stage::new("http://127.0.0.1:9").await;
+    let running = stage.start().await;
+    let (mut link, server) = stage.allocator.registered().await;
+    let id = match_id(1);
+    link.assign(assign(&server, id, &[1], r#"{"ticks": 100000, "tell_every": 10}"#)).await;
+    let mut player = Player::join(&running, token(&running, id, player_id(1)), GOES).await;
+    player.connected().await;
+    let mut told = vec![player.told().await];
+    let kept = player.go_away().await;
+    // What the client had taken before it went.
+    while let Ok(event) = player.events.try_recv() {
+        if let client::Event::Game(bytes) = event {
+            told.extend(bytes.try_into().map(u32::from_le_bytes));
+        }
+    }
+    let lost = |message| match message {
+        ToAllocator::PlayerUpdate(update) if update.phase() == PlayerPhase::Lost => Some(update.player_id),
+        _ => None,
+    };
+    link.until_some("the news that the player is lost", lost).await;
+    let credential = client::Credential::Resume(Box::new(kept.clone()));
+    let mut again = Player::join(&running, credential.clone(), GOES).await;
+    again.connected().await;
+    for _ in 0..40 {
+        told.push(again.told().await);
+    }
+    let expected: Vec<u32> = (0..).map(|n| told[0] + 10 * n).take(told.len()).collect();
+    assert_eq!(told, expected, "every message once, in order");
+    assert_eq!(Player::join(&running, credential, GOES).await.refused().await, Refusal::ResumeTicket);
+    stage.hurry.trigger();
+    let stats = link.until_phase(MatchPhase::Ended).await.stats.expect("statistics");
+    assert_eq!((stats.joins, stats.disconnects, stats.reconnects), (1, 1, 1));
+    support::ended(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panicking_game_loses_only_its_own_match() {
     let metagame = FakeMetagame::start(&[200]).await;
     let mut stage = Stage::new(&metagame.url).await;

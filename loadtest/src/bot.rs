@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arena::random::Random;
+use client::Resumption;
 use game::Schema;
 use netcode::emulator::Conditions;
 use netcode::endpoint::Carrier;
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Api, ApiError, Ticket};
+use crate::api::{Api, ApiError, JoinToken, Ticket};
 use crate::churn::Mishap;
 use crate::history::{Event, Recorder};
 use crate::play::{End, Order, play};
@@ -182,8 +183,15 @@ impl Bot {
     /// Enters a match, again when the session breaks, and plays it to its end.
     async fn play_match(&mut self, found: &Found) {
         let (mut was_inside, mut away_since, mut churn) = (false, None, self.churn);
+        // Where the last session was, and what it left.
+        let mut left: Option<(JoinToken, Resumption)> = None;
         for _ in 0..ENTER_ATTEMPTS {
-            let join = match self.api.join_token(found.match_id).await {
+            let (joined, resumption) = match left.take() {
+                Some((join, resumption)) => (Ok(join), Some(resumption)),
+                None => (self.api.join_token(found.match_id).await, None),
+            };
+            let resumes = resumption.is_some();
+            let join = match joined {
                 Ok(join) => join,
                 Err(error) if matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::GONE)) => {
                     return self.learn_why_over(found.match_id).await;
@@ -198,6 +206,7 @@ impl Bot {
             self.progress.send_modify(|progress| progress.playing += 1);
             let order = Order {
                 join: &join,
+                resumption,
                 schema: &self.schema,
                 seed: self.random.next_u64(),
                 known: found.known,
@@ -219,14 +228,17 @@ impl Bot {
                     return self.pause().await;
                 }
             };
-            let is_cut = matches!(end, End::Cut(_));
+            self.report.resumes += u64::from(resumes && end.was_inside());
+            let cut = if let End::Cut { left, .. } = &end { Some(left.clone()) } else { None };
             if self.take_end(found.match_id, end, &mut was_inside).await {
                 return;
             }
-            if is_cut {
-                (away_since, churn) = (Some(Instant::now()), false);
-            } else {
-                self.pause().await;
+            match cut {
+                Some(resumption) => {
+                    (away_since, churn) = (Some(Instant::now()), false);
+                    left = resumption.map(|resumption| (join, resumption));
+                }
+                None => self.pause().await,
             }
         }
     }
@@ -244,8 +256,7 @@ impl Bot {
 
     /// Counts how a session ended; true when there is nothing more to do in this match.
     async fn take_end(&mut self, match_id: MatchId, end: End, was_inside: &mut bool) -> bool {
-        let is_inside = matches!(end, End::Ended { .. } | End::Closed(_) | End::Cut(_));
-        if is_inside {
+        if end.was_inside() {
             self.report.matches.insert(match_id);
             self.is_falling_back = false;
             match self.carrier {
@@ -270,7 +281,7 @@ impl Bot {
                 self.report.games_lost += 1;
                 true
             }
-            End::Cut(mishap) => {
+            End::Cut { mishap, .. } => {
                 if mishap == Mishap::ChangeCarrier {
                     self.carrier = self.carrier.other();
                 }

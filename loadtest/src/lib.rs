@@ -24,6 +24,7 @@ pub mod match_watch;
 pub mod play;
 pub mod prediction;
 pub mod report;
+pub mod resume_file;
 pub mod route;
 pub mod run;
 pub mod sight;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use arena::welcome::Welcome;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use client::{Client, ClientConfig, Ending, Event, Frame};
+use client::{Client, ClientConfig, Credential, Ending, Event, Frame, Resumption};
 use game::{Game as _, Schema};
 use netcode::emulator::Conditions;
 use netcode::endpoint::{Carrier, QuicClientConfig};
@@ -25,6 +25,7 @@ use crate::churn::{Mishap, mishap};
 use crate::match_watch::MatchWatch;
 use crate::prediction::ArenaPrediction;
 use crate::report::Report;
+use crate::resume_file::ResumeFile;
 use crate::sight::Sight;
 use crate::socket::Socket;
 use crate::wander::Wanderer;
@@ -57,15 +58,29 @@ pub enum End {
     /// Metagame or the server says that the match is lost.
     Lost,
     /// The session was cut on purpose: the client is gone without a word, and its seat waits.
-    Cut(Mishap),
+    Cut {
+        /// How.
+        mishap: Mishap,
+        /// What the player can come back with, if it has anything.
+        left: Option<Resumption>,
+    },
     /// The bot was told to leave.
     Aborted,
+}
+
+impl End {
+    /// Whether the player had its seat.
+    pub fn was_inside(&self) -> bool {
+        matches!(self, Self::Ended { .. } | Self::Closed(_) | Self::Cut { .. })
+    }
 }
 
 /// What one session is played with.
 pub struct Order<'a> {
     /// Where, and by what right.
     pub join: &'a JoinToken,
+    /// What an earlier session left, to come back with; otherwise the token counts.
+    pub resumption: Option<Resumption>,
     /// The game.
     pub schema: &'a Arc<Schema>,
     /// Seed of how the bot plays, and of the network's moods.
@@ -106,6 +121,8 @@ struct Session {
     asking: Option<AbortOnDropHandle<String>>,
     /// What is going to happen to the bot.
     mishap: Option<(Mishap, Instant)>,
+    /// Where the player keeps its resume ticket, if it is going to be killed.
+    kept: Option<ResumeFile>,
     away: Option<Away>,
 }
 
@@ -124,7 +141,7 @@ struct Away {
 /// When the assignment makes no sense, or the machine has no socket left.
 pub async fn play(order: Order<'_>, report: &mut Report, entered: &mut (dyn FnMut() + Send)) -> anyhow::Result<End> {
     let begin = Instant::now();
-    let config = config(order.join, order.schema, order.carrier).await?;
+    let config = config(&order).await?;
     let socket = Socket::open(config.server, order.network, order.seed).await.context("failed to open a UDP socket")?;
     let entropy = Entropy::new(service::random::bytes());
     let frame = Frame::new(&config.schema);
@@ -145,6 +162,7 @@ pub async fn play(order: Order<'_>, report: &mut Report, entered: &mut (dyn FnMu
         heard: begin,
         asking: None,
         mishap: None,
+        kept: None,
         away: order.away_since.map(|since| Away { since, snapshots: 0 }),
     };
     let end = session.run(&order, report, entered).await;
@@ -166,8 +184,8 @@ impl Session {
             if let Some(end) = end.or_else(|| self.lingered()) {
                 return end;
             }
-            if let Some(cut) = self.suffer(report).await {
-                return End::Cut(cut);
+            if let Some(mishap) = self.suffer(report).await {
+                return End::Cut { mishap, left: self.left_by(mishap) };
             }
             self.note_return(report);
             self.ask_when_silent(order);
@@ -186,6 +204,7 @@ impl Session {
                 if round_trip > Duration::ZERO {
                     report.rtt.add(round_trip);
                 }
+                self.keep_ticket();
             }
             if self.begin.elapsed() > SESSION_MAX {
                 return self.abort();
@@ -227,6 +246,24 @@ impl Session {
             Err(error) => tracing::warn!(%error, "no other address"),
         }
         None
+    }
+
+    /// What the mishap leaves of the session.
+    fn left_by(&self, mishap: Mishap) -> Option<Resumption> {
+        match mishap {
+            Mishap::Resume => self.kept.as_ref().and_then(ResumeFile::read),
+            Mishap::ChangeCarrier => self.client.resumption(),
+            Mishap::ChangeAddress | Mishap::Relaunch => None,
+        }
+    }
+
+    /// Writes down what the player can come back with, if it is going to be killed.
+    fn keep_ticket(&self) {
+        if let (Some(file), Some(resumption)) = (&self.kept, self.client.resumption())
+            && let Err(error) = file.write(&resumption)
+        {
+            tracing::warn!(%error, "cannot keep the resume ticket");
+        }
     }
 
     /// Measures how long the player was away, once a snapshot says that it has its seat again.
@@ -287,6 +324,8 @@ impl Session {
                     let entered = *self.entered.get_or_insert_with(Instant::now);
                     let mishap = mishap(welcome.match_id, welcome.seat.0, welcome.players.len());
                     self.mishap = mishap.filter(|_| order.churn).map(|(mishap, after)| (mishap, entered + after));
+                    self.kept = self.mishap.filter(|(mishap, _)| *mishap == Mishap::Resume).map(|_| ResumeFile::new());
+                    self.keep_ticket();
                 }
                 Event::Bulk(_) if self.wanderer.is_some() => {}
                 Event::Bulk(bytes) => {
@@ -373,7 +412,8 @@ async fn told(asking: &mut Option<AbortOnDropHandle<String>>) -> String {
 }
 
 /// What the client core needs of an assignment.
-async fn config(join: &JoinToken, schema: &Arc<Schema>, carrier: Carrier) -> anyhow::Result<ClientConfig> {
+async fn config(order: &Order<'_>) -> anyhow::Result<ClientConfig> {
+    let Order { join, schema, carrier, .. } = *order;
     let placed = &join.placed;
     let hash = u64::from_str_radix(&placed.schema_hash, 16).context("the assignment's schema_hash is no hex number")?;
     anyhow::ensure!(
@@ -387,7 +427,10 @@ async fn config(join: &JoinToken, schema: &Arc<Schema>, carrier: Carrier) -> any
         server: server.with_context(|| format!("\"{}\" is not a host and port that exist", placed.address))?,
         server_key: key.try_into().ok().context("the assignment's server_key has not 32 bytes")?,
         routing_token: URL_SAFE_NO_PAD.decode(&placed.routing_token).context("the routing_token is not base64url")?,
-        join_token: join.join_token.clone(),
+        credential: match &order.resumption {
+            Some(resumption) => Credential::Resume(Box::new(resumption.clone())),
+            None => join.join_token.clone().into(),
+        },
         schema: Arc::clone(schema),
         quic: if carrier == Carrier::Quic { quic(placed)? } else { None },
     })

@@ -45,6 +45,8 @@ pub struct Report {
     pub disconnects: u64,
     /// Sessions that followed a disconnect in the same match.
     pub reconnects: u64,
+    /// Of these, by a resume ticket.
+    pub resumes: u64,
     /// Times a bot was told that its match is lost.
     pub games_lost: u64,
     /// From a cut to having the seat again, with the state of the match.
@@ -140,6 +142,7 @@ impl Report {
         add_counts(&mut self.join_failures, other.join_failures);
         self.disconnects += other.disconnects;
         self.reconnects += other.reconnects;
+        self.resumes += other.resumes;
         self.games_lost += other.games_lost;
         self.reconnect.merge(&other.reconnect);
         add_counts(&mut self.api_failures, other.api_failures);
@@ -190,6 +193,7 @@ impl Report {
             join_failures_by_reason: self.join_failures.clone(),
             disconnects: self.disconnects,
             reconnects: self.reconnects,
+            resumes: self.resumes,
             games_lost: self.games_lost,
             reconnect_ms_p99: self.reconnect.quantile_ms(0.99),
             api_failures: self.api_failures.clone(),
@@ -226,6 +230,7 @@ pub struct Summary {
     pub join_failures_by_reason: BTreeMap<String, u64>,
     pub disconnects: u64,
     pub reconnects: u64,
+    pub resumes: u64,
     pub games_lost: u64,
     pub reconnect_ms_p99: f64,
     pub api_failures: BTreeMap<String, u64>,

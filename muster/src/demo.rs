@@ -175,6 +175,7 @@ async fn sum_up(
         join_failures: players.join_failures_total(),
         disconnects: players.disconnects,
         reconnects: players.reconnects,
+        resumes: players.resumes,
         reconnect_ms_p99: players.reconnect.quantile_ms(0.99),
         time_to_match_ms_p95: players.time_to_match.quantile_ms(0.95),
         allocation_ms_p99: ms(totals.allocation_us.value_at_quantile(0.99)),

@@ -17,8 +17,10 @@ fn players_who_are_cut_off_on_a_bad_network_have_their_seats_again() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
     let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} is missing in {report}"));
     assert!(number("matches_started") >= 2.0, "{report}");
-    // One is relaunched, one changes its address, one its carrier, in every match.
-    assert_eq!(number("reconnects"), 3.0 * number("matches_started"), "{report}\n{stderr}");
+    // In every match one is killed and resumes from a file, one changes its address, one resumes over the other carrier,
+    // and one is relaunched with a fresh token.
+    assert_eq!(number("reconnects"), 4.0 * number("matches_started"), "{report}\n{stderr}");
+    assert_eq!(number("resumes"), 2.0 * number("matches_started"), "{report}\n{stderr}");
     assert_eq!(number("results_recorded"), number("matches_started"), "{report}\n{stderr}");
     assert_eq!((number("join_failures"), number("disconnects")), (0.0, 0.0), "{report}\n{stderr}");
     assert!(number("rtt_ms_p50") >= 60.0 && number("reconnect_ms_p99") > 60.0, "{report}");

@@ -61,7 +61,7 @@ fn client(server: &ServerEndpoint) -> ClientEndpoint {
         server: address(),
         server_key: server.public_key(),
         routing_token: Vec::new(),
-        join_token: "x".repeat(700),
+        credential: "x".repeat(700).into(),
         schema_hash: 1,
         quic: None,
     };

@@ -8,9 +8,9 @@
 //! client                                   server
 //!   Hello (1,200 bytes)          ─────►    stateless: no memory, no public-key work
 //!                                ◄─────    Cookie
-//!   Connect (cookie, token)      ─────►    HandshakeJob → worker thread → complete_handshake
+//!   Connect (cookie, credential) ─────►    HandshakeJob → worker thread → complete_handshake
 //!                                ◄─────    Accept or Refuse
-//!   Data under session keys      ─────►    ServerEvent::Connected: now the token is used
+//!   Data under session keys      ─────►    ServerEvent::Connected: now the credential is used
 //! ```
 
 mod acks;
@@ -31,6 +31,8 @@ mod packing;
 mod path;
 mod quic;
 mod replay_window;
+mod resume;
+mod resuming;
 mod rtt;
 mod seal;
 mod server;
@@ -44,6 +46,7 @@ pub use counters::{CarrierCounters, Counters, DropReason};
 pub use event::{ClientEvent, Received, RefusalDetail, SendError, ServerEvent, Transmit};
 pub use handshake::{HandshakeDone, HandshakeJob};
 pub use quic::{QuicClientConfig, QuicConfigError, QuicServerConfig};
+pub use resume::{Credential, RESUMPTION_BYTES_MAX, Resumption, ResumptionError};
 pub use server::{ServerConfig, ServerEndpoint};
 pub use stats::SessionStats;
 

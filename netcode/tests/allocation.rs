@@ -89,7 +89,7 @@ impl Sessions {
                 server: address(u8::MAX),
                 server_key: server.public_key(),
                 routing_token: Vec::new(),
-                join_token: n.to_string(),
+                credential: n.to_string().into(),
                 schema_hash: 1,
                 quic: None,
             };

@@ -8,6 +8,7 @@ mod data;
 mod frame;
 mod handshake;
 mod join;
+mod resume;
 
 pub use data::{
     Acks, DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES, DataHeader, FRAMES_BYTES_MAX, PLAIN_HEADER_BYTES, SEQUENCE_MAX,
@@ -22,6 +23,10 @@ pub use handshake::{
 };
 pub use join::{
     JOIN_REQUEST_BYTES_MAX, JoinRequest, QUIC_ALPN, QUIC_OVERHEAD_BYTES, decode_join_answer, encode_join_answer,
+};
+pub use resume::{
+    EXTENSION_RESUME_TICKET, RESUME_ID_BYTES, RESUME_LABEL, RESUME_PROOF_BYTES, RESUME_REQUEST, RESUME_REQUEST_BYTES,
+    RESUME_SECRET_BYTES, ResumeBinder, ResumeId, ResumeRequest, ResumeTicket,
 };
 
 /// Eight bytes that tell sessions apart; those towards a server begin with its routing token.
@@ -106,11 +111,13 @@ pub enum Refusal {
     Draining = 11,
     /// The handshake does not decrypt: the client holds another server's key.
     ServerKey = 12,
+    /// The resume ticket is not known or not proved: it is used up, or its seat is gone. Ask for a join token.
+    ResumeTicket = 13,
 }
 
 impl Refusal {
     /// Every refusal, in order of number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Version,
         Self::Schema,
         Self::TokenMalformed,
@@ -123,6 +130,7 @@ impl Refusal {
         Self::Busy,
         Self::Draining,
         Self::ServerKey,
+        Self::ResumeTicket,
     ];
 
     /// The refusal with this number.
@@ -145,6 +153,7 @@ impl Refusal {
             Self::Busy => "busy",
             Self::Draining => "draining",
             Self::ServerKey => "server_key",
+            Self::ResumeTicket => "resume_ticket",
         }
     }
 }

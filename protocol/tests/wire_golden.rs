@@ -47,6 +47,30 @@ fn refuse() -> Refuse {
     }
 }
 
+fn ticket() -> ResumeTicket {
+    ResumeTicket { id: std::array::from_fn(|n| 0x10 + n as u8), secret: std::array::from_fn(|n| 0x80 + n as u8) }
+}
+
+fn offer_with_ticket() -> SessionOffer {
+    let AcceptPayload::Offer(offer) = offer() else { unreachable!("it is an offer") };
+    SessionOffer { extensions: vec![(EXTENSION_RESUME_TICKET, ticket().encode())], ..offer }
+}
+
+fn native_binder() -> ResumeBinder {
+    ResumeBinder::Native { ephemeral: std::array::from_fn(|n| 0xE0 ^ n as u8), client_id: hello().client_id }
+}
+
+fn quic_binder() -> ResumeBinder {
+    ResumeBinder::Quic(std::array::from_fn(|n| 0x40 + n as u8))
+}
+
+/// A request for 300 segments received, proved by what the specification says.
+fn request(binder: &ResumeBinder) -> ResumeRequest {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &ticket().secret);
+    let proof = ring::hmac::sign(&key, &binder.proved(300));
+    ResumeRequest { id: ticket().id, received: 300, proof: proof.as_ref().try_into().expect("32 bytes") }
+}
+
 fn frames() -> Vec<(&'static str, Frame<'static>)> {
     static CHUNK: [u8; BULK_CHUNK_BYTES] = [0xBB; BULK_CHUNK_BYTES];
     vec![
@@ -60,6 +84,7 @@ fn frames() -> Vec<(&'static str, Frame<'static>)> {
         ("frame close", Frame::Close(CloseReason::MatchEnded)),
         ("frame path challenge", Frame::PathChallenge([1, 2, 3, 4, 5, 6, 7, 8])),
         ("frame path response", Frame::PathResponse([1, 2, 3, 4, 5, 6, 7, 8])),
+        ("frame resumed", Frame::Resumed { next: 12, received: 5 }),
     ]
 }
 
@@ -102,6 +127,12 @@ fn render() -> String {
         ("accept payload: refused, token expired", AcceptPayload::Refused(Refusal::TokenExpired).encode()),
         ("refuse", refuse().encode()),
         ("noise prologue", prologue(&hello())),
+        ("resume ticket", ticket().encode()),
+        ("accept payload: offer with the resume ticket", AcceptPayload::Offer(offer_with_ticket()).encode()),
+        ("resume, proved on native UDP", native_binder().proved(300)),
+        ("resume request on native UDP", request(&native_binder()).encode()),
+        ("resume, proved over QUIC", quic_binder().proved(300)),
+        ("resume request over QUIC", request(&quic_binder()).encode()),
         ("data header", header().encode().to_vec()),
         ("data plaintext", plain()),
         ("data sealed with key 000102..1f", sealed()),
@@ -150,6 +181,10 @@ fn every_packet_reads_back_as_it_was_written() {
         assert_eq!(AcceptPayload::decode(&payload.encode()), Ok(payload));
     }
     assert_eq!(Refuse::decode(&refuse().encode()), Ok(refuse()));
+    assert_eq!(offer_with_ticket().resume_ticket(), Some(ticket()));
+    for binder in [native_binder(), quic_binder()] {
+        assert_eq!(ResumeRequest::decode(&request(&binder).encode()), Ok(request(&binder)));
+    }
     let packet = sealed();
     assert_eq!(DataHeader::decode(&packet), Ok((header(), &packet[DATA_HEADER_BYTES..])));
     let plain = plain();
@@ -169,7 +204,7 @@ fn every_packet_reads_back_as_it_was_written() {
 #[test]
 fn reserved_frames_and_values_out_of_range_are_malformed() {
     let malformed = |bytes: &[u8]| assert_eq!(Frames::new(bytes).last(), Some(Err(WireError::Malformed)), "{bytes:?}");
-    for reserved in (frame_type::TRANSFER..=u8::MAX).filter(|byte| *byte >= frame_type::TRANSFER) {
+    for reserved in (frame_type::TRANSFER..=u8::MAX).filter(|byte| *byte != frame_type::RESUMED) {
         malformed(&[reserved, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
     malformed(&[frame_type::CLOSE, 0, 0]);
@@ -191,6 +226,7 @@ proptest::proptest! {
             *byte = first;
         }
         let _ = (Hello::decode(&bytes), Connect::decode(&bytes), Accept::decode(&bytes), CookieReply::decode(&bytes));
+        let _ = (ResumeRequest::decode(&bytes), ResumeTicket::decode(&bytes));
         let _ = (Refuse::decode(&bytes), AcceptPayload::decode(&bytes), DataHeader::decode(&bytes), Acks::decode(&bytes));
         let read: usize = Frames::new(&bytes).map_while(Result::ok).map(|frame| frame.len()).sum();
         proptest::prop_assert!(read <= bytes.len());

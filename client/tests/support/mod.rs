@@ -153,7 +153,7 @@ impl Stand {
                 server: address,
                 server_key: server.public_key(),
                 routing_token: vec![1, 2],
-                join_token: format!("join {seat}"),
+                credential: format!("join {seat}").into(),
                 schema: Arc::clone(&schema),
                 quic: None,
             };

@@ -7,7 +7,7 @@ use netcode::endpoint::{ClientEndpoint, ClientEvent, Received};
 use protocol::jwt::TOKEN_BYTES_MAX;
 use protocol::wire::{
     Accept, AcceptPayload, Connect, CookieReply, HANDSHAKE_BYTES, Hello, NOISE_BYTES_MAX, Refusal, Refuse,
-    SessionOffer, VERSION_MAX, VERSION_MIN,
+    ResumeRequest, SessionOffer, VERSION_MAX, VERSION_MIN,
 };
 
 use super::sessions::{SCHEMA, SECRET, Server, address, client, courted, hello, server_address};
@@ -201,9 +201,10 @@ fn seeds() -> Vec<Entry> {
         version: VERSION_MAX,
         idle_timeout_ms: 65_000,
         packet_bytes_max: 1_140,
-        extensions: vec![(1, vec![7; 32]), (9, vec![])],
+        extensions: vec![(1, vec![7; 48]), (9, vec![])],
     };
-    let rows: [(&str, u8, Vec<u8>); 13] = [
+    let resume = ResumeRequest { id: [1; 16], received: 3, proof: [2; 32] };
+    let rows: [(&str, u8, Vec<u8>); 14] = [
         ("hello", RAW, hello.encode()),
         ("connect", RAW, connect.encode()),
         ("connect-with-cookie", COOKIE, connect.encode()),
@@ -211,6 +212,7 @@ fn seeds() -> Vec<Entry> {
         ("connect-of-another-schema", COOKIE, stranger.encode()),
         ("token", TOKEN, b"1.1".to_vec()),
         ("token-too-long", TOKEN, vec![b'1'; TOKEN_BYTES_MAX + 1]),
+        ("resume-request", TOKEN, resume.encode()),
         ("cookie", TO_FRESH, CookieReply { client_id: [4; 8], cookie: [9; 17] }.encode()),
         ("accept", TO_COURTED, accept.encode()),
         ("refuse", TO_COURTED, refuse.encode()),

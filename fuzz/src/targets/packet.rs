@@ -291,7 +291,7 @@ fn seeds() -> Vec<Entry> {
 
 /// One entry per frame, and some rows of them, towards both ends.
 fn frame_seeds() -> Vec<Entry> {
-    let rows: [(&str, &[Frame<'_>]); 9] = [
+    let rows: [(&str, &[Frame<'_>]); 10] = [
         ("ping", &[Frame::Padding, Frame::Ping]),
         ("unreliable", &[Frame::Unreliable(b"first"), Frame::Unreliable(b""), Frame::Unreliable(b"third")]),
         (
@@ -313,6 +313,7 @@ fn frame_seeds() -> Vec<Entry> {
         ("close", &[Frame::Close(CloseReason::Left)]),
         ("challenge", &[Frame::PathChallenge([1; 8]), Frame::PathChallenge([2; 8])]),
         ("response", &[Frame::PathResponse([3; 8])]),
+        ("resumed", &[Frame::Resumed { next: 1, received: 0 }, Frame::Ping]),
     ];
     let mut seeds = Vec::new();
     for (name, frames) in rows {

@@ -94,7 +94,7 @@ impl World {
             server: server_address(),
             server_key: public_key(&SECRET),
             routing_token: vec![0xA1, 0xB2],
-            join_token: "9.1".to_owned(),
+            credential: "9.1".to_owned().into(),
             schema_hash: SCHEMA,
             quic: Some(QuicClientConfig { fingerprints, base }),
         };

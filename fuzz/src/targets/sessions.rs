@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use netcode::endpoint::{
-    ClientConfig, ClientEndpoint, MESSAGE_BYTES_MAX, Received, ServerConfig, ServerEndpoint, ServerEvent, SessionId,
-    Transmit, UNRELIABLE_BYTES_MAX,
+    ClientConfig, ClientEndpoint, Credential, MESSAGE_BYTES_MAX, Received, ServerConfig, ServerEndpoint, ServerEvent,
+    SessionId, Transmit, UNRELIABLE_BYTES_MAX,
 };
 use netcode::{Entropy, Micros};
 use protocol::id::{MatchId, PlayerId, ServerId};
 use protocol::token::{ALLOCATOR_ISSUER, JoinClaims};
 use protocol::wire::{
-    Accept, AcceptPayload, Connect, Cookie, CookieReply, DATAGRAM_BYTES_MAX, Hello, Refusal, SessionOffer, VERSION_MAX,
-    VERSION_MIN, packet_type,
+    Accept, AcceptPayload, Connect, Cookie, CookieReply, DATAGRAM_BYTES_MAX, EXTENSION_RESUME_TICKET, Hello, Refusal,
+    SessionOffer, VERSION_MAX, VERSION_MIN, packet_type,
 };
 
 use crate::peer::{Initiator, Link, public_key, respond};
@@ -167,6 +167,9 @@ impl Server {
         let state = (endpoint.sessions(), endpoint.half_open(), endpoint.tokens_remembered());
         // Sessions that are being closed remain for a moment; each of them took a token.
         let bound = (SESSIONS_MAX + TOKENS_MAX, HALF_OPEN_MAX, TOKENS_MAX);
+        // One ticket per seat, two for a moment; seats with a session and as many without.
+        let tickets = endpoint.resume_tickets();
+        check(tickets <= 4 * SESSIONS_MAX, || format!("{tickets} resume tickets"))?;
         check(state.0 <= bound.0 && state.1 <= bound.1 && state.2 <= bound.2, || {
             format!("{state:?} sessions, half-open handshakes and tokens, at most {bound:?}")
         })
@@ -174,6 +177,16 @@ impl Server {
 
     /// Connects as a player, with the hostile peer's own client.
     pub(crate) fn connect(&mut self, player: u8, serial: u32, from: SocketAddr) -> Result<(Link, SessionId), String> {
+        self.join(player, serial, from).map(|(_, link, session)| (link, session))
+    }
+
+    /// As [`connect`](Self::connect), with what the server offered.
+    pub(crate) fn join(
+        &mut self,
+        player: u8,
+        serial: u32,
+        from: SocketAddr,
+    ) -> Result<(SessionOffer, Link, SessionId), String> {
         let hello = hello([player, serial as u8, (serial >> 8) as u8, 9, 9, 9, 9, 9]);
         let token = format!("{player}.{serial}");
         let seed = u64::from(serial) << 8 | u64::from(player);
@@ -195,7 +208,7 @@ impl Server {
             ServerEvent::Connected { session, .. } => Some(*session),
             _ => None,
         });
-        Ok((link, session.ok_or("an honest first packet began no session")?))
+        Ok((offer, link, session.ok_or("an honest first packet began no session")?))
     }
 
     /// Says Hello and returns the cookie.
@@ -221,11 +234,16 @@ fn check_event(event: &ServerEvent) -> Result<(), String> {
 
 /// A client endpoint that has begun its handshake.
 pub(crate) fn client(token: &str, seed: u64, now: Micros) -> ClientEndpoint {
+    client_by(token.to_owned().into(), seed, now)
+}
+
+/// The same by any right.
+pub(crate) fn client_by(credential: Credential, seed: u64, now: Micros) -> ClientEndpoint {
     let config = ClientConfig {
         server: server_address(),
         server_key: public_key(&SECRET),
         routing_token: vec![0xA1, 0xB2],
-        join_token: token.to_owned(),
+        credential,
         schema_hash: SCHEMA,
         quic: None,
     };
@@ -234,7 +252,11 @@ pub(crate) fn client(token: &str, seed: u64, now: Micros) -> ClientEndpoint {
 
 /// A client endpoint that has sent its Connect, and that Connect: the hostile peer is its server.
 pub(crate) fn courted(seed: u64, now: Micros) -> (ClientEndpoint, Connect) {
-    let mut client = client("1.1", seed, now);
+    courted_by("1.1".to_owned().into(), seed, now)
+}
+
+fn courted_by(credential: Credential, seed: u64, now: Micros) -> (ClientEndpoint, Connect) {
+    let mut client = client_by(credential, seed, now);
     let next = |client: &mut ClientEndpoint| client.poll_transmit().map(|sent| sent.bytes).unwrap_or_default();
     let hello = Hello::decode(&next(&mut client)).expect("a client begins with a Hello");
     let reply = CookieReply { client_id: hello.client_id, cookie: [9; 17] };
@@ -245,13 +267,18 @@ pub(crate) fn courted(seed: u64, now: Micros) -> (ClientEndpoint, Connect) {
 
 /// A client endpoint with a session whose server is the hostile peer.
 pub(crate) fn deceived(seed: u64, now: Micros) -> (ClientEndpoint, Link) {
-    let (mut client, connect) = courted(seed, now);
+    deceived_by("1.1".to_owned().into(), seed, now)
+}
+
+/// The same by any right.
+pub(crate) fn deceived_by(credential: Credential, seed: u64, now: Micros) -> (ClientEndpoint, Link) {
+    let (mut client, connect) = courted_by(credential, seed, now);
     let offer = SessionOffer {
         session_id: [0xA1, 0xB2, 1, 2, 3, 4, 5, 6],
         version: VERSION_MAX,
         idle_timeout_ms: 65_000,
         packet_bytes_max: 1_140,
-        extensions: vec![(1, vec![7; 32])],
+        extensions: vec![(EXTENSION_RESUME_TICKET, vec![7; 48])],
     };
     let payload = AcceptPayload::Offer(offer).encode();
     let answer = respond(seed, &SECRET, &connect.hello, &connect.noise, &payload);

@@ -74,8 +74,9 @@ impl SimClient {
         }
     }
 
-    /// Forgets everything, as a process that begins anew. An attempt to connect that failed goes on with the next.
-    pub(super) fn restart(&mut self, now: Micros) {
+    /// Begins anew. A process that was relaunched forgets everything; one that resumes goes on with its messages. An
+    /// attempt to connect that failed goes on with the next.
+    pub(super) fn restart(&mut self, now: Micros, resumes: bool) {
         if self.connected_at.is_some() {
             self.begun_at = now;
         }
@@ -83,7 +84,9 @@ impl SimClient {
         self.connected_at = None;
         self.tick = Tick::ZERO;
         self.inputs.clear();
-        self.messages = 0;
+        if !resumes {
+            self.messages = 0;
+        }
     }
 
     pub(super) fn take(&mut self, now: Micros, event: ClientEvent, rtt_ms: f64) -> Result<Outcome<'_>, Fault> {

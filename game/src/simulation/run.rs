@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netcode::emulator::{Conditions, Network};
-use netcode::endpoint::{ClientConfig, ClientEndpoint, ServerConfig, ServerEndpoint};
+use netcode::endpoint::{ClientConfig, ClientEndpoint, Credential, Resumption, ServerConfig, ServerEndpoint};
 use netcode::replication::SeatId;
 use netcode::{Entropy, Micros};
 use protocol::id::{MatchId, PlayerId, ServerId};
@@ -88,7 +88,7 @@ impl<'a, G: Game> Run<'a, G> {
         let server = SimServer::new(room);
         let mut run = Self { config, seed, plan, network, server, clients, tokens: 1, next_step: Micros::ZERO, report };
         for place in 0..run.clients.len() {
-            let endpoint = run.endpoint(place);
+            let endpoint = run.endpoint(place, None);
             let address = run.client_address(place);
             run.network.add(endpoint, address, run.plan.conditions, seed.wrapping_add(place as u64));
         }
@@ -204,23 +204,25 @@ impl<'a, G: Game> Run<'a, G> {
         }
     }
 
-    /// The client's process begins anew, at another address.
+    /// The client begins anew, at another address: with odd seeds by its resume ticket, if it has a good one.
     fn connect_again(&mut self, place: usize) {
-        self.clients[place].restart(self.network.now);
-        self.network.hosts[place].client = self.endpoint(place);
+        let resumption = self.network.hosts[place].client.resumption().filter(|_| self.seed % 2 == 1);
+        self.clients[place].restart(self.network.now, resumption.is_some());
+        self.network.hosts[place].client = self.endpoint(place, resumption);
         self.network.hosts[place].address = self.client_address(place);
         self.network.hosts[place].events.clear();
     }
 
-    /// An endpoint with a fresh token.
-    fn endpoint(&mut self, place: usize) -> ClientEndpoint {
+    /// An endpoint that resumes, or has a fresh token.
+    fn endpoint(&mut self, place: usize, resumption: Option<Resumption>) -> ClientEndpoint {
         self.tokens += 1;
         self.report.sessions += 1;
+        let token = || format!("{place} {}", self.tokens).into();
         let config = ClientConfig {
             server: self.network.server_address,
             server_key: self.network.server.public_key(),
             routing_token: Vec::new(),
-            join_token: format!("{place} {}", self.tokens),
+            credential: resumption.map_or_else(token, |resumption| Credential::Resume(Box::new(resumption))),
             schema_hash: self.server.room.schema().hash(),
             quic: None,
         };

@@ -1,6 +1,6 @@
 //! The server of a simulation: a room behind an endpoint, as a shell would run it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use netcode::Micros;
 use netcode::endpoint::{SendError, ServerEndpoint, ServerEvent, SessionId};
@@ -16,10 +16,20 @@ use crate::sink::{RoomSink, StepReport};
 #[derive(Default)]
 struct Line {
     session: Option<SessionId>,
-    /// Reliable messages that the client has not received yet.
-    unread: VecDeque<Vec<u8>>,
+    /// Reliable messages to the client.
+    sent: Vec<Vec<u8>>,
+    /// Which of them the client may receive next. More than one after it came back with a fresh token: the server sends
+    /// again what it does not know to have arrived, and how much that is shows with the first of them.
+    next: Vec<usize>,
     /// Number of the next reliable message from the client.
     next_number: u32,
+}
+
+impl Line {
+    /// The last of the messages that may be next.
+    fn newest(&self) -> usize {
+        self.next.iter().copied().max().unwrap_or_default()
+    }
 }
 
 pub(super) struct SimServer<G: Game> {
@@ -31,21 +41,25 @@ pub(super) struct SimServer<G: Game> {
 
 impl<G: Game> SimServer<G> {
     pub(super) fn new(room: Room<G>) -> Self {
-        let lines = room.setup().players.iter().map(|_| Line::default()).collect();
+        let lines = room.setup().players.iter().map(|_| Line { next: vec![0], ..Line::default() }).collect();
         Self { room, lines, seats: BTreeMap::new(), messages: 0 }
     }
 
     /// Hands what the endpoint said to the room. `early_us`: time until the next step.
     pub(super) fn take(&mut self, event: ServerEvent, early_us: u32) -> Result<(), Fault> {
         match event {
-            ServerEvent::Connected { session, claims, .. } => {
+            ServerEvent::Connected { session, claims, resumed, .. } => {
                 let player = self.room.setup().players.iter().find(|player| player.id == claims.sub);
                 let seat = player.ok_or(Fault::Refused { what: "a player" })?.seat;
                 let line = &mut self.lines[usize::from(seat.0)];
                 if let Some(older) = line.session {
                     self.seats.remove(&older);
                 }
-                *line = Line { session: Some(session), ..Line::default() };
+                line.session = Some(session);
+                if !resumed {
+                    line.next_number = 0;
+                    line.next = (0..=line.newest()).collect();
+                }
                 self.seats.insert(session, seat);
                 self.room.handle(RoomInput::Joined { seat });
             }
@@ -82,18 +96,18 @@ impl<G: Game> SimServer<G> {
     /// A client has received a reliable message.
     pub(super) fn received(&mut self, seat: SeatId, bytes: &[u8]) -> Result<(), Fault> {
         self.messages += 1;
-        if self.lines[usize::from(seat.0)].unread.pop_front().is_none_or(|sent| sent != bytes) {
-            return Err(Fault::Order { seat, direction: "to" });
-        }
-        Ok(())
+        let Line { sent, next, .. } = &mut self.lines[usize::from(seat.0)];
+        next.retain(|place| sent.get(*place).is_some_and(|sent| sent == bytes));
+        next.iter_mut().for_each(|place| *place += 1);
+        if next.is_empty() { Err(Fault::Order { seat, direction: "to" }) } else { Ok(()) }
     }
 
     /// The first seat whose client has not received all that was sent to it.
     pub(super) fn unread(&self) -> Option<(SeatId, usize)> {
         let mut lines = (0u8..).map(SeatId).zip(&self.lines);
         lines
-            .find(|(_, line)| line.session.is_some() && !line.unread.is_empty())
-            .map(|(seat, line)| (seat, line.unread.len()))
+            .find(|(_, line)| line.session.is_some() && line.newest() < line.sent.len())
+            .map(|(seat, line)| (seat, line.sent.len() - line.newest()))
     }
 
     /// Adds what happened to a report.
@@ -144,7 +158,7 @@ impl RoomSink for Sink<'_> {
         let line = &mut self.lines[usize::from(seat.0)];
         let Some(session) = line.session else { return };
         match self.endpoint.send_message(self.now, session, bytes) {
-            Ok(()) => line.unread.push_back(bytes.to_vec()),
+            Ok(()) => line.sent.push(bytes.to_vec()),
             Err(error) => {
                 self.fault.get_or_insert((seat, error));
             }

@@ -70,14 +70,14 @@ impl Crowd {
         let counts = Arc::new(Counts::default());
         let shared = counts.clone();
         let schema = Arc::new(Walkers::schema());
-        let member = move |join_token| {
+        let member = move |join_token: String| {
             let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
             socket.set_nonblocking(true).expect("a socket");
             let config = ClientConfig {
                 server,
                 server_key,
                 routing_token: vec![7],
-                join_token,
+                credential: join_token.into(),
                 schema: schema.clone(),
                 quic: quic.clone(),
             };

@@ -8,10 +8,12 @@ use game::{
     World,
 };
 
-/// Settings: `ticks` (length of the race), `refuse` (true: the game refuses the match), `panic_at` (tick).
+/// Settings: `ticks` (length of the race), `refuse` (true: the game refuses the match), `panic_at` (tick), `tell_every` (ticks
+/// between two messages to all, each with the number of its tick).
 pub(crate) struct Race {
     length: u32,
     panic_at: u64,
+    tell_every: u64,
     tick: u32,
     cars: BTreeMap<SeatId, EntityId>,
     scores: BTreeMap<SeatId, i64>,
@@ -29,6 +31,7 @@ impl Game for Race {
         Ok(Self {
             length: u32::try_from(setup.setting_u64("ticks", 60)).expect("small"),
             panic_at: setup.setting_u64("panic_at", u64::MAX),
+            tell_every: setup.setting_u64("tell_every", u64::MAX),
             tick: 0,
             cars: BTreeMap::new(),
             scores: setup.players.iter().map(|player| (player.seat, 0)).collect(),
@@ -55,6 +58,9 @@ impl Game for Race {
                 *score += 1;
                 world.set_int(*car, 0, *score);
             }
+        }
+        if u64::from(tick.0).is_multiple_of(self.tell_every) {
+            outbox.send(To::All, &tick.0.to_le_bytes());
         }
         if tick.0 == 1 {
             outbox.send(To::All, b"start");

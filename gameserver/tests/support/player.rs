@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use client::{Client, ClientConfig, Event, NoPrediction};
+use client::{Client, ClientConfig, Credential, Event, NoPrediction, Resumption};
 use game::Game as _;
 use gameserver::Running;
 use netcode::{Entropy, Micros};
 use protocol::wire::{CloseReason, Refusal};
 use testkit::wait::PATIENCE;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::game::Race;
@@ -26,6 +26,7 @@ pub(crate) struct Player {
 enum Command {
     Leave,
     Vanish,
+    GoAway(oneshot::Sender<Option<Resumption>>),
 }
 
 /// How a player plays.
@@ -35,14 +36,20 @@ pub(crate) struct Style {
 }
 
 impl Player {
-    pub(crate) async fn join(running: &Running, token: String, style: Style) -> Self {
-        Self::join_at(running.udp, running.server_key, token, style).await
+    pub(crate) async fn join(running: &Running, credential: impl Into<Credential>, style: Style) -> Self {
+        Self::join_at(running.udp, running.server_key, credential, style).await
     }
 
-    pub(crate) async fn join_at(server: SocketAddr, server_key: [u8; 32], join_token: String, style: Style) -> Self {
+    pub(crate) async fn join_at(
+        server: SocketAddr,
+        server_key: [u8; 32],
+        credential: impl Into<Credential>,
+        style: Style,
+    ) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
         let schema = Arc::new(Race::schema());
-        let config = ClientConfig { server, server_key, routing_token: vec![7], join_token, schema, quic: None };
+        let credential = credential.into();
+        let config = ClientConfig { server, server_key, routing_token: vec![7], credential, schema, quic: None };
         let (event_sender, events) = mpsc::unbounded_channel();
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let task = tokio::spawn(pump(socket, config, style, event_sender, command_receiver));
@@ -56,6 +63,22 @@ impl Player {
     /// Falls silent for ever, as a crashed client does.
     pub(crate) fn vanish(&self) {
         self.commands.send(Command::Vanish).expect("still playing");
+    }
+
+    /// Falls silent, and keeps what it can come back with. What it heard before stays in its events.
+    pub(crate) async fn go_away(&self) -> Resumption {
+        let (left, receiver) = oneshot::channel();
+        self.commands.send(Command::GoAway(left)).expect("still playing");
+        receiver.await.expect("the client ends").expect("the server was heard")
+    }
+
+    /// The number in the game's next message.
+    pub(crate) async fn told(&mut self) -> u32 {
+        self.until_some("a message with a number", |event| match event {
+            Event::Game(bytes) => bytes.try_into().map(u32::from_le_bytes).ok(),
+            _ => None,
+        })
+        .await
     }
 
     /// The first event that `wanted` makes something of; others are skipped.
@@ -137,6 +160,10 @@ async fn pump(
             Some(command) = commands.recv() => match command {
                 Command::Leave => client.leave(now()),
                 Command::Vanish => break,
+                Command::GoAway(left) => {
+                    let _ = left.send(client.resumption());
+                    break;
+                }
             },
         }
     }

@@ -52,9 +52,9 @@ pub fn run(peer: Peer, entities: u16, length: Duration) -> Measured {
     let mut carrier = Server { socket, endpoint, sessions: Vec::new(), buffer: vec![0; 2_048] };
     let counts = Arc::new(Counts::default());
     let crowd = clients::start(&counts, move |n, _| {
-        let join_token = n.to_string();
+        let credential = n.to_string().into();
         let quic = (peer == Peer::MusterQuic).then(|| quic_client.clone());
-        let config = ClientConfig { server, server_key, routing_token: Vec::new(), join_token, schema_hash: 1, quic };
+        let config = ClientConfig { server, server_key, routing_token: Vec::new(), credential, schema_hash: 1, quic };
         let seed = [u8::try_from(n).expect("few clients"); 32];
         Client { endpoint: ClientEndpoint::new(config, Entropy::new(seed), micros()) }
     });

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) disconnects: u64,
     /// Sessions that took over a seat.
     pub(crate) reconnects: u64,
+    /// Of these, by a resume ticket.
+    pub(crate) resumes: u64,
     /// From a cut of the way to a seat to having it again, with the state of the match.
     pub(crate) reconnect_ms_p99: f64,
     /// Ticket to assignment.
@@ -96,8 +98,13 @@ impl Report {
         line(
             "players over",
             format!(
-                "{} UDP, {} QUIC; {} join failures, {} disconnects, {} reconnects",
-                self.udp_clients, self.quic_clients, self.join_failures, self.disconnects, self.reconnects
+                "{} UDP, {} QUIC; {} join failures, {} disconnects, {} reconnects ({} by resume ticket)",
+                self.udp_clients,
+                self.quic_clients,
+                self.join_failures,
+                self.disconnects,
+                self.reconnects,
+                self.resumes
             ),
         );
         line("time to match", format!("p95 {:.0} ms (players wait for players)", self.time_to_match_ms_p95));
@@ -153,6 +160,7 @@ mod tests {
             "join_failures",
             "disconnects",
             "reconnects",
+            "resumes",
             "reconnect_ms_p99",
             "time_to_match_ms_p95",
             "allocation_ms_p99",

@@ -219,7 +219,7 @@ fn client(server: SocketAddr, schema_hash: u64, is_quic: bool, random: &mut Rand
         // The base point: a key that some server may have, but not this one.
         server_key: std::array::from_fn(|place| if place == 0 { 9 } else { 0 }),
         routing_token: vec![7],
-        join_token: "no token".to_owned(),
+        credential: "no token".to_owned().into(),
         schema_hash,
         quic: is_quic.then_some(quic),
     };

@@ -75,6 +75,8 @@ pub(super) enum Carried {
         /// The chunk.
         chunk: u16,
     },
+    /// Where the reliable streams go on.
+    Resumed,
 }
 
 /// What one packet carried; most carry one thing.

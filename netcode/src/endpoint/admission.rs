@@ -1,12 +1,14 @@
-//! Who may still come in: tokens that are used, seats that are taken.
+//! Who may still come in: tokens that are used, seats that are taken, tickets that are good.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::id::{MatchId, PlayerId, ServerId};
 use protocol::token::JoinClaims;
-use protocol::wire::Refusal;
+use protocol::wire::{Refusal, ResumeBinder, ResumeId, ResumeRequest, ResumeTicket};
 
+use super::handshake::{Entry, Grant};
 use super::limits::{TOKEN_MEMORY, TOKENS_PER_SESSION_MAX};
+use super::resume::is_proved;
 use crate::Micros;
 
 /// The place of one player in one match.
@@ -26,20 +28,22 @@ pub(super) struct Admission {
     seats: BTreeSet<Seat>,
     /// Tokens by `jti`, and when they may be forgotten.
     used: BTreeMap<String, Micros>,
+    /// The good resume ticket of each seat that has one, and whose it is.
+    tickets: BTreeMap<ResumeId, (ResumeTicket, JoinClaims)>,
 }
 
 impl Admission {
     pub(super) fn new(server: ServerId, sessions_max: usize) -> Self {
-        Self { server, sessions_max, seats: BTreeSet::new(), used: BTreeMap::new() }
+        Self { server, sessions_max, seats: BTreeSet::new(), used: BTreeMap::new(), tickets: BTreeMap::new() }
     }
 
     /// Whether the bearer of these claims may come in.
-    pub(super) fn check(&self, claims: &JoinClaims) -> Result<(), Refusal> {
-        if claims.aud != self.server {
-            return Err(Refusal::TokenAudience);
-        }
-        if self.used.contains_key(&claims.jti) {
-            return Err(Refusal::TokenUsed);
+    pub(super) fn check(&self, claims: &JoinClaims, entry: Entry) -> Result<(), Refusal> {
+        match entry {
+            Entry::Token if claims.aud != self.server => return Err(Refusal::TokenAudience),
+            Entry::Token if self.used.contains_key(&claims.jti) => return Err(Refusal::TokenUsed),
+            Entry::Ticket { id, .. } if !self.tickets.contains_key(&id) => return Err(Refusal::ResumeTicket),
+            Entry::Token | Entry::Ticket { .. } => {}
         }
         // A player who is here already takes over the own seat, however full the server is.
         let is_new = !self.seats.contains(&seat(claims));
@@ -48,6 +52,30 @@ impl Admission {
             return Err(Refusal::Busy);
         }
         Ok(())
+    }
+
+    /// Whose seat a request is for, if it proves its ticket. A ticket that is unknown and a wrong proof look the same.
+    pub(super) fn redeem(&self, request: &ResumeRequest, binder: &ResumeBinder) -> Result<JoinClaims, Refusal> {
+        let (ticket, claims) = self.tickets.get(&request.id).ok_or(Refusal::ResumeTicket)?;
+        if !is_proved(ticket, binder, request) {
+            return Err(Refusal::ResumeTicket);
+        }
+        self.check(claims, Entry::Ticket { id: request.id, lacks: request.received })?;
+        Ok(claims.clone())
+    }
+
+    /// The ticket of a session that has begun is good from now on.
+    pub(super) fn issue(&mut self, grant: &Grant) {
+        self.tickets.insert(grant.ticket.id, (grant.ticket.clone(), grant.claims.clone()));
+    }
+
+    /// A ticket is used up, or its seat is gone.
+    pub(super) fn revoke(&mut self, id: &ResumeId) {
+        self.tickets.remove(id);
+    }
+
+    pub(super) fn tickets(&self) -> usize {
+        self.tickets.len()
     }
 
     pub(super) fn take_seat(&mut self, seat: Seat) {

@@ -1,16 +1,15 @@
 //! The client's side of the port: one handshake, then one session.
 
 mod over_quic;
+mod resumption;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use protocol::jwt::TOKEN_BYTES_MAX;
 use protocol::wire::{
     Accept, AcceptPayload, CONNECTION_ID_BYTES, CloseReason, Connect, ConnectionId, Cookie, CookieReply, DataHeader,
-    Hello, Refusal, Refuse, VERSION_MAX, VERSION_MIN, packet_type, prologue,
+    Hello, Refusal, Refuse, ResumeBinder, ResumeTicket, SessionOffer, VERSION_MAX, VERSION_MIN, packet_type, prologue,
 };
-use zeroize::Zeroizing;
 
 use super::buffers::Buffers;
 use super::limits::{CONNECTS_PER_COOKIE, HANDSHAKE_RETRY_FIRST, HANDSHAKE_RETRY_MAX, HANDSHAKE_TIMEOUT};
@@ -19,7 +18,8 @@ use super::quic::client::QuicClient;
 use super::quic::{QuicClientConfig, Room};
 use super::session::{Role, Session, SessionEvent};
 use super::{
-    Carrier, ClientEvent, Counters, DropReason, Received, RefusalDetail, SendError, SessionId, SessionStats, Transmit,
+    Carrier, ClientEvent, Counters, Credential, DropReason, Received, RefusalDetail, Resumption, SendError, SessionId,
+    SessionStats, Transmit,
 };
 use crate::{Entropy, Micros};
 
@@ -31,19 +31,25 @@ pub struct ClientConfig {
     pub server_key: [u8; 32],
     /// Beginning of every connection id towards the server; may be empty.
     pub routing_token: Vec<u8>,
-    /// The join token, fetched right before: it lives for a minute.
-    pub join_token: String,
+    /// By what right.
+    pub credential: Credential,
     /// Hash of the game's schema.
     pub schema_hash: u64,
     /// What QUIC needs, to go by QUIC; `None`: by native UDP.
     pub quic: Option<QuicClientConfig>,
 }
 
-/// A client's sans-IO endpoint. To connect again, make another one with another token.
+/// A client's sans-IO endpoint. To connect again, make another one: with another token, or with the
+/// [`resumption`](Self::resumption) of this one.
 pub struct ClientEndpoint {
     server: SocketAddr,
     client_id: ConnectionId,
+    credential: Credential,
     state: State,
+    /// What the server gave to come back with.
+    ticket: Option<ResumeTicket>,
+    /// What is left of a session that has ended.
+    left: Option<Resumption>,
     /// The connection, where packets go by QUIC.
     quic: Option<Box<QuicClient>>,
     /// Why the session is being closed, once it is.
@@ -88,7 +94,10 @@ impl ClientEndpoint {
         let mut endpoint = Self {
             server,
             client_id,
+            credential: config.credential.clone(),
             state: State::Done(SessionStats::default()),
+            ticket: None,
+            left: None,
             quic: None,
             close_reason: None,
             transmits: VecDeque::new(),
@@ -101,7 +110,7 @@ impl ClientEndpoint {
             endpoint.dial(config, quic, &mut entropy, now);
             return endpoint;
         }
-        match Handshake::new(config, client_id, &mut entropy, now) {
+        match Handshake::new(&config, client_id, &mut entropy, now) {
             Ok(handshake) => {
                 endpoint.state = State::Handshake(Box::new(handshake));
                 endpoint.handle_timeout(now);
@@ -140,13 +149,9 @@ impl ClientEndpoint {
         match &mut self.state {
             State::Asking { deadline } if now >= *deadline => {
                 self.close_quic(now, CloseReason::TimedOut as u32);
-                self.state = State::Done(SessionStats::default());
-                self.events.push_back(ClientEvent::TimedOut);
+                self.timed_out();
             }
-            State::Handshake(handshake) if now >= handshake.deadline => {
-                self.state = State::Done(SessionStats::default());
-                self.events.push_back(ClientEvent::TimedOut);
-            }
+            State::Handshake(handshake) if now >= handshake.deadline => self.timed_out(),
             State::Handshake(handshake) => {
                 let bytes = handshake.retry(now);
                 self.transmits.extend(bytes.map(|bytes| Transmit { to: self.server, bytes }));
@@ -277,13 +282,8 @@ impl ClientEndpoint {
         let (payload, keys) = handshake.initiator.finish(&accept.noise).map_err(|_| DropReason::BadAuth)?;
         match AcceptPayload::decode(&payload) {
             Ok(AcceptPayload::Offer(offer)) if (VERSION_MIN..=VERSION_MAX).contains(&offer.version) => {
-                let mut session = Session::new(now, Role::Client, offer.session_id, &keys);
-                session.ping_at_once();
-                self.state = State::Connected(Box::new(session));
-                self.counters.accepted(Carrier::Native);
-                let session = SessionId(u64::from_le_bytes(offer.session_id));
-                self.events.push_back(ClientEvent::Connected { session, version: offer.version });
-                self.service(now, false);
+                let session = Session::new(now, Role::Client, offer.session_id, &keys);
+                self.begin(now, Carrier::Native, session, &offer);
             }
             Ok(AcceptPayload::Refused(refusal)) => self.refused(refusal, None),
             // Authentic, so it will not get better: the server speaks another version than it says.
@@ -293,6 +293,17 @@ impl ClientEndpoint {
             }
         }
         Ok(())
+    }
+
+    /// An offer begins the session: a Ping goes out at once.
+    fn begin(&mut self, now: Micros, carrier: Carrier, mut session: Session, offer: &SessionOffer) {
+        session.ping_at_once();
+        self.take_up(&mut session, offer);
+        self.state = State::Connected(Box::new(session));
+        self.counters.accepted(carrier);
+        let session = SessionId(u64::from_le_bytes(offer.session_id));
+        self.events.push_back(ClientEvent::Connected { session, version: offer.version });
+        self.service(now, false);
     }
 
     fn handle_refuse(&mut self, datagram: &[u8]) -> Result<(), DropReason> {
@@ -328,6 +339,7 @@ impl ClientEndpoint {
 
     fn refused(&mut self, refusal: Refusal, detail: Option<RefusalDetail>) {
         self.counters.refuse(refusal);
+        self.left = self.credential.resumption().filter(|_| refusal == Refusal::Busy).cloned();
         self.state = State::Done(SessionStats::default());
         self.events.push_back(ClientEvent::Refused { refusal, detail });
     }
@@ -366,11 +378,12 @@ impl ClientEndpoint {
 }
 
 impl Handshake {
-    fn new(config: ClientConfig, client_id: ConnectionId, entropy: &mut Entropy, now: Micros) -> Result<Self, Refusal> {
-        let token = Zeroizing::new(config.join_token.into_bytes());
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(Refusal::TokenMalformed);
-        }
+    fn new(
+        config: &ClientConfig,
+        client_id: ConnectionId,
+        entropy: &mut Entropy,
+        now: Micros,
+    ) -> Result<Self, Refusal> {
         let mut destination: ConnectionId = entropy.bytes();
         let routed = config.routing_token.len().min(CONNECTION_ID_BYTES);
         destination[..routed].copy_from_slice(&config.routing_token[..routed]);
@@ -381,8 +394,17 @@ impl Handshake {
             version_max: VERSION_MAX,
             schema_hash: config.schema_hash,
         };
-        let started = Initiator::start(entropy, &config.server_key, &prologue(&hello), &token);
+        let mut is_good = true;
+        let payload = |ephemeral| {
+            let request = config.credential.request(|| Some(ResumeBinder::Native { ephemeral, client_id }));
+            is_good = request.is_some();
+            request.unwrap_or_default()
+        };
+        let started = Initiator::start(entropy, &config.server_key, &prologue(&hello), payload);
         let (initiator, noise) = started.map_err(|_| Refusal::ServerKey)?;
+        if !is_good {
+            return Err(Refusal::TokenMalformed);
+        }
         Ok(Self {
             hello,
             initiator,

@@ -50,7 +50,7 @@ impl Session {
         }
         self.unreliable.clear();
         let in_order = matches!(reason, CloseReason::Left | CloseReason::MatchEnded | CloseReason::Draining);
-        self.phase = if in_order && self.reliable.len() > 0 {
+        self.phase = if in_order && self.streams.sender.len() > 0 {
             Phase::Lingering { reason, until: now + LINGER_MAX }
         } else {
             Phase::Closing { reason, sends_left: CLOSE_SENDS, next_at: now }
@@ -73,7 +73,7 @@ impl Session {
     /// Moves on from lingering when everything is delivered or the time is up.
     pub(super) fn advance_closing(&mut self, now: Micros) {
         if let Phase::Lingering { reason, until } = self.phase
-            && (now >= until || self.reliable.len() == 0)
+            && (now >= until || self.streams.sender.len() == 0)
         {
             self.phase = Phase::Closing { reason, sends_left: CLOSE_SENDS, next_at: now };
         }

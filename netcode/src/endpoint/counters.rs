@@ -98,6 +98,8 @@ pub struct Counters {
     pub cookies: u64,
     /// Handshakes that ended with a session.
     pub handshakes_accepted: u64,
+    /// Of these, by a resume ticket.
+    pub resumed: u64,
     /// Times that a session moved to a new, validated address.
     pub paths_changed: u64,
     carriers: [CarrierCounters; Carrier::ALL.len()],

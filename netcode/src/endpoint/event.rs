@@ -28,7 +28,8 @@ pub struct Transmit {
 /// What happened on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerEvent {
-    /// A client has proved its keys with its first packet; its join token is used from now on. An older session of
+    /// A client has proved its keys with its first packet; its join token or resume ticket is used from
+    /// now on. An older session of
     /// the same player in the same match was closed just before, with [`CloseReason::SeatTaken`].
     Connected {
         /// The new session.
@@ -39,6 +40,8 @@ pub enum ServerEvent {
         remote: SocketAddr,
         /// What carries its packets.
         carrier: Carrier,
+        /// Whether it came with a resume ticket; its reliable messages go on then.
+        resumed: bool,
     },
     /// An unreliable payload arrived, in any order, each at most once.
     Unreliable {

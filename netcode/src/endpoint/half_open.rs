@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use protocol::token::JoinClaims;
 use protocol::wire::{ConnectionId, Cookie};
 
 use super::admission::{Seat, seat};
+use super::handshake::{Entry, Grant};
 use super::limits::ATTEMPT_LIFE;
 use super::quic::server::QuicId;
 use super::session::Session;
@@ -43,7 +43,7 @@ pub(super) enum AttemptState {
     /// Refused with this answer; a repeated Connect gets it again.
     Refused { answer: Vec<u8> },
     /// Accepted with this answer; the session waits for its first packet.
-    Offered { answer: Vec<u8>, session: Box<Session>, claims: Box<JoinClaims> },
+    Offered { answer: Vec<u8>, session: Box<Session>, grant: Box<Grant> },
 }
 
 /// All handshakes without a session yet.
@@ -78,6 +78,16 @@ impl HalfOpen {
     pub(super) fn offer_to(&self, seat: &Seat) -> Option<(AttemptKey, u64)> {
         let key = self.offers.get(seat)?;
         self.attempts.get(key).map(|attempt| (*key, attempt.number))
+    }
+
+    /// The attempt by which a player is about to resume, if one is.
+    pub(super) fn resume_of(&self, seat: &Seat) -> Option<AttemptKey> {
+        let key = self.offers.get(seat)?;
+        let is_resume = |state: &AttemptState| match state {
+            AttemptState::Offered { grant, .. } => grant.entry != Entry::Token,
+            AttemptState::Working | AttemptState::Refused { .. } => false,
+        };
+        self.attempts.get(key).filter(|attempt| is_resume(&attempt.state)).map(|attempt| attempt.key)
     }
 
     /// Whether one more attempt would fit.
@@ -116,18 +126,18 @@ impl HalfOpen {
     }
 
     /// Makes this attempt the one that counts for its player.
-    pub(super) fn offer(&mut self, key: &AttemptKey, answer: Vec<u8>, session: Box<Session>, claims: Box<JoinClaims>) {
+    pub(super) fn offer(&mut self, key: &AttemptKey, answer: Vec<u8>, session: Box<Session>, grant: Box<Grant>) {
         if let Some(attempt) = self.attempts.get_mut(key) {
-            self.offers.insert(seat(&claims), *key);
-            attempt.state = AttemptState::Offered { answer, session, claims };
+            self.offers.insert(seat(&grant.claims), *key);
+            attempt.state = AttemptState::Offered { answer, session, grant };
         }
     }
 
     pub(super) fn remove(&mut self, key: &AttemptKey) -> Option<Attempt> {
         let attempt = self.attempts.remove(key)?;
         self.expiries.retain(|(_, _, number)| *number != attempt.number);
-        if let AttemptState::Offered { claims, .. } = &attempt.state {
-            self.offers.remove(&seat(claims));
+        if let AttemptState::Offered { grant, .. } = &attempt.state {
+            self.offers.remove(&seat(&grant.claims));
         }
         Some(attempt)
     }

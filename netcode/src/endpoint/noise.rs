@@ -46,17 +46,20 @@ impl std::fmt::Debug for SessionKeys {
 pub(super) struct Initiator(HandshakeState);
 
 impl Initiator {
-    /// Begins a handshake and writes message 1.
+    /// Begins a handshake and writes message 1; `payload` is told its ephemeral public key.
     pub(super) fn start(
         entropy: &mut Entropy,
         server_key: &[u8; KEY_BYTES],
         prologue: &[u8],
-        payload: &[u8],
+        payload: impl FnOnce([u8; KEY_BYTES]) -> Zeroizing<Vec<u8>>,
     ) -> Result<(Self, Vec<u8>), snow::Error> {
-        let builder = Builder::with_resolver(pattern()?, Resolver::boxed(entropy));
+        let resolver = Resolver::boxed(entropy);
+        let ephemeral = resolver.ephemeral();
+        let builder = Builder::with_resolver(pattern()?, resolver);
         let mut state = builder.prologue(prologue)?.remote_public_key(server_key)?.build_initiator()?;
+        let payload = payload(ephemeral);
         let mut message = vec![0; payload.len() + MESSAGE_OVERHEAD_BYTES];
-        let length = state.write_message(payload, &mut message)?;
+        let length = state.write_message(&payload, &mut message)?;
         message.truncate(length);
         Ok((Self(state), message))
     }
@@ -110,6 +113,11 @@ struct Resolver {
 impl Resolver {
     fn boxed(entropy: &mut Entropy) -> Box<Self> {
         Box::new(Self { seed: Zeroizing::new(entropy.bytes()) })
+    }
+
+    /// The ephemeral public key that the handshake is going to have: its secret is the first thing drawn.
+    fn ephemeral(&self) -> [u8; KEY_BYTES] {
+        public_key(&Zeroizing::new(Entropy::new(*self.seed).bytes()))
     }
 }
 
@@ -195,11 +203,27 @@ impl Dh for X25519 {
 mod tests {
     use super::*;
 
+    fn token(_ephemeral: [u8; KEY_BYTES]) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(b"token".to_vec())
+    }
+
+    #[test]
+    fn a_payload_is_told_the_key_that_its_message_begins_with() {
+        let mut told = None;
+        let payload = |ephemeral| {
+            told = Some(ephemeral);
+            Zeroizing::new(Vec::new())
+        };
+        let server_key = public_key(&[9; 32]);
+        let (_, one) = Initiator::start(&mut Entropy::new([1; 32]), &server_key, b"prologue", payload).unwrap();
+        assert_eq!(told.as_ref(), one.first_chunk());
+    }
+
     #[test]
     fn both_sides_get_the_same_keys_and_a_forged_answer_does_not_end_the_handshake() {
         let secret = [9; 32];
         let (mut client, one) =
-            Initiator::start(&mut Entropy::new([1; 32]), &public_key(&secret), b"prologue", b"token").unwrap();
+            Initiator::start(&mut Entropy::new([1; 32]), &public_key(&secret), b"prologue", token).unwrap();
         let (server, token) = Responder::read(&mut Entropy::new([2; 32]), &secret, b"prologue", &one).unwrap();
         assert_eq!(token, b"token");
         let (two, server_keys) = server.finish(b"welcome").unwrap();
@@ -219,13 +243,13 @@ mod tests {
     fn another_prologue_another_key_or_a_low_order_point_fails() {
         let secret = [9; 32];
         let entropy = &mut Entropy::new([1; 32]);
-        let (_, one) = Initiator::start(entropy, &public_key(&secret), b"prologue", b"token").unwrap();
+        let (_, one) = Initiator::start(entropy, &public_key(&secret), b"prologue", token).unwrap();
         assert!(Responder::read(entropy, &secret, b"Prologue", &one).is_err());
         assert!(Responder::read(entropy, &[8; 32], b"prologue", &one).is_err());
         let mut low = one;
         low[..32].fill(0);
         assert!(Responder::read(entropy, &secret, b"prologue", &low).is_err());
-        assert!(Initiator::start(entropy, &[0; 32], b"prologue", b"token").is_err());
+        assert!(Initiator::start(entropy, &[0; 32], b"prologue", token).is_err());
     }
 
     #[test]

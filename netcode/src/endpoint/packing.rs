@@ -7,6 +7,7 @@ use super::buffers::Buffers;
 use super::closing::Phase;
 use super::limits::BULK_INTERVAL;
 use super::quic::Room;
+use super::resuming::Resuming;
 use super::session::Session;
 use crate::Micros;
 
@@ -16,13 +17,15 @@ pub(super) struct Packing {
     pub(super) carried: CarriedList,
     head_bytes: usize,
     frames_max: usize,
+    /// Bytes of frames that only go along with others.
+    along: usize,
 }
 
 impl Packing {
     /// In an empty `buffer`.
     fn new(mut buffer: Vec<u8>, head_bytes: usize, frames_max: usize) -> Self {
         buffer.resize(head_bytes, 0);
-        Self { packet: buffer, carried: CarriedList::new(), head_bytes, frames_max }
+        Self { packet: buffer, carried: CarriedList::new(), head_bytes, frames_max, along: 0 }
     }
 
     /// Bytes of frames.
@@ -32,6 +35,11 @@ impl Packing {
 
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether no frame asks for a packet.
+    fn is_idle(&self) -> bool {
+        self.len() == self.along
     }
 
     fn room(&self) -> usize {
@@ -61,12 +69,14 @@ impl Session {
                 return;
             }
             let mut packing = self.packing(room.frames, buffers);
+            let is_resume_new = self.pack_resumed(&mut packing);
             self.pack_control(now, &mut packing);
             if matches!(self.phase, Phase::Open | Phase::Lingering { .. }) {
                 self.pack_payloads(now, flush, &mut room.bulk, &mut packing);
             }
             let ack_is_due = !self.phase.is_closing() && self.received.due().is_some_and(|due| due <= now);
-            if packing.is_empty() && !ack_is_due {
+            let is_due = !packing.is_idle() || ack_is_due || is_resume_new;
+            if !is_due {
                 buffers.give(packing.packet);
                 return;
             }
@@ -91,6 +101,16 @@ impl Session {
         Packing::new(buffers.packet(), self.wrapping.head_bytes(), frames_max)
     }
 
+    /// Where the reliable streams go on: in every packet until it is acknowledged, ahead of what goes on, so that no
+    /// packet needs another one before it. Returns whether it was never sent.
+    fn pack_resumed(&mut self, packing: &mut Packing) -> bool {
+        let Resuming::Telling { next, received, is_new } = &mut self.resuming else { return false };
+        packing.put(&Frame::Resumed { next: *next, received: *received });
+        packing.along = packing.len();
+        packing.carried.push(Carried::Resumed);
+        std::mem::take(is_new)
+    }
+
     fn pack_control(&mut self, now: Micros, packing: &mut Packing) {
         if let Some(reason) = self.take_close(now) {
             packing.put(&Frame::Close(reason));
@@ -109,13 +129,15 @@ impl Session {
         }
         // Lingering sends what was queued before the close, flush or not: nobody will call it again.
         let new = flush || matches!(self.phase, Phase::Lingering { .. });
-        while let Some(due) = self.reliable.next(now, &self.rtt, new, packing.room()) {
+        while self.resuming != Resuming::Asked
+            && let Some(due) = self.streams.sender.next(now, &self.rtt, new, packing.room())
+        {
             packing.put(&due.frame);
             packing.carried.push(Carried::Reliable(due.id));
             self.stats.resent += u64::from(due.is_resend);
         }
         self.pack_bulk(now, bulk_room, packing);
-        if packing.is_empty() && self.is_open() && self.take_ping(now) {
+        if packing.is_idle() && self.is_open() && self.take_ping(now) {
             packing.put(&Frame::Ping);
         }
     }

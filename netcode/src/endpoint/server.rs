@@ -3,16 +3,18 @@
 mod accepting;
 mod over_quic;
 mod routing;
+mod seats;
 mod timers;
 
 pub(super) use over_quic::close_reason;
+use seats::Line;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use protocol::id::ServerId;
-use protocol::wire::{CloseReason, ConnectionId, ROUTING_TOKEN_BYTES_MAX, packet_type};
+use protocol::wire::{CloseReason, ConnectionId, ROUTING_TOKEN_BYTES_MAX, ResumeId, packet_type};
 use zeroize::Zeroizing;
 
 use self::timers::Timers;
@@ -68,6 +70,8 @@ pub struct ServerEndpoint {
     routes: BTreeMap<ConnectionId, Route>,
     /// The open session of each player.
     seats: BTreeMap<Seat, SessionId>,
+    /// What outlives the session of each player who can come back.
+    lines: BTreeMap<Seat, Line>,
     /// When each session wants to be woken.
     timers: Timers,
     transmits: VecDeque<Transmit>,
@@ -88,6 +92,8 @@ struct Connected {
     session: Session,
     link: Link,
     seat: Seat,
+    /// The ticket that it came with: good until the client is known to have heard us, and so to have the next.
+    came_with: Option<ResumeId>,
     /// Why it is being closed, once it is.
     closed: Option<CloseReason>,
     /// Its entry among the timers.
@@ -135,6 +141,7 @@ impl ServerEndpoint {
             next_session: 1,
             routes: BTreeMap::new(),
             seats: BTreeMap::new(),
+            lines: BTreeMap::new(),
             timers: Timers::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -278,7 +285,8 @@ impl ServerEndpoint {
         self.take_quic_events(now);
     }
 
-    /// Closes a session; [`ServerEvent::Closed`] follows at once. Close is sent three times. When the session ends in order
+    /// Closes a session; [`ServerEvent::Closed`] follows at once. Its player can come back unless the reason is that it
+    /// left, was kicked, or that match, room or server are over. Close is sent three times. When the session ends in order
     /// (left, match ended, draining), reliable messages get up to 3 s to be delivered before it.
     pub fn close(&mut self, now: Micros, session: SessionId, reason: CloseReason) {
         if let Some(connected) = self.sessions.get_mut(&session) {
@@ -330,6 +338,11 @@ impl ServerEndpoint {
     /// Handshakes that have no session yet.
     pub fn half_open(&self) -> usize {
         self.half_open.len()
+    }
+
+    /// Resume tickets that are good: one per seat, two while a client that has come back has not heard the server.
+    pub fn resume_tickets(&self) -> usize {
+        self.admission.tickets()
     }
 
     /// Join tokens remembered as used.

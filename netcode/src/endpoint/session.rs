@@ -12,7 +12,7 @@ use protocol::wire::{
 use super::acks::{Carried, ReceivedPackets, SentPackets};
 use super::buffers::Buffers;
 use super::channel::bulk::{BulkReceiver, BulkSender};
-use super::channel::reliable::{ReliableReceiver, ReliableSender};
+use super::channel::reliable::Streams;
 use super::channel::unreliable::UnreliableQueue;
 use super::closing::Phase;
 use super::limits::{
@@ -21,6 +21,7 @@ use super::limits::{
 use super::noise::SessionKeys;
 use super::packing::Packing;
 use super::replay_window::ReplayWindow;
+use super::resuming::Resuming;
 use super::rtt::Rtt;
 use super::wrapping::Wrapping;
 use super::{DropReason, SendError, SessionStats};
@@ -47,7 +48,7 @@ pub(super) enum SessionEvent {
 
 /// One end of a session.
 pub(super) struct Session {
-    role: Role,
+    pub(super) role: Role,
     pub(super) wrapping: Wrapping,
     pub(super) next_sequence: u32,
     replay: ReplayWindow,
@@ -55,8 +56,8 @@ pub(super) struct Session {
     pub(super) sent: SentPackets,
     pub(super) rtt: Rtt,
     pub(super) unreliable: UnreliableQueue,
-    pub(super) reliable: ReliableSender,
-    reliable_in: ReliableReceiver,
+    pub(super) streams: Streams,
+    pub(super) resuming: Resuming,
     pub(super) bulk: BulkSender,
     bulk_in: BulkReceiver,
     pub(super) path_responses: VecDeque<[u8; 8]>,
@@ -67,7 +68,9 @@ pub(super) struct Session {
     last_asked: Micros,
     last_heard: Micros,
     /// Whether the peer has ever sent a packet under these keys.
-    is_confirmed: bool,
+    pub(super) is_confirmed: bool,
+    /// Whether the peer has acknowledged a packet of ours.
+    pub(super) is_heard: bool,
     is_silent: bool,
     wants_ping: bool,
     pub(super) stats: SessionStats,
@@ -97,8 +100,8 @@ impl Session {
             sent: SentPackets::default(),
             rtt: Rtt::default(),
             unreliable: UnreliableQueue::default(),
-            reliable: ReliableSender::default(),
-            reliable_in: ReliableReceiver::default(),
+            streams: Streams::default(),
+            resuming: Resuming::No,
             bulk: BulkSender::new(),
             bulk_in: BulkReceiver::default(),
             path_responses: VecDeque::new(),
@@ -107,6 +110,7 @@ impl Session {
             last_asked: now,
             last_heard: now,
             is_confirmed: false,
+            is_heard: false,
             is_silent: false,
             wants_ping: false,
             stats: SessionStats::default(),
@@ -204,6 +208,7 @@ impl Session {
     }
 
     fn take_acks(&mut self, now: Micros, acks: Acks) {
+        self.is_heard |= acks.newest > 0;
         for sequence in acks.sequences() {
             let Some((at, carried)) = self.sent.acknowledge(sequence) else { continue };
             if sequence == acks.newest {
@@ -214,8 +219,9 @@ impl Session {
                 match item {
                     Carried::Unreliable(tag) if self.is_open() => self.events.push_back(SessionEvent::Delivered(tag)),
                     Carried::Unreliable(_) => {}
-                    Carried::Reliable(id) => self.reliable.acknowledge(id),
+                    Carried::Reliable(id) => self.streams.sender.acknowledge(id),
                     Carried::Bulk { transfer, chunk } => self.bulk.acknowledge(transfer, chunk),
+                    Carried::Resumed => self.resuming = Resuming::No,
                 }
             }
         }
@@ -229,9 +235,12 @@ impl Session {
         match frame {
             Frame::Padding | Frame::Ping => {}
             Frame::Unreliable(payload) => self.events.push_back(SessionEvent::Unreliable(buffers.copy(payload))),
+            Frame::Resumed { next, received } => self.resumed(next, received)?,
+            // Whoever has not said where its stream goes on may not go on with it.
+            Frame::Reliable { .. } if self.resuming == Resuming::Asked => return Err(WireError::Malformed),
             Frame::Reliable { id, more, payload } => {
                 let mut messages = Vec::new();
-                self.reliable_in.take(id, more, payload, &mut messages)?;
+                self.streams.receiver.take(id, more, payload, &mut messages)?;
                 self.events.extend(messages.into_iter().map(SessionEvent::Message));
             }
             Frame::Bulk { transfer, chunk, chunks, payload } => {
@@ -256,9 +265,9 @@ impl Session {
 
     /// Finds lost packets, so that what they carried is sent again, and updates the loss statistics.
     pub(super) fn settle(&mut self, now: Micros) {
-        let (reliable, bulk) = (&mut self.reliable, &mut self.bulk);
+        let (reliable, bulk) = (&mut self.streams.sender, &mut self.bulk);
         self.sent.find_lost(now, self.rtt.late_after(), |at, carried| match carried {
-            Carried::Unreliable(_) => {}
+            Carried::Unreliable(_) | Carried::Resumed => {}
             Carried::Reliable(id) => reliable.lost(id, at),
             Carried::Bulk { transfer, chunk } => bulk.lost(transfer, chunk, at),
         });
@@ -289,7 +298,7 @@ impl Session {
     /// When `handle_timeout` and `transmit` have something to do; `None` when the session has ended.
     pub(super) fn next_timeout(&self) -> Option<Micros> {
         if let Some(closing) = self.phase.next_timeout() {
-            let resend = if matches!(self.phase, Phase::Lingering { .. }) { self.reliable.due() } else { None };
+            let resend = if matches!(self.phase, Phase::Lingering { .. }) { self.reliable_due() } else { None };
             return Some(resend.map_or(closing, |due| due.min(closing)));
         }
         if self.phase.has_ended() {
@@ -297,7 +306,7 @@ impl Session {
         }
         let silence = if self.is_silent { self.closes_at() } else { self.last_heard + SILENT_AFTER };
         let bulk = self.bulk.due().map(|due| due.max(self.bulk_waits_until));
-        let timers = [self.received.due(), self.reliable.due(), bulk, Some(self.keep_alive_at())];
+        let timers = [self.received.due(), self.reliable_due(), bulk, Some(self.keep_alive_at())];
         timers.into_iter().flatten().chain([silence, self.closes_at()]).min()
     }
 
@@ -328,7 +337,7 @@ impl Session {
 
     pub(super) fn send_message(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.check_open()?;
-        self.reliable.push(payload)
+        self.streams.sender.push(payload)
     }
 
     pub(super) fn send_bulk(&mut self, payload: Vec<u8>) -> Result<(), SendError> {
@@ -341,7 +350,7 @@ impl Session {
             rtt: self.rtt.smoothed,
             rtt_min: self.rtt.smallest,
             jitter: self.rtt.jitter,
-            reliable_queued: self.reliable.len(),
+            reliable_queued: self.streams.sender.len(),
             ..self.stats
         }
     }
@@ -481,7 +490,11 @@ mod tests {
         for now in [ms(0), ms(200), ms(600)] {
             client.transmit(now, true, Room::NATIVE, buffers, &mut lost);
         }
-        assert_eq!((lost.len(), client.reliable.due()), (3, Some(ms(1_400))), "the wait has doubled with each loss");
+        assert_eq!(
+            (lost.len(), client.streams.sender.due()),
+            (3, Some(ms(1_400))),
+            "the wait has doubled with each loss"
+        );
         for _ in 0..4 {
             let ping = client.probe(ms(650), &Frame::Ping, buffers).unwrap();
             receive(&mut server, ms(650), &ping).unwrap();

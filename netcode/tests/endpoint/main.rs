@@ -11,5 +11,6 @@ mod quic_amplification;
 mod quic_bulk;
 mod quic_hostile;
 mod refusals;
+mod resume;
 mod stranger;
 mod world;

@@ -79,7 +79,7 @@ pub(crate) fn client_config(join_token: String) -> ClientConfig {
         server: server_address(),
         server_key: server(0).public_key(),
         routing_token: vec![0xA1, 0xB2],
-        join_token,
+        credential: join_token.into(),
         schema_hash: SCHEMA,
         quic: None,
     }

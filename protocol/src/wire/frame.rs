@@ -11,6 +11,7 @@
 //! 0x07 PathChallenge  8 bytes
 //! 0x08 PathResponse   8 bytes
 //! 0x09 Transfer       reserved: to another server
+//! 0x0a Resumed        next u32 · received u32            where the reliable streams go on
 //! 0x20–0x2f           reserved for QUIC (token and accept on a stream)
 //! ```
 
@@ -49,6 +50,8 @@ pub mod frame_type {
     pub const PATH_RESPONSE: u8 = 0x08;
     /// Reserved for the transfer to another server; malformed in version 1.
     pub const TRANSFER: u8 = 0x09;
+    /// Where the reliable streams of a resumed session go on.
+    pub const RESUMED: u8 = 0x0A;
     /// First of sixteen numbers reserved for QUIC; malformed in version 1.
     pub const QUIC_FIRST: u8 = 0x20;
 }
@@ -88,6 +91,13 @@ pub enum Frame<'a> {
     PathChallenge([u8; 8]),
     /// The bytes of a [`Frame::PathChallenge`].
     PathResponse([u8; 8]),
+    /// Where the two streams of reliable messages go on after a resume; server to client, repeated until acknowledged.
+    Resumed {
+        /// Id of the first segment that the server sends.
+        next: u32,
+        /// Segments of the client's stream that the server has: the id of the first that it lacks.
+        received: u32,
+    },
 }
 
 impl Frame<'_> {
@@ -99,7 +109,7 @@ impl Frame<'_> {
             Self::Reliable { payload, .. } => 7 + payload.len(),
             Self::Bulk { payload, .. } => 11 + payload.len(),
             Self::Close(_) => 3,
-            Self::PathChallenge(_) | Self::PathResponse(_) => 9,
+            Self::PathChallenge(_) | Self::PathResponse(_) | Self::Resumed { .. } => 9,
         }
     }
 
@@ -141,6 +151,11 @@ impl Frame<'_> {
                 out.push(frame_type::PATH_RESPONSE);
                 out.extend_from_slice(&bytes);
             }
+            Self::Resumed { next, received } => {
+                out.push(frame_type::RESUMED);
+                out.extend_from_slice(&next.to_le_bytes());
+                out.extend_from_slice(&received.to_le_bytes());
+            }
         }
     }
 }
@@ -171,6 +186,7 @@ impl<'a> Frames<'a> {
             frame_type::CLOSE => Frame::Close(CloseReason::from_code(cursor.u16()?).ok_or(WireError::Malformed)?),
             frame_type::PATH_CHALLENGE => Frame::PathChallenge(cursor.array()?),
             frame_type::PATH_RESPONSE => Frame::PathResponse(cursor.array()?),
+            frame_type::RESUMED => Frame::Resumed { next: cursor.u32()?, received: cursor.u32()? },
             _ => return Err(WireError::Malformed),
         };
         if in_range(&frame) { Ok(frame) } else { Err(WireError::Malformed) }

@@ -108,7 +108,8 @@ impl CookieReply {
     }
 }
 
-/// 0x03, client to server: the Hello again with the cookie and the first Noise message, whose payload is the join token.
+/// 0x03, client to server: the Hello again with the cookie and the first Noise message, whose payload is the join token or a
+/// [`ResumeRequest`](super::ResumeRequest).
 ///
 /// `type 1 · the five fields of Hello · cookie 17 · noise length u16 · noise · zeros up to 1,200`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +118,7 @@ pub struct Connect {
     pub hello: Hello,
     /// From the server.
     pub cookie: Cookie,
-    /// Noise message 1: `e, es`, payload = the join token.
+    /// Noise message 1: `e, es`, payload = the credential.
     pub noise: Vec<u8>,
 }
 
@@ -197,8 +198,8 @@ pub enum AcceptPayload {
 /// What a server offers.
 ///
 /// `status u16 = 0 · session id 8 · version u16 · idle timeout ms u32 · packet bytes max u16 · extensions length u16 ·
-/// extensions`, each extension `kind u16 · length u16 · bytes`. Unknown kinds are skipped; kind 1 is the resume secret
-/// (32 bytes), which no version 1 server sends.
+/// extensions`, each extension `kind u16 · length u16 · bytes`. Unknown kinds are skipped; kind 1 is a
+/// [`ResumeTicket`](super::ResumeTicket).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionOffer {
     /// Connection id of every packet to the server from now on; begins with the routing token.

@@ -21,7 +21,8 @@ pub struct JoinRequest {
     pub version_max: u16,
     /// Hash of the client's schema.
     pub schema_hash: u64,
-    /// What also is the payload of the first Noise message: the join token as text.
+    /// What also is the payload of the first Noise message: the join token as text, or a
+    /// [`ResumeRequest`](super::ResumeRequest).
     pub credential: Vec<u8>,
 }
 

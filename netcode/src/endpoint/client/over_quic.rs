@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 
-use protocol::jwt::TOKEN_BYTES_MAX;
-use protocol::wire::{
-    AcceptPayload, CloseReason, JoinRequest, Refusal, SessionOffer, VERSION_MAX, VERSION_MIN, decode_join_answer,
-};
+use protocol::wire::{AcceptPayload, CloseReason, Refusal, ResumeBinder, VERSION_MAX, VERSION_MIN, decode_join_answer};
 use quinn_proto::ConnectionError;
 
 use super::{ClientConfig, ClientEndpoint, State};
@@ -15,21 +12,13 @@ use crate::endpoint::quic::client::{Dial, QuicClient, refusal};
 use crate::endpoint::quic::link::LinkEvent;
 use crate::endpoint::server::close_reason;
 use crate::endpoint::session::{Role, Session};
-use crate::endpoint::{Carrier, ClientEvent, DropReason, SessionId, SessionStats};
+use crate::endpoint::{Carrier, DropReason, SessionStats};
 use crate::{Entropy, Micros};
 
 impl ClientEndpoint {
     pub(super) fn dial(&mut self, config: ClientConfig, quic: QuicClientConfig, entropy: &mut Entropy, now: Micros) {
-        if config.join_token.len() > TOKEN_BYTES_MAX {
-            return self.refused(Refusal::TokenMalformed, None);
-        }
-        let request = JoinRequest {
-            version_min: VERSION_MIN,
-            version_max: VERSION_MAX,
-            schema_hash: config.schema_hash,
-            credential: config.join_token.into_bytes(),
-        };
-        let dial = Dial { server: config.server, routing_token: config.routing_token, quic, request };
+        let ClientConfig { server, routing_token, schema_hash, .. } = config;
+        let dial = Dial { server, routing_token, quic, schema_hash };
         match QuicClient::new(dial, entropy, now) {
             Ok(client) => {
                 self.quic = Some(Box::new(client));
@@ -63,6 +52,7 @@ impl ClientEndpoint {
     /// The session has ended.
     pub(super) fn end(&mut self, now: Micros) {
         let stats = self.stats();
+        self.left = self.resumption();
         self.close_quic(now, self.close_reason.map_or(0, |reason| reason as u32));
         self.state = State::Done(stats);
     }
@@ -88,8 +78,10 @@ impl ClientEndpoint {
     }
 
     fn ask(&mut self, now: Micros) {
-        if let Some(quic) = &mut self.quic {
-            quic.ask(now);
+        let Some(quic) = &mut self.quic else { return };
+        match self.credential.request(|| quic.export().map(ResumeBinder::Quic)) {
+            Some(request) => quic.ask(now, request.to_vec()),
+            None => self.refused_over_quic(now, Refusal::TokenMalformed),
         }
     }
 
@@ -98,21 +90,11 @@ impl ClientEndpoint {
         match decode_join_answer(quic.stream_bytes()) {
             Ok(None) => {}
             Ok(Some(AcceptPayload::Offer(offer))) if (VERSION_MIN..=VERSION_MAX).contains(&offer.version) => {
-                self.begin(now, &offer);
+                self.begin(now, Carrier::Quic, Session::over_quic(now, Role::Client), &offer);
             }
             Ok(Some(AcceptPayload::Refused(refusal))) => self.refused_over_quic(now, refusal),
             Ok(Some(AcceptPayload::Offer(_))) | Err(_) => self.refused_over_quic(now, Refusal::Version),
         }
-    }
-
-    fn begin(&mut self, now: Micros, offer: &SessionOffer) {
-        let mut session = Session::over_quic(now, Role::Client);
-        session.ping_at_once();
-        self.state = State::Connected(Box::new(session));
-        self.counters.accepted(Carrier::Quic);
-        let session = SessionId(u64::from_le_bytes(offer.session_id));
-        self.events.push_back(ClientEvent::Connected { session, version: offer.version });
-        self.service(now, false);
     }
 
     fn refused_over_quic(&mut self, now: Micros, refusal: Refusal) {
@@ -135,10 +117,7 @@ impl ClientEndpoint {
         match &mut self.state {
             State::Asking { .. } => match refusal(error) {
                 Some(refusal) => self.refused(refusal, None),
-                None => {
-                    self.state = State::Done(SessionStats::default());
-                    self.events.push_back(ClientEvent::TimedOut);
-                }
+                None => self.timed_out(),
             },
             State::Connected(session) => {
                 let (reason, by_peer) = close_reason(error);

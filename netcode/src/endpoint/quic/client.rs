@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use protocol::wire::{JoinRequest, Refusal};
+use protocol::wire::{JoinRequest, Refusal, VERSION_MAX, VERSION_MIN};
 use quinn_proto::{ConnectionError, DatagramEvent, Endpoint, TransportErrorCode};
 
 use super::Room;
@@ -25,7 +25,7 @@ pub(in crate::endpoint) struct Dial {
     pub(in crate::endpoint) server: SocketAddr,
     pub(in crate::endpoint) routing_token: Vec<u8>,
     pub(in crate::endpoint) quic: QuicClientConfig,
-    pub(in crate::endpoint) request: JoinRequest,
+    pub(in crate::endpoint) schema_hash: u64,
 }
 
 /// The connection with its endpoint.
@@ -33,7 +33,7 @@ pub(in crate::endpoint) struct QuicClient {
     endpoint: Endpoint,
     link: Link,
     time: QuicTime,
-    request: JoinRequest,
+    schema_hash: u64,
     transmits: VecDeque<Transmit>,
     events: VecDeque<LinkEvent>,
     timer: Option<Micros>,
@@ -58,7 +58,7 @@ impl QuicClient {
             endpoint,
             link: Link::new(handle, connection),
             time,
-            request: config.request,
+            schema_hash: config.schema_hash,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             timer: None,
@@ -111,9 +111,15 @@ impl QuicClient {
         self.link.stream_bytes()
     }
 
+    /// What binds a proof to this connection, once TLS is done.
+    pub(in crate::endpoint) fn export(&self) -> Option<[u8; 32]> {
+        self.link.export()
+    }
+
     /// TLS is done: asks to be let in.
-    pub(in crate::endpoint) fn ask(&mut self, now: Micros) {
-        self.link.ask(&self.request.encode());
+    pub(in crate::endpoint) fn ask(&mut self, now: Micros, credential: Vec<u8>) {
+        let (version_min, version_max, schema_hash) = (VERSION_MIN, VERSION_MAX, self.schema_hash);
+        self.link.ask(&JoinRequest { version_min, version_max, schema_hash, credential }.encode());
         self.advance(now);
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use protocol::wire::JOIN_REQUEST_BYTES_MAX;
+use protocol::wire::{JOIN_REQUEST_BYTES_MAX, RESUME_LABEL};
 use quinn_proto::{
     Connection, ConnectionError, ConnectionHandle, Dir, Endpoint, Event, ReadError, StreamEvent, StreamId, VarInt,
 };
@@ -51,6 +51,13 @@ impl Link {
     pub(super) fn ask(&mut self, request: &[u8]) {
         self.stream = self.connection.streams().open(Dir::Bi);
         self.say(request);
+    }
+
+    /// 32 bytes that only the two ends of this connection know, once TLS is done.
+    pub(super) fn export(&self) -> Option<[u8; 32]> {
+        let mut exported = [0; 32];
+        self.connection.crypto_session().export_keying_material(&mut exported, RESUME_LABEL, &[]).ok()?;
+        Some(exported)
     }
 
     /// Sends these last bytes on the stream.

@@ -230,6 +230,11 @@ impl QuicServer {
         }
     }
 
+    /// What binds a proof to this connection; none once it is gone.
+    pub(in crate::endpoint) fn export(&self, id: QuicId) -> Option<[u8; 32]> {
+        self.connections.get(&id)?.link.export()
+    }
+
     /// Answers the request with an accept payload.
     pub(in crate::endpoint) fn answer(&mut self, now: Micros, id: QuicId, payload: &[u8]) {
         if let Some(guest) = self.connections.get_mut(&id) {

@@ -4,10 +4,9 @@ use std::hash::Hasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use protocol::token::JoinClaims;
 use protocol::wire::{
-    CloseReason, Connect, ConnectionId, Cookie, CookieReply, DataHeader, Hello, Refusal, Refuse, VERSION_MAX,
-    VERSION_MIN, prologue,
+    CloseReason, Connect, ConnectionId, Cookie, CookieReply, DataHeader, Hello, Refusal, Refuse, ResumeTicket,
+    VERSION_MAX, VERSION_MIN, prologue,
 };
 use siphasher::sip128::{Hasher128, SipHasher24};
 
@@ -15,8 +14,9 @@ use super::{Connected, Link, Route, ServerEndpoint};
 use crate::Micros;
 use crate::endpoint::admission::seat;
 use crate::endpoint::half_open::{Attempt, AttemptKey, AttemptState};
-use crate::endpoint::handshake::{Asked, Outcome};
+use crate::endpoint::handshake::{Asked, Entry, Grant, Outcome};
 use crate::endpoint::path::Path;
+use crate::endpoint::resuming::Resuming;
 use crate::endpoint::session::{Role, Session};
 use crate::endpoint::{DropReason, HandshakeDone, HandshakeJob, ServerEvent, SessionId, Transmit};
 
@@ -89,6 +89,7 @@ impl ServerEndpoint {
         let session_id = self.unused_connection_id();
         let number = self.half_open.insert(now, key, from, Some(connect.cookie), session_id);
         self.routes.insert(session_id, Route::Attempt(key));
+        let ticket = self.new_ticket();
         self.jobs.push_back(HandshakeJob {
             key,
             number,
@@ -101,8 +102,13 @@ impl ServerEndpoint {
             },
             session_id,
             version,
+            ticket,
             admission: Arc::clone(&self.admission),
         });
+    }
+
+    pub(super) fn new_ticket(&mut self) -> ResumeTicket {
+        ResumeTicket { id: self.entropy.bytes(), secret: self.entropy.bytes() }
     }
 
     pub(super) fn answer(&mut self, now: Micros, done: HandshakeDone) {
@@ -119,13 +125,14 @@ impl ServerEndpoint {
                 self.counters.refuse(refusal);
                 self.reply(now, &key, remote, answer);
             }
-            Outcome::Offered { answer, keys, claims } => {
+            Outcome::Offered { answer, keys, grant } => {
+                let seat = seat(&grant.claims);
                 // What the worker saw may have changed since: asked again, and refused in the clear.
-                if let Err(refusal) = self.admission.check(&claims) {
+                if let Err(refusal) = self.check_grant(&grant) {
                     self.turn_away(now, &key, remote, cookie, refusal);
                     return;
                 }
-                match self.half_open.offer_to(&seat(&claims)) {
+                match self.half_open.offer_to(&seat) {
                     Some((_, other)) if other > number => {
                         // The player has begun again since; the newer attempt counts.
                         self.abandon(now, &key);
@@ -134,12 +141,15 @@ impl ServerEndpoint {
                     Some((other, _)) => self.abandon(now, &other),
                     None => {}
                 }
-                Arc::make_mut(&mut self.admission).take_seat(seat(&claims));
-                let session = match (key, keys) {
+                Arc::make_mut(&mut self.admission).take_seat(seat);
+                let mut session = match (key, keys) {
                     (AttemptKey::Native(client_id, _), Some(keys)) => Session::new(now, Role::Server, client_id, &keys),
                     _ => Session::over_quic(now, Role::Server),
                 };
-                self.half_open.offer(&key, answer.clone(), Box::new(session), claims);
+                if grant.entry != Entry::Token {
+                    session.resuming = Resuming::Asked;
+                }
+                self.half_open.offer(&key, answer.clone(), Box::new(session), grant);
                 self.reply(now, &key, remote, answer);
             }
         }
@@ -192,22 +202,25 @@ impl ServerEndpoint {
     /// An offered session has received its first packet.
     pub(super) fn begin_session(&mut self, now: Micros, remote: SocketAddr, key: &AttemptKey) {
         let Some(attempt) = self.half_open.remove(key) else { return };
-        let AttemptState::Offered { session, claims, .. } = attempt.state else { return };
+        let AttemptState::Offered { session, grant, .. } = attempt.state else { return };
         let link = match *key {
             AttemptKey::Native(..) => Link::Native { path: Path::new(remote), connection_id: attempt.session_id },
             AttemptKey::Quic(id) => Link::Quic(id),
         };
-        self.connect(now, remote, link, *session, *claims);
+        self.connect(now, remote, link, *session, *grant);
     }
 
-    fn connect(&mut self, now: Micros, remote: SocketAddr, link: Link, mut session: Session, claims: JoinClaims) {
-        let seat = seat(&claims);
-        Arc::make_mut(&mut self.admission).use_token(now, &claims.jti);
+    fn connect(&mut self, now: Micros, remote: SocketAddr, link: Link, mut session: Session, grant: Grant) {
+        let seat = seat(&grant.claims);
+        if grant.entry == Entry::Token {
+            Arc::make_mut(&mut self.admission).use_token(now, &grant.claims.jti);
+        }
         if let Some(older) = self.seats.get(&seat).copied() {
             self.close(now, older, CloseReason::SeatTaken);
         }
         let id = SessionId(self.next_session);
         self.next_session += 1;
+        self.hand_over(now, seat, id, &grant, &mut session);
         Arc::make_mut(&mut self.admission).take_seat(seat);
         self.seats.insert(seat, id);
         let carrier = link.carrier();
@@ -218,8 +231,11 @@ impl ServerEndpoint {
         self.counters.accepted(carrier);
         // The client pings until it hears us.
         session.received.note_urgent(now);
-        self.sessions.insert(id, Connected { session, link, seat, closed: None, timer: None });
-        self.events.push_back(ServerEvent::Connected { session: id, claims, remote, carrier });
+        let came_with = grant.entry.ticket();
+        self.sessions.insert(id, Connected { session, link, seat, came_with, closed: None, timer: None });
+        let (resumed, claims) = (grant.entry != Entry::Token, grant.claims);
+        self.counters.resumed += u64::from(resumed);
+        self.events.push_back(ServerEvent::Connected { session: id, claims, remote, carrier, resumed });
         self.service(now, id, false);
     }
 
@@ -244,8 +260,8 @@ impl ServerEndpoint {
             self.close_quic(now, id, CloseReason::TimedOut as u32);
         }
         self.routes.remove(&attempt.session_id);
-        if let AttemptState::Offered { claims, .. } = &attempt.state {
-            self.leave_seat(&seat(claims));
+        if let AttemptState::Offered { grant, .. } = &attempt.state {
+            self.leave_seat(&seat(&grant.claims));
         }
     }
 

@@ -90,12 +90,15 @@ impl ServerEndpoint {
         let key = AttemptKey::Quic(id);
         let Some(attempt) = self.half_open.get_mut(&key) else { return };
         let (number, session_id) = (attempt.number, attempt.session_id);
+        let exported = self.quic.as_ref().and_then(|quic| quic.export(id)).unwrap_or_default();
+        let ticket = self.new_ticket();
         self.jobs.push_back(HandshakeJob {
             key,
             number,
-            asked: Asked::Quic { credential: Zeroizing::new(credential) },
+            asked: Asked::Quic { credential: Zeroizing::new(credential), exported },
             session_id,
             version,
+            ticket,
             admission: Arc::clone(&self.admission),
         });
     }

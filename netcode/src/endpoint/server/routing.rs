@@ -69,8 +69,12 @@ impl ServerEndpoint {
             self.events.extend(server_event(id, event));
         }
         let (has_ended, seat) = (connected.session.has_ended(), connected.seat);
+        if connected.session.is_heard && connected.came_with.take().is_some() {
+            self.revoke_earlier(seat, id);
+        }
         if is_closed && self.seats.get(&seat) == Some(&id) {
             self.seats.remove(&seat);
+            self.keep(now, seat, id);
             self.leave_seat(&seat);
         }
         if has_ended {

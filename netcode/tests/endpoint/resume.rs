@@ -76,17 +76,23 @@ impl Talk {
     /// Both sides say something, and a little time passes.
     fn turn(&mut self) {
         let (match_id, player) = seat(1);
-        let mut text = self.said[0].to_le_bytes().to_vec();
-        text.resize(4 + self.random.below(2_500) as usize, 7);
+        let text = self.text(0);
         if self.network.server.send_to_player(self.network.now, match_id, player, &text).is_ok() {
             self.said[0] += 1;
         }
-        let text = self.said[1].to_le_bytes();
+        let text = self.text(1);
         if self.network.hosts[0].client.send_message(self.network.now, &text).is_ok() {
             self.said[1] += 1;
         }
         let time = Duration::from_millis(self.random.below(60));
         self.pass(time);
+    }
+
+    /// The next message, of one segment or several.
+    fn text(&mut self, by: usize) -> Vec<u8> {
+        let mut text = self.said[by].to_le_bytes().to_vec();
+        text.resize(4 + self.random.below(2_500) as usize, 7);
+        text
     }
 
     fn pass(&mut self, time: Duration) {
@@ -286,6 +292,29 @@ fn the_ticket_before_is_good_until_its_successor_is_confirmed_and_worthless_then
 }
 
 #[test]
+fn who_never_heard_the_server_after_a_takeover_comes_back_with_the_ticket_before() {
+    for carrier in [Carrier::Native, Carrier::Quic] {
+        let mut network = playing(Conditions::latency_ms(10));
+        let first = resumption(&network);
+        resume(&mut network, carrier, 1);
+        // The client has its offer, and its first packet is under way; from here it hears nothing.
+        while !network.hosts[0].client.is_open() {
+            network.run_for(Duration::from_millis(1));
+        }
+        network.hosts[0].down.set_conditions(Conditions { loss: 1.0, ..Conditions::PERFECT });
+        network.run_for(Duration::from_millis(300));
+        assert_eq!((resumes(&network), network.server.resume_tickets()), (1, 2), "{carrier:?}: it has begun");
+        let kept = resumption(&network);
+        assert_eq!(kept, first, "{carrier:?}: the newer ticket may never have become good");
+        network.hosts[0].down.set_conditions(Conditions::latency_ms(10));
+        replace(&mut network, 0, Credential::Resume(Box::new(kept)), carrier, 2);
+        network.run_for(Duration::from_secs(1));
+        assert!(network.hosts[0].client.is_open() && resumes(&network) == 2, "{carrier:?}");
+        assert_eq!(network.server.resume_tickets(), 1, "{carrier:?}: heard, so the ticket before is used up");
+    }
+}
+
+#[test]
 fn a_ticket_id_without_its_secret_opens_nothing_and_harms_nobody() {
     for carrier in [Carrier::Native, Carrier::Quic] {
         let mut network = playing(Conditions::latency_ms(10));
@@ -409,6 +438,26 @@ fn a_resume_that_is_recorded_and_played_again_brings_nobody_back() {
     assert!(matches!(network.inject(from, first_data), Received::Dropped(_)));
     network.server_events.extend(std::iter::from_fn(|| network.server.poll_event()));
     assert_eq!((resumes(&network), network.server.resume_tickets()), (1, 1));
+}
+
+#[test]
+fn no_more_seats_wait_for_their_players_than_the_server_has_sessions() {
+    let mut network = network_of(netcode::endpoint::ServerConfig { sessions_max: 2, ..config() });
+    let mut left = Vec::new();
+    for player in 1..=3 {
+        let place = join(&mut network, player, 1, Conditions::latency_ms(10));
+        network.run_for(Duration::from_secs(1));
+        left.push(network.hosts[place].client.resumption().expect("the server was heard"));
+        close(&mut network, CloseReason::TimedOut);
+        network.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(network.server.resume_tickets(), 2);
+    for (place, resumption) in left.into_iter().enumerate() {
+        replace(&mut network, place, Credential::Resume(Box::new(resumption)), Carrier::Native, 1 + place as u64);
+    }
+    network.run_for(Duration::from_secs(1));
+    assert_eq!(refusal(&network.hosts[0].events), Some(Refusal::ResumeTicket), "it was away for longest");
+    assert!(network.hosts[1].client.is_open() && network.hosts[2].client.is_open());
 }
 
 #[test]

@@ -136,6 +136,7 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
             ..Default::default()
         },
         progression: Default::default(),
+        webhooks: Default::default(),
     };
     let metagame = metagame::start(config, shutdown.child()).await.unwrap();
     let url = format!("http://{}", metagame.address);

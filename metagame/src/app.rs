@@ -20,6 +20,7 @@ use crate::problem::Problem;
 use crate::results::Results;
 use crate::store::Store;
 use crate::tickets::Tickets;
+use crate::webhooks::Desks;
 
 /// The state of the API; cheap to clone.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) matches: Arc<Matches>,
     pub(crate) results: Results,
+    pub(crate) webhooks: Desks,
     pub(crate) requests: Semaphore,
     pub(crate) shutdown: Shutdown,
     pub(crate) by_address: Mutex<Buckets<IpAddr>>,

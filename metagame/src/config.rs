@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::core::progress::Progression;
+use crate::webhooks::Webhooks;
 
 /// What metagame needs to run.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Config {
     pub limits: Limits,
     /// XP and levels.
     pub progression: Progression,
+    /// Who is told of events of matches.
+    pub webhooks: Webhooks,
 }
 
 /// Bounds on what callers can ask for.

@@ -3,7 +3,7 @@
 //! Clients speak REST to it ([`openapi`]); it speaks gRPC to matchmaker and allocator and keeps what lasts in a
 //! database. Decisions are made in [`core`], which knows no clock, network or database; [`store`] keeps; the rest is
 //! the shell that joins them. A request comes in through `request` (limits, log, metrics), reaches a handler in
-//! `api/`, which asks `tickets`, `matches`, `results` or the store.
+//! `api/`, which asks `tickets`, `matches`, `results` or the store. Events of matches go out by `webhooks`.
 
 mod admission;
 mod api;
@@ -25,6 +25,7 @@ mod start;
 pub mod store;
 mod tickets;
 mod upstream;
+mod webhooks;
 
 pub use crate::core::progress::Progression;
 pub use api::openapi;
@@ -32,3 +33,6 @@ pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, AccessClaims};
 pub use config::{Config, Limits, Rate};
 pub use start::{Running, ServeError, StartError, serve, start};
 pub use store::sqlite::check_database;
+pub use webhooks::{
+    Endpoint, EndpointSettings, StartFault, TlsError, WebhookFaults, WebhookTiming, Webhooks, endpoints, read_endpoints,
+};

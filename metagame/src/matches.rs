@@ -13,6 +13,7 @@ use service::backoff::Backoff;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
+use crate::core::match_event::Placement;
 use crate::core::match_state::Report;
 use crate::keys::AllocatorKeys;
 use crate::metrics;
@@ -221,7 +222,14 @@ fn read_report(event: &pb::MatchEvent) -> Option<(MatchReport, &'static str)> {
         report,
         reason: event.reason.clone(),
         trace_id: event.trace_id.clone(),
+        queue: event.queue.clone(),
         roster: event.roster.iter().filter_map(seat).collect(),
+        placement: Placement {
+            server_id: event.server_id.clone(),
+            server_name: event.server_name.clone(),
+            build: event.build.clone(),
+            region: event.region.clone(),
+        },
         at_ms: if event.at_ms == 0 { now_ms } else { event.at_ms.min(now_ms) },
     };
     Some((report, label))

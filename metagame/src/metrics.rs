@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::core::webhook::Verdict;
+use crate::store::Backlog;
+
 const REQUESTS: &str = "muster_metagame_requests_total";
 const REQUEST_SECONDS: &str = "muster_metagame_request_seconds";
 const LOGINS: &str = "muster_metagame_logins_total";
@@ -16,6 +19,10 @@ const SUBSCRIBERS: &str = "muster_metagame_ticket_subscribers";
 const DATABASE_ERRORS: &str = "muster_metagame_database_errors_total";
 const WATCH_RESTARTS: &str = "muster_metagame_watch_restarts_total";
 const MAINTENANCE: &str = "muster_metagame_maintenance";
+const WEBHOOK_TRIES: &str = "muster_metagame_webhook_tries_total";
+const WEBHOOK_PENDING: &str = "muster_metagame_webhook_pending";
+const WEBHOOK_OLDEST: &str = "muster_metagame_webhook_oldest_pending_seconds";
+const WEBHOOK_DEAD: &str = "muster_metagame_webhook_dead";
 const LIMITED: &str = "muster_metagame_limited_total";
 
 pub(crate) fn describe() {
@@ -31,6 +38,13 @@ pub(crate) fn describe() {
     describe_counter!(DATABASE_ERRORS, "Use cases that failed in the database, by kind");
     describe_counter!(WATCH_RESTARTS, "Watch streams that broke and were opened again, by peer");
     describe_gauge!(MAINTENANCE, "1 while maintenance keeps new tickets out");
+    describe_counter!(
+        WEBHOOK_TRIES,
+        "Tries to tell a webhook of an event, by endpoint and outcome: delivered, failed, gone"
+    );
+    describe_gauge!(WEBHOOK_PENDING, "Events that a webhook is still to be told of, by endpoint");
+    describe_gauge!(WEBHOOK_OLDEST, "Age in seconds of the oldest of these, by endpoint; 0 if there is none");
+    describe_gauge!(WEBHOOK_DEAD, "Events that were given up, by endpoint");
     describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
 }
 
@@ -83,4 +97,22 @@ pub(crate) fn maintenance(is_on: bool) {
 
 pub(crate) fn limited(limit: &'static str) {
     counter!(LIMITED, "limit" => limit).increment(1);
+}
+
+/// Endpoints are named by the settings, so their names are few.
+pub(crate) fn webhook_try(endpoint: &str, verdict: &Verdict) {
+    let outcome = match verdict {
+        Verdict::Delivered => "delivered",
+        Verdict::Failed { .. } => "failed",
+        Verdict::Gone => "gone",
+    };
+    counter!(WEBHOOK_TRIES, "endpoint" => endpoint.to_owned(), "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn webhook_backlog(backlog: &Backlog, now_ms: u64) {
+    let endpoint = backlog.endpoint.clone();
+    let age_ms = backlog.oldest_pending_at_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
+    gauge!(WEBHOOK_PENDING, "endpoint" => endpoint.clone()).set(backlog.pending as f64);
+    gauge!(WEBHOOK_OLDEST, "endpoint" => endpoint.clone()).set(age_ms as f64 / 1_000.0);
+    gauge!(WEBHOOK_DEAD, "endpoint" => endpoint).set(backlog.dead as f64);
 }

@@ -10,6 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use protocol::jwt::SigningKey;
 use protocol::token::{ALLOCATOR_AUDIENCE, MATCHMAKER_AUDIENCE};
+use serde::Serialize;
 use service::admin::Admin;
 use service::token::{ServiceTokens, with_token};
 use service::{BindError, Listener, Shutdown};
@@ -34,6 +35,7 @@ use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{Stats, Store, StoreError};
 use crate::tickets::Tickets;
 use crate::upstream::Upstream;
+use crate::webhooks::{self, Desks, EndpointStatus};
 
 /// How long requests that are under way at shutdown may take.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -63,6 +65,9 @@ pub enum StartError {
         /// What is wrong with it.
         error: service::grpc::AddressError,
     },
+    /// Webhooks cannot start.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::StartFault),
     /// The levels do not ascend.
     #[error("the progression's levels must ascend: correct the list")]
     Progression,
@@ -157,13 +162,15 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     // Installs the recorder, so it comes before the first metric.
     let admin = Admin::new("metagame");
     metrics::describe();
-    let app = assemble(&config, &store, &shutdown).await?;
+    let (desks, tellers) = Desks::start(&config.webhooks, Arc::new(store.clone()), &shutdown).await?;
+    let app = assemble(&config, &store, desks, &shutdown).await?;
 
-    let workers = vec![
+    let mut workers = vec![
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
         tokio::spawn(Arc::clone(&app.matches).follow(shutdown.clone())),
         tokio::spawn(prune(Arc::clone(&app.store), shutdown.clone())),
     ];
+    workers.extend(tellers);
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
     let service = api::router(app.clone()).into_make_service_with_connect_info::<Peer>();
     let stop = shutdown.wait_owned();
@@ -176,7 +183,12 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     Ok(Running { address, admin_address, store, shutdown, servers, workers })
 }
 
-async fn assemble(config: &Config, store: &SqliteStore, shutdown: &Shutdown) -> Result<App, StartError> {
+async fn assemble(
+    config: &Config,
+    store: &SqliteStore,
+    webhooks: Desks,
+    shutdown: &Shutdown,
+) -> Result<App, StartError> {
     let store: Arc<dyn Store> = Arc::new(store.clone());
     let (access_key, refresh) = access_secrets(&config.access_key_file)?;
     let service_key = Arc::new(service::key::load_or_create(&config.service_key_file)?);
@@ -203,6 +215,7 @@ async fn assemble(config: &Config, store: &SqliteStore, shutdown: &Shutdown) -> 
         gate,
         matches: Arc::new(Matches::new(allocator, Arc::clone(&store), Arc::clone(&keys))),
         results: Results::new(Arc::clone(&store), keys, config.progression.clone()),
+        webhooks,
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),
         by_address: Mutex::new(Buckets::new(config.limits.per_address)),
@@ -218,12 +231,20 @@ fn access_secrets(path: &Path) -> Result<(Arc<SigningKey>, RefreshSecret), Start
 }
 
 fn admin_routes(app: App) -> Router {
-    async fn stats(State(app): State<App>) -> Result<Json<Stats>, Problem> {
-        Ok(Json(app.store.stats().await?))
+    #[derive(Serialize)]
+    struct Answer {
+        #[serde(flatten)]
+        stats: Stats,
+        webhooks: Vec<EndpointStatus>,
+    }
+    async fn stats(State(app): State<App>) -> Result<Json<Answer>, Problem> {
+        let webhooks = app.webhooks.status(service::clock::unix_ms()).await?;
+        Ok(Json(Answer { stats: app.store.stats().await?, webhooks }))
     }
     Router::new()
         .route("/stats", get(stats))
         .merge(admission::routes())
+        .merge(webhooks::routes())
         .route("/matches/{id}", get(api::matches::get_any))
         .with_state(app)
 }

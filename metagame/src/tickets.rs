@@ -11,6 +11,7 @@ use service::backoff::Backoff;
 use tonic::{Code, Status};
 
 use crate::admission::Gate;
+use crate::core::match_event::Placement;
 use crate::feed::{Feed, Subscription};
 use crate::metrics;
 use crate::problem::Problem;
@@ -242,8 +243,18 @@ fn completed_match(ticket: &pb::Ticket) -> Option<MatchOpened> {
         queue: ticket.queue.clone(),
         trace_id: ticket.trace_id.clone(),
         roster: ticket.roster.iter().filter_map(seat).collect(),
+        placement: ticket.assignment.as_ref().map(placement).unwrap_or_default(),
         placed_at_ms: if ticket.updated_at_ms == 0 { service::clock::unix_ms() } else { ticket.updated_at_ms },
     })
+}
+
+fn placement(assignment: &pb::Assignment) -> Placement {
+    Placement {
+        server_id: assignment.server_id.clone(),
+        server_name: String::new(),
+        build: assignment.build.clone(),
+        region: assignment.region.clone(),
+    }
 }
 
 /// The account of a good access token is gone: the database was replaced.

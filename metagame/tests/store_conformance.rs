@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use metagame::Progression;
 use metagame::core::device::{DeviceHash, device_hash};
+use metagame::core::match_event::Placement;
 use metagame::core::match_state::{HOLD_MS_MAX, LOST_YIELDS_MS, MatchState, Report};
 use metagame::core::page::{BoardCursor, HistoryCursor};
 use metagame::core::rating::Rating;
@@ -116,12 +117,22 @@ fn opened(n: u8, players: &[PlayerId], placed_at_ms: u64) -> MatchOpened {
         queue: "duel".into(),
         trace_id: "ticket-trace".into(),
         roster: players.iter().enumerate().map(seat).collect(),
+        placement: Placement { build: "1".into(), region: "eu".into(), ..Placement::default() },
         placed_at_ms,
     }
 }
 
 fn report(n: u8, report: Report, at_ms: u64) -> MatchReport {
-    MatchReport { match_id: match_id(n), report, reason: String::new(), trace_id: String::new(), roster: vec![], at_ms }
+    MatchReport {
+        match_id: match_id(n),
+        report,
+        reason: String::new(),
+        trace_id: String::new(),
+        queue: String::new(),
+        roster: vec![],
+        placement: Placement::default(),
+        at_ms,
+    }
 }
 
 async fn ready(store: &dyn Store, player: PlayerId, now_ms: u64) -> TicketReadiness {
@@ -225,7 +236,7 @@ async fn a_result_counts_once_and_another_one_is_kept_for_audit() {
         assert_eq!((history.len(), history[0].place, history[0].xp_gained), (1, 2, 70));
         assert_eq!((history[0].rating_before, history[0].stats["kills"]), (25.0, 3));
         let stats = store.stats().await.expect("stats");
-        assert_eq!((stats.results_recorded, stats.outbox_events, stats.audit_entries), (1, 1, 1));
+        assert_eq!((stats.results_recorded, stats.outbox_events, stats.audit_entries), (1, 2, 1));
         assert_eq!(stats.xp_granted, 190);
         let record = store.find_match(match_id(1)).await.expect("read").expect("a match");
         assert_eq!((record.state, record.reason.as_str()), (MatchState::Ended, "finished"));
@@ -252,7 +263,7 @@ async fn duplicates_that_arrive_at_once_count_once() {
         }
         assert_eq!(firsts, 1);
         let stats = store.stats().await.expect("stats");
-        assert_eq!((stats.results_recorded, stats.xp_granted, stats.outbox_events), (1, 190, 1));
+        assert_eq!((stats.results_recorded, stats.xp_granted, stats.outbox_events), (1, 190, 2));
     }
 }
 

@@ -10,6 +10,7 @@ use service::logs::Format;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::trouble::TroubleOptions;
+use crate::webhooks::WebhookOptions;
 
 /// Dedicated game servers, from ticket to result.
 #[derive(Debug, Parser)]
@@ -33,6 +34,8 @@ pub(crate) enum Task {
     Maintenance(MaintenanceOptions),
     /// Keep clients out that are older than a build.
     MinimumBuild(MinimumBuildOptions),
+    /// Show who is told of matches and what they did not take, or have it sent again.
+    Webhooks(WebhooksOptions),
     /// Look whether an installation on this machine is healthy; status 3 if it is not.
     Doctor(DoctorOptions),
     /// Run a platform by the orders on standard input, for `demo --chaos` to kill.
@@ -112,6 +115,8 @@ pub(crate) struct DemoOptions {
     pub(crate) console: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) trouble: TroubleOptions,
+    #[command(flatten)]
+    pub(crate) webhooks: WebhookOptions,
     /// Break things by this seed: kill and stop game servers, panic in rooms, restart allocator and metagame, kill the whole
     /// platform. The history of it is checked.
     #[arg(long, value_name = "SEED", conflicts_with = "game", help_heading = "Trouble")]
@@ -160,6 +165,8 @@ pub(crate) struct UpOptions {
     pub(crate) queues: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) fleet: FleetOptions,
+    #[command(flatten)]
+    pub(crate) webhooks: WebhookOptions,
     /// How long running matches may take to finish after Ctrl-C.
     #[arg(long, env = "MUSTER_DRAIN_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub(crate) drain_seconds: u64,
@@ -261,6 +268,37 @@ pub(crate) struct MinimumBuildOptions {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct WebhooksOptions {
+    #[command(subcommand)]
+    pub(crate) task: WebhooksTask,
+    /// Metagame's admin port.
+    #[arg(
+        long,
+        global = true,
+        env = "MUSTER_METAGAME_ADMIN",
+        default_value = "http://127.0.0.1:7101",
+        value_name = "URL"
+    )]
+    pub(crate) admin: String,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum WebhooksTask {
+    /// Show every endpoint: how it does, and how much it has still to be told of.
+    List,
+    /// Show the events that were given up, and why.
+    Dead,
+    /// Send dead letters again; an endpoint that was disabled gets another chance.
+    Resend {
+        /// The endpoint.
+        endpoint: String,
+        /// One event instead of all dead letters, delivered or not.
+        #[arg(long, value_name = "ID")]
+        event: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DoctorOptions {
     /// Where accounts and keys are kept.
     #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
@@ -354,6 +392,8 @@ pub(crate) struct MetagameOptions {
     /// The allocator.
     #[arg(long, env = "MUSTER_ALLOCATOR", default_value = "http://127.0.0.1:7110")]
     pub(crate) allocator: String,
+    #[command(flatten)]
+    pub(crate) webhooks: WebhookOptions,
 }
 
 /// A loopback address with this port.

@@ -62,20 +62,15 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     let mut progress = Progress::new(options.seconds);
     progress.step(&format!("starting the platform (seed {seed})"));
     let history = History::open(options, &folder.0)?;
-    let config = config(options, &folder, game.clone(), queues);
+    let mut config = config(options, &folder, game.clone(), queues);
+    config.webhooks = options.webhooks.read()?;
     let servers = config.fleet.minimum as usize;
     let stage = Stage::start(options, config, history.triggers.clone()).await?;
     let reach = stage.reach().clone();
     if !reach.is_warm_within(servers, WARM).await {
         tracing::warn!("too few game servers are ready, so bots wait; their lines in this log say why");
     }
-    let console = match options.console {
-        Some(address) => Some(Console::start(Some(address), &reach).await?),
-        None => None,
-    };
-    if let Some(console) = &console {
-        progress.step(&format!("watch it at {}", console.url()));
-    }
+    let _console = console(options, &reach, &mut progress).await?;
     let observer = Observer::start(&reach.allocator_url, reach.tokens(), Shutdown::new(), history.recorder.clone())
         .map_err(Failure::run)?;
     progress.step(&format!("{} bots queue for {} s at {}", options.players, options.seconds, reach.metagame_url));
@@ -125,6 +120,14 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     Ok((report, faults))
 }
 
+/// The console, where one is asked for. It ends when it is dropped.
+async fn console(options: &DemoOptions, reach: &Reach, progress: &mut Progress) -> Result<Option<Console>, Failure> {
+    let Some(address) = options.console else { return Ok(None) };
+    let console = Console::start(Some(address), reach).await?;
+    progress.step(&format!("watch it at {}", console.url()));
+    Ok(Some(console))
+}
+
 /// The queue that is played, if there are players enough for a match of it.
 fn first_queue(queues: &Queues, players: u32) -> Result<QueueConfig, Failure> {
     let queue = queues.as_slice().first().ok_or_else(|| Failure::setup("the queue file has no queue"))?;
@@ -148,6 +151,7 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
         queues,
         game,
         fleet: if options.chaos.is_some() { stage::fixed(fleet) } else { fleet },
+        webhooks: metagame::Webhooks::default(),
         drain: DRAIN,
     }
 }

@@ -20,6 +20,7 @@ mod progress;
 mod services;
 mod trouble;
 mod up;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Task::Maintenance(options) => maintenance::run(&options),
         Task::MinimumBuild(options) => maintenance::minimum_build(&options),
         Task::ChaosPlatform(options) => chaos::obey::run(&options),
+        Task::Webhooks(options) => webhooks::run(&options),
         Task::CheckHistory(options) => check_history::run(&options),
         Task::Gameserver(_) => return gameserver::run(std::env::args_os().skip(1)),
         Task::Allocator(options) => services::allocator(&options),

@@ -64,6 +64,8 @@ pub(crate) struct PlatformConfig {
     /// What the fleet's servers run.
     pub(crate) game: PlayedGame,
     pub(crate) fleet: FleetSize,
+    /// Who is told of events of matches.
+    pub(crate) webhooks: metagame::Webhooks,
     /// How long running matches may take to finish at the end.
     pub(crate) drain: Duration,
 }
@@ -86,6 +88,7 @@ pub(crate) struct Platform {
     metagame: Mutex<Part>,
     at: At,
     allocator_admin: SocketAddr,
+    webhooks: metagame::Webhooks,
     /// Names of the game servers that there are.
     expected: Arc<watch::Sender<BTreeSet<String>>>,
     /// The allocator that runs now.
@@ -119,11 +122,9 @@ impl Platform {
         services.keep("matchmaker", queueing.clone(), placing.wait());
 
         let metagame_stop = serving.child();
-        let metagame = metagame::start(
-            data.metagame(at.metagame, next_port(at.metagame), &allocator_url, &matchmaker_url),
-            metagame_stop.clone(),
-        );
-        let metagame = metagame.await.map_err(Failure::setup)?;
+        let webhooks = config.webhooks.clone();
+        let settings = data.metagame(at.metagame, next_port(at.metagame), &allocator_url, &matchmaker_url, webhooks);
+        let metagame = metagame::start(settings, metagame_stop.clone()).await.map_err(Failure::setup)?;
         let at = At {
             metagame: metagame.address,
             metagame_admin: metagame.admin_address,
@@ -161,6 +162,7 @@ impl Platform {
             metagame: Mutex::new(metagame),
             at,
             allocator_admin,
+            webhooks: config.webhooks,
             expected,
             handle,
         })

@@ -40,7 +40,8 @@ pub(crate) fn matchmaker(options: &MatchmakerOptions) -> Result<ExitCode, Failur
 pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
     options.common.start_logs();
     let data = ServiceData::open(&options.data)?;
-    let config = data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker);
+    let config =
+        data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker, options.webhooks.read()?);
     until_signal(|shutdown| async move {
         let running = metagame::start(config, shutdown).await.map_err(Failure::setup)?;
         running.wait().await.map_err(Failure::run)

@@ -20,6 +20,7 @@ fn help_texts_are_as_they_were() {
         "doctor",
         "maintenance",
         "minimum-build",
+        "webhooks",
         "gameserver",
         "allocator",
         "matchmaker",

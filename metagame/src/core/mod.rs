@@ -6,11 +6,15 @@
 //! | [`session`] | what a presented refresh token is worth |
 //! | [`match_state`] | what an event makes of a match, and whether a match holds its players |
 //! | [`rating`], [`progress`], [`settlement`] | what a result gives to each player |
+//! | [`match_event`] | what other systems are told of a match |
+//! | [`webhook`], [`health`] | how an event is signed, when it is tried again, and how its endpoint does |
 //! | [`page`] | how a long list is read in pages |
 
 pub mod admission;
 pub mod build;
 pub mod device;
+pub mod health;
+pub mod match_event;
 pub mod match_state;
 pub mod name;
 pub mod page;
@@ -18,3 +22,4 @@ pub mod progress;
 pub mod rating;
 pub mod session;
 pub mod settlement;
+pub mod webhook;

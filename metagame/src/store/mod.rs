@@ -6,15 +6,18 @@
 
 pub mod sqlite;
 mod types;
+mod webhooks;
 
 use futures_util::future::BoxFuture;
 use protocol::id::{MatchId, PlayerId, TicketId};
+use tokio::sync::watch;
 
 use crate::core::name::PlayerName;
 use crate::core::page::{BoardCursor, HistoryCursor};
 use crate::core::session::{SessionId, TokenHash};
 
 pub use types::*;
+pub use webhooks::*;
 
 /// A use case under way.
 pub type Doing<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -63,13 +66,14 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Stores a match with its roster as a completed ticket names it. Repeating it changes nothing.
     fn open_match(&self, opened: MatchOpened) -> Doing<'_, ()>;
-    /// Notes what the allocator reports of a match; old news changes nothing. Says whether anything changed.
+    /// Notes what the allocator reports of a match; old news changes nothing. Says whether anything changed. A match
+    /// that started or was lost is an event.
     fn report_match(&self, report: MatchReport) -> Doing<'_, bool>;
     /// A match with its roster and result.
     fn find_match(&self, match_id: MatchId) -> Doing<'_, Option<MatchRecord>>;
     /// Matches that hold players: placed, played, or ended without a result yet.
     fn held_matches(&self, now_ms: u64) -> Doing<'_, Vec<MatchId>>;
-    /// Records a verified result exactly once: result, history, XP journal, ratings and an outbox event together.
+    /// Records a verified result exactly once: result, history, XP journal, ratings and events together.
     fn record_result(&self, verified: VerifiedResult) -> Doing<'_, Recorded>;
 
     /// Public keys of the allocator that were seen, newest first.
@@ -82,7 +86,26 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Keeps what operators decide under this name.
     fn set_setting(&self, name: &'static str, value: String) -> Doing<'_, ()>;
 
-    /// Removes what has expired. Says how many sessions that were.
+    /// Names the endpoints that are told of events from now on. Others keep what they have not been told of, in case
+    /// they come back.
+    fn set_subscriptions(&self, subscriptions: Vec<Subscription>) -> Doing<'_, ()>;
+    /// Changes when deliveries may have become due.
+    fn news(&self) -> watch::Receiver<()>;
+    /// What an endpoint can be told now, at most `limit`. A later event of a match waits for the earlier ones.
+    fn due_deliveries(&self, endpoint: String, now_ms: u64, limit: u32) -> Doing<'_, DueDeliveries>;
+    /// Notes what became of tries, all together.
+    fn settle_deliveries(&self, endpoint: String, settled: Vec<Settled>) -> Doing<'_, ()>;
+    /// Whatever an endpoint is still to be told of is due now.
+    fn hasten_deliveries(&self, endpoint: String, now_ms: u64) -> Doing<'_, ()>;
+    /// Has an endpoint told again: its dead letters, or this event, delivered or not. Says of how many events;
+    /// `None` if the settings name no such endpoint.
+    fn resend(&self, endpoint: String, event_id: Option<String>, now_ms: u64) -> Doing<'_, Option<u64>>;
+    /// Counts of every endpoint that was ever named.
+    fn backlogs(&self) -> Doing<'_, Vec<Backlog>>;
+    /// Dead letters, oldest first within each endpoint.
+    fn dead_letters(&self, limit: u32) -> Doing<'_, Vec<DeadLetter>>;
+
+    /// Removes what has expired: sessions, and events older than [`EVENT_LIFE_MS`]. Says how many sessions that were.
     fn prune(&self, now_ms: u64) -> Doing<'_, u64>;
     /// Counts for operators.
     fn stats(&self) -> Doing<'_, Stats>;

@@ -7,6 +7,7 @@ use protocol::id::{MatchId, PlayerId};
 use serde::Serialize;
 
 use crate::core::device::DeviceHash;
+use crate::core::match_event::Placement;
 use crate::core::match_state::{MatchState, Report};
 use crate::core::name::PlayerName;
 use crate::core::progress::Progression;
@@ -202,6 +203,8 @@ pub struct MatchOpened {
     pub trace_id: String,
     /// Who plays.
     pub roster: Vec<Seat>,
+    /// On what it is played, as far as it is told.
+    pub placement: Placement,
     /// Unix milliseconds.
     pub placed_at_ms: u64,
 }
@@ -217,8 +220,12 @@ pub struct MatchReport {
     pub reason: String,
     /// Trace id of the match.
     pub trace_id: String,
+    /// Queue that made it, where it is told.
+    pub queue: String,
     /// Who plays, where it is told.
     pub roster: Vec<Seat>,
+    /// On what it is played, as far as it is told.
+    pub placement: Placement,
     /// Unix milliseconds.
     pub at_ms: u64,
 }

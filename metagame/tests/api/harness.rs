@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use metagame::{Config, Limits, Progression, Running};
+use metagame::{Config, Limits, Progression, Running, Webhooks};
 use protocol::id::PlayerId;
 use protocol::jwt::SigningKey;
 use reqwest::{Method, StatusCode};
@@ -73,6 +73,15 @@ impl Harness {
 
     /// With these limits; without `peers` nobody listens at their addresses.
     pub(crate) async fn start_with(limits: Limits, with_peers: bool) -> Self {
+        Self::start_whole(limits, with_peers, Webhooks::default()).await
+    }
+
+    /// With both peers and somebody who is told of events.
+    pub(crate) async fn start_telling(webhooks: Webhooks) -> Self {
+        Self::start_whole(Limits::default(), true, webhooks).await
+    }
+
+    async fn start_whole(limits: Limits, with_peers: bool, webhooks: Webhooks) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let service_key = service::key::load_or_create(&folder.path().join("service.key")).expect("a key");
         let (matchmaker, allocator) = (FakeMatchmaker::new("first"), FakeAllocator::new());
@@ -93,6 +102,7 @@ impl Harness {
             allocator_url: format!("http://{allocator_at}"),
             limits,
             progression: Progression::default(),
+            webhooks,
         };
         let running = metagame::start(config.clone(), shutdown.clone()).await.expect("metagame starts");
         let http = reqwest::Client::new();

@@ -9,3 +9,4 @@ mod players;
 mod results;
 mod start;
 mod tickets;
+mod webhooks;

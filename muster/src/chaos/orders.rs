@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::platform::FleetSize;
+use crate::webhooks::WebhookOptions;
 
 /// The first line to the platform's process: what it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +21,7 @@ pub(crate) struct Begin {
     pub(crate) queues: Option<PathBuf>,
     pub(crate) match_seconds: u32,
     pub(crate) fleet: FleetSize,
+    pub(crate) webhooks: WebhookOptions,
     /// How long running matches may take to finish at the end.
     pub(crate) drain_seconds: u64,
 }

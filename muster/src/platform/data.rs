@@ -106,6 +106,7 @@ impl ServiceData {
         admin: SocketAddr,
         allocator: &str,
         matchmaker: &str,
+        webhooks: metagame::Webhooks,
     ) -> metagame::Config {
         metagame::Config {
             api_address: listen,
@@ -117,6 +118,7 @@ impl ServiceData {
             allocator_url: allocator.to_owned(),
             limits: metagame::Limits::default(),
             progression: metagame::Progression::default(),
+            webhooks,
         }
     }
 }

@@ -27,7 +27,8 @@ impl Platform {
         part.stop().await;
         let stop = self.serving.child();
         let (at, reach) = (&self.at, &self.reach);
-        let config = self.data.metagame(at.metagame, at.metagame_admin, &reach.allocator_url, &reach.matchmaker_url);
+        let (allocator, matchmaker) = (&reach.allocator_url, &reach.matchmaker_url);
+        let config = self.data.metagame(at.metagame, at.metagame_admin, allocator, matchmaker, self.webhooks.clone());
         let metagame = metagame::start(config, stop.clone()).await.map_err(Failure::run)?;
         *part = self.services.keep("metagame", stop, metagame.wait());
         Ok(())

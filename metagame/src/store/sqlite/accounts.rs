@@ -3,11 +3,13 @@
 use protocol::id::PlayerId;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use super::{SqliteStore, audit, bytes, int, player, unsigned};
+use super::{SqliteStore, audit, bytes, int, outbox, player, unsigned};
 use crate::core::name::PlayerName;
 use crate::core::rating::Rating;
 use crate::core::session::{Family, SessionId, TokenHash, Verdict};
-use crate::store::{DeviceLogin, LoggedIn, Profile, QueueRating, Renamed, Rotated, Rotation, StoreError};
+use crate::store::{
+    DeviceLogin, EVENT_LIFE_MS, LoggedIn, Profile, QueueRating, Renamed, Rotated, Rotation, StoreError,
+};
 
 const DEVICE: &str = "device";
 
@@ -143,8 +145,10 @@ pub(super) async fn session_hash(store: &SqliteStore, session: SessionId) -> Res
 }
 
 pub(super) async fn prune(store: &SqliteStore, now_ms: u64) -> Result<u64, StoreError> {
-    let done =
-        sqlx::query("DELETE FROM sessions WHERE expires_at_ms <= ?").bind(int(now_ms)).execute(&store.writer).await?;
+    let mut tx = store.write().await?;
+    let done = sqlx::query("DELETE FROM sessions WHERE expires_at_ms <= ?").bind(int(now_ms)).execute(&mut *tx).await?;
+    outbox::prune(&mut tx, now_ms.saturating_sub(EVENT_LIFE_MS)).await?;
+    tx.commit().await?;
     Ok(done.rows_affected())
 }
 

@@ -3,7 +3,9 @@
 use protocol::id::{MatchId, PlayerId, TicketId};
 use sqlx::{Sqlite, Transaction};
 
+use super::outbox::{self, insert_event, note_placement};
 use super::{SqliteStore, accounts, bytes, game, int, player, small, unsigned};
+use crate::core::match_event::MatchEvent;
 use crate::core::match_state::{MatchState, Report, advance, holds_players};
 use crate::core::rating::Rating;
 use crate::store::{MatchOpened, MatchRecord, MatchReport, Seat, StoreError, TicketReadiness};
@@ -86,6 +88,7 @@ pub(super) struct Standing {
     pub(super) queue: String,
     pub(super) trace_id: String,
     pub(super) has_result: bool,
+    pub(super) started_at_ms: Option<u64>,
     pub(super) lost_at_ms: Option<u64>,
 }
 
@@ -93,19 +96,23 @@ fn match_state(name: &str) -> Result<MatchState, StoreError> {
     name.parse().map_err(|error| StoreError::Unreadable(format!("{error}")))
 }
 
+/// State, queue, trace id, whether there is a result, started at, lost at.
+type StandingRow = (String, String, String, bool, Option<i64>, Option<i64>);
+
 pub(super) async fn standing(
     tx: &mut Transaction<'static, Sqlite>,
     match_id: MatchId,
 ) -> Result<Option<Standing>, StoreError> {
-    let row: Option<(String, String, String, bool, Option<i64>)> = sqlx::query_as(
-        "SELECT state, queue, trace_id, results.match_id IS NOT NULL, lost_at_ms
+    let row: Option<StandingRow> = sqlx::query_as(
+        "SELECT state, queue, trace_id, results.match_id IS NOT NULL, started_at_ms, lost_at_ms
          FROM matches LEFT JOIN results ON results.match_id = matches.match_id WHERE matches.match_id = ?",
     )
     .bind(&match_id.to_bytes()[..])
     .fetch_optional(&mut **tx)
     .await?;
-    let standing = |(state, queue, trace_id, has_result, lost_at): (String, _, _, _, Option<i64>)| {
-        Ok(Standing { state: match_state(&state)?, queue, trace_id, has_result, lost_at_ms: lost_at.map(unsigned) })
+    let standing = |(state, queue, trace_id, has_result, started_at, lost_at): StandingRow| {
+        let (started_at_ms, lost_at_ms) = (started_at.map(unsigned), lost_at.map(unsigned));
+        Ok(Standing { state: match_state(&state)?, queue, trace_id, has_result, started_at_ms, lost_at_ms })
     };
     row.map(standing).transpose()
 }
@@ -126,6 +133,7 @@ pub(super) async fn insert_match(
     .bind(int(opened.placed_at_ms))
     .execute(&mut **tx)
     .await?;
+    note_placement(tx, opened.match_id, &opened.placement).await?;
     insert_players(tx, opened.match_id, &opened.roster, state.is_live()).await
 }
 
@@ -156,8 +164,11 @@ pub(super) async fn open_match(store: &SqliteStore, opened: MatchOpened) -> Resu
     let mut tx = store.write().await?;
     match standing(&mut tx, opened.match_id).await? {
         None => insert_match(&mut tx, &opened, MatchState::Placed).await?,
-        Some(known) if !known.queue.is_empty() && !has_nameless(&mut tx, opened.match_id).await? => return Ok(()),
+        Some(known) if !known.queue.is_empty() && !lacks_players(&mut tx, opened.match_id).await? => {
+            note_placement(&mut tx, opened.match_id, &opened.placement).await?;
+        }
         Some(known) => {
+            note_placement(&mut tx, opened.match_id, &opened.placement).await?;
             sqlx::query("UPDATE matches SET queue = ?, trace_id = ? WHERE match_id = ?")
                 .bind(&opened.queue)
                 .bind(&opened.trace_id)
@@ -171,32 +182,27 @@ pub(super) async fn open_match(store: &SqliteStore, opened: MatchOpened) -> Resu
     Ok(tx.commit().await?)
 }
 
-/// Whether a result told of the match before its ticket did.
-async fn has_nameless(tx: &mut Transaction<'static, Sqlite>, match_id: MatchId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM match_players WHERE match_id = ? AND name = '')")
-        .bind(&match_id.to_bytes()[..])
-        .fetch_one(&mut **tx)
-        .await?)
+/// Whether its ticket knows more of who plays: a result has no names, and a report may have no roster.
+async fn lacks_players(tx: &mut Transaction<'static, Sqlite>, match_id: MatchId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT NOT EXISTS (SELECT 1 FROM match_players WHERE match_id = ?1)
+         OR EXISTS (SELECT 1 FROM match_players WHERE match_id = ?1 AND name = '')",
+    )
+    .bind(&match_id.to_bytes()[..])
+    .fetch_one(&mut **tx)
+    .await?)
 }
 
 pub(super) async fn report_match(store: &SqliteStore, report: MatchReport) -> Result<bool, StoreError> {
     let mut tx = store.write().await?;
-    let mut new = false;
-    let standing = match standing(&mut tx, report.match_id).await? {
-        Some(standing) => standing,
-        None => {
-            let opened = MatchOpened {
-                match_id: report.match_id,
-                queue: String::new(),
-                trace_id: report.trace_id.clone(),
-                roster: report.roster.clone(),
-                placed_at_ms: report.at_ms,
-            };
-            insert_match(&mut tx, &opened, MatchState::Placed).await?;
-            new = true;
-            let state = MatchState::Placed;
-            Standing { state, queue: String::new(), trace_id: report.trace_id, has_result: false, lost_at_ms: None }
+    let known = standing(&mut tx, report.match_id).await?;
+    let new = known.is_none();
+    let standing = match known {
+        Some(standing) => {
+            note_placement(&mut tx, report.match_id, &report.placement).await?;
+            standing
         }
+        None => insert_reported(&mut tx, &report).await?,
     };
     let Some(step) = advance(standing.state, standing.has_result, report.report) else {
         tx.commit().await?;
@@ -220,8 +226,44 @@ pub(super) async fn report_match(store: &SqliteStore, report: MatchReport) -> Re
     if step.frees {
         free_players(&mut tx, report.match_id).await?;
     }
+    insert_report_event(&mut tx, &report, &standing).await?;
     tx.commit().await?;
+    store.news.send_replace(());
     Ok(true)
+}
+
+/// Stores a match that only the allocator has told of.
+async fn insert_reported(tx: &mut Transaction<'static, Sqlite>, report: &MatchReport) -> Result<Standing, StoreError> {
+    let opened = MatchOpened {
+        match_id: report.match_id,
+        queue: report.queue.clone(),
+        trace_id: report.trace_id.clone(),
+        roster: report.roster.clone(),
+        placement: report.placement.clone(),
+        placed_at_ms: report.at_ms,
+    };
+    let state = MatchState::Placed;
+    insert_match(tx, &opened, state).await?;
+    let (queue, trace_id) = (opened.queue, opened.trace_id);
+    Ok(Standing { state, queue, trace_id, has_result: false, started_at_ms: None, lost_at_ms: None })
+}
+
+/// The event that a report is, if it is one. The match has taken the step by now.
+async fn insert_report_event(
+    tx: &mut Transaction<'static, Sqlite>,
+    report: &MatchReport,
+    before: &Standing,
+) -> Result<(), StoreError> {
+    if !matches!(report.report, Report::Playing | Report::Lost) {
+        return Ok(());
+    }
+    let facts = outbox::facts(tx, report.match_id).await?;
+    let teams = outbox::teams(tx, report.match_id).await?;
+    let event = match report.report {
+        Report::Playing => MatchEvent::started(&facts, teams, report.at_ms),
+        _ => MatchEvent::lost(&facts, teams, &report.reason, before.started_at_ms, report.at_ms),
+    };
+    insert_event(tx, &event, report.at_ms).await
 }
 
 pub(super) async fn free_players(tx: &mut Transaction<'static, Sqlite>, match_id: MatchId) -> Result<(), StoreError> {

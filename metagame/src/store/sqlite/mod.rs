@@ -2,25 +2,29 @@
 //!
 //! Write-ahead log, `synchronous=FULL`: what was acknowledged survives a power cut. One connection writes, each use
 //! case within `BEGIN IMMEDIATE`, so use cases that write happen one after another and none can deadlock; others
-//! read beside it.
+//! read beside it. Who waits for events of matches hears of them after the commit.
 
 mod accounts;
 mod boards;
 mod keys;
 mod matches;
 mod open;
+mod outbox;
 mod results;
 mod settings;
+mod webhooks;
 
 use protocol::id::{MatchId, PlayerId, TicketId};
 use sqlx::{Sqlite, SqlitePool, Transaction};
+use tokio::sync::watch;
 
 use crate::core::name::PlayerName;
 use crate::core::page::{BoardCursor, HistoryCursor};
 use crate::core::session::{SessionId, TokenHash};
 use crate::store::{
-    DeviceLogin, Doing, HistoryEntry, LoggedIn, MatchOpened, MatchRecord, MatchReport, Profile, Ranked, Recorded,
-    Renamed, Rotated, Rotation, Stats, Store, StoreError, TicketReadiness, VerifiedResult,
+    Backlog, DeadLetter, DeviceLogin, Doing, DueDeliveries, HistoryEntry, LoggedIn, MatchOpened, MatchRecord,
+    MatchReport, Profile, Ranked, Recorded, Renamed, Rotated, Rotation, Settled, Stats, Store, StoreError,
+    Subscription, TicketReadiness, VerifiedResult,
 };
 
 pub use open::{OpenError, check_database};
@@ -30,6 +34,8 @@ pub use open::{OpenError, check_database};
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Changes when deliveries may have become due.
+    news: watch::Sender<()>,
 }
 
 impl SqliteStore {
@@ -168,6 +174,30 @@ impl Store for SqliteStore {
     }
     fn xp_mismatches(&self) -> Doing<'_, Vec<PlayerId>> {
         Box::pin(boards::xp_mismatches(self))
+    }
+    fn set_subscriptions(&self, subscriptions: Vec<Subscription>) -> Doing<'_, ()> {
+        Box::pin(webhooks::set_subscriptions(self, subscriptions))
+    }
+    fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+    fn due_deliveries(&self, endpoint: String, now_ms: u64, limit: u32) -> Doing<'_, DueDeliveries> {
+        Box::pin(webhooks::due_deliveries(self, endpoint, now_ms, limit))
+    }
+    fn settle_deliveries(&self, endpoint: String, settled: Vec<Settled>) -> Doing<'_, ()> {
+        Box::pin(webhooks::settle_deliveries(self, endpoint, settled))
+    }
+    fn hasten_deliveries(&self, endpoint: String, now_ms: u64) -> Doing<'_, ()> {
+        Box::pin(webhooks::hasten_deliveries(self, endpoint, now_ms))
+    }
+    fn resend(&self, endpoint: String, event_id: Option<String>, now_ms: u64) -> Doing<'_, Option<u64>> {
+        Box::pin(webhooks::resend(self, endpoint, event_id, now_ms))
+    }
+    fn backlogs(&self) -> Doing<'_, Vec<Backlog>> {
+        Box::pin(webhooks::backlogs(self))
+    }
+    fn dead_letters(&self, limit: u32) -> Doing<'_, Vec<DeadLetter>> {
+        Box::pin(webhooks::dead_letters(self, limit))
     }
     fn session_hash(&self, session: SessionId) -> Doing<'_, Option<TokenHash>> {
         Box::pin(accounts::session_hash(self, session))

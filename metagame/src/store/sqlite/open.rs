@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::watch;
 
 use super::SqliteStore;
 
@@ -78,7 +79,7 @@ impl SqliteStore {
         check(path, &writer).await?;
         MIGRATIONS.run(&writer).await.map_err(|error| judge_migration(path, &error))?;
         let readers = pool().max_connections(readers_max.max(1)).connect_with(options).await.map_err(fault)?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, news: watch::Sender::new(()) })
     }
 }
 

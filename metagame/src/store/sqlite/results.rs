@@ -6,8 +6,10 @@ use protocol::id::{MatchId, PlayerId};
 use sqlx::{Sqlite, Transaction};
 
 use super::boards::participation_name;
-use super::matches::{free_players, insert_match, standing};
+use super::matches::{Standing, free_players, insert_match, standing};
+use super::outbox::{self, insert_event, note_placement};
 use super::{SqliteStore, audit, int};
+use crate::core::match_event::{MatchEvent, MatchFacts, Placement};
 use crate::core::match_state::{MatchState, lost_yields};
 use crate::core::rating::Rating;
 use crate::core::settlement::{PlayerSettlement, settle};
@@ -45,8 +47,9 @@ pub(super) async fn record_result(store: &SqliteStore, verified: VerifiedResult)
             grant(&mut tx, &verified, player).await?;
         }
     }
-    insert_event(&mut tx, &verified, &trace_id, &settled).await?;
+    insert_events(&mut tx, &verified, known.as_ref(), &trace_id, &settled).await?;
     tx.commit().await?;
+    store.news.send_replace(());
     Ok(Recorded::First { trace_id })
 }
 
@@ -88,6 +91,7 @@ fn unknown_match(verified: &VerifiedResult) -> MatchOpened {
         queue: verified.claims.queue.clone(),
         trace_id: verified.result.trace_id.clone(),
         roster: verified.result.players.iter().map(seat).collect(),
+        placement: Placement::default(),
         placed_at_ms: verified.result.started_at_ms,
     }
 }
@@ -204,29 +208,23 @@ async fn grant(tx: &mut Tx, verified: &VerifiedResult, player: &PlayerSettlement
     Ok(())
 }
 
-async fn insert_event(
+/// The match ended. If nobody has told that it started, its result does.
+async fn insert_events(
     tx: &mut Tx,
     verified: &VerifiedResult,
+    before: Option<&Standing>,
     trace_id: &str,
     settled: &[PlayerSettlement],
 ) -> Result<(), StoreError> {
-    let player = |player: &PlayerSettlement| {
-        serde_json::json!({
-            "player_id": player.result.player_id, "team": player.result.team, "place": player.result.place,
-            "participation": player.result.participation, "xp_gained": player.xp_gained,
-            "rating_before": player.before.rating, "rating_after": player.after.rating,
-        })
-    };
-    let body = serde_json::json!({
-        "match_id": verified.result.match_id, "queue": verified.claims.queue, "reason": verified.result.reason,
-        "ended_at_ms": verified.result.ended_at_ms, "trace_id": trace_id,
-        "players": settled.iter().map(player).collect::<Vec<_>>(),
-    });
-    sqlx::query("INSERT INTO outbox (kind, subject, body, at_ms) VALUES ('match_result', ?, ?, ?)")
-        .bind(verified.result.match_id.to_string())
-        .bind(body.to_string())
-        .bind(int(verified.now_ms))
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+    let result = &verified.result;
+    let certified = Placement { build: verified.claims.build.clone(), ..Placement::default() };
+    note_placement(tx, result.match_id, &certified).await?;
+    let facts = MatchFacts { trace_id: trace_id.to_owned(), ..outbox::facts(tx, result.match_id).await? };
+    let teams = outbox::teams(tx, result.match_id).await?;
+    let names = outbox::names(&teams);
+    if before.is_none_or(|before| before.started_at_ms.is_none()) && result.ticks > 0 {
+        insert_event(tx, &MatchEvent::started(&facts, teams, result.started_at_ms), verified.now_ms).await?;
+    }
+    let after_lost = before.is_some_and(|before| before.state == MatchState::Lost);
+    insert_event(tx, &MatchEvent::ended(&facts, result, settled, &names, after_lost), verified.now_ms).await
 }

@@ -86,7 +86,7 @@ pub struct ResumeRequest {
     /// Segments of the server's reliable stream that the client has, up to the end of the last whole message: the id of
     /// the first that it lacks.
     pub received: u32,
-    /// That the client knows the ticket's secret: see the [module](self).
+    /// That the client knows the ticket's secret, over [`ResumeBinder::proved`].
     pub proof: [u8; RESUME_PROOF_BYTES],
 }
 

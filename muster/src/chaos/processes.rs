@@ -26,7 +26,9 @@ mod tests {
         let script = format!(": {folder}; read line");
         let mut command = std::process::Command::new("/bin/sh");
         let mut child = command.args(["-c", &script]).stdin(std::process::Stdio::piped()).spawn().expect("a shell");
-        assert_eq!(of_folder(Path::new(&folder)), [child.id()]);
+        // Its command line is there a moment after the spawn.
+        let there = || (of_folder(Path::new(&folder)) == [child.id()]).then_some(());
+        testkit::wait::until_blocking("its start", there);
         child.kill().expect("killed");
         let gone = || of_folder(Path::new(&folder)).is_empty().then_some(());
         testkit::wait::until_blocking("its end", gone);

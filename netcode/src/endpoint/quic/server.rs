@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use protocol::wire::{CloseReason, FRAMES_BYTES_MAX, encode_join_answer};
+use protocol::wire::{CloseReason, DATAGRAM_BYTES_MAX, FRAMES_BYTES_MAX, encode_join_answer};
 use quinn_proto::{ConnectionError, ConnectionHandle, DatagramEvent, Endpoint, Incoming};
 
 use super::Room;
@@ -110,7 +110,7 @@ impl QuicServer {
             // Not for any connection, not authentic, or not QUIC: quinn-proto does not say which.
             None => Err(DropReason::Quic),
             Some(DatagramEvent::Response(transmit)) => {
-                self.transmits.push_back(Transmit { to: transmit.destination, bytes: answer });
+                self.transmits.push_back(Transmit { to: transmit.destination, bytes: within_limit(answer) });
                 Ok(None)
             }
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
@@ -310,4 +310,13 @@ impl QuicServer {
         guest.timer = [quic, guest.request_until].into_iter().flatten().min();
         self.timers.extend(guest.timer.map(|at| (at, id)));
     }
+}
+
+/// An answer without a connection, no longer than any datagram may be. Only a stateless reset can be: quinn-proto lets it be
+/// as long as what it answers. It is random but for its first byte and the token of 16 bytes at its end (RFC 9000, 10.3), so
+/// what is too much of the random part is left out.
+fn within_limit(mut answer: Vec<u8>) -> Vec<u8> {
+    let excess = answer.len().saturating_sub(DATAGRAM_BYTES_MAX);
+    answer.drain(1..=excess);
+    answer
 }

@@ -11,8 +11,9 @@ use crate::command::root;
 type Rank = (u8, u8);
 
 /// Programs stand side by side in layer 3: all have place 0, so none may use another.
-const RANKS: [(&str, Rank); 13] = [
+const RANKS: [(&str, Rank); 14] = [
     ("protocol", (0, 0)),
+    ("crds", (0, 0)),
     ("netcode", (1, 0)),
     ("game", (1, 1)),
     ("arena", (1, 2)),

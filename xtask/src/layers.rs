@@ -11,7 +11,7 @@ use crate::command::root;
 type Rank = (u8, u8);
 
 /// Programs stand side by side in layer 3: all have place 0, so none may use another.
-const RANKS: [(&str, Rank); 14] = [
+const RANKS: [(&str, Rank); 15] = [
     ("protocol", (0, 0)),
     ("crds", (0, 0)),
     ("netcode", (1, 0)),
@@ -19,6 +19,7 @@ const RANKS: [(&str, Rank); 14] = [
     ("arena", (1, 2)),
     ("agones", (2, 0)),
     ("service", (2, 0)),
+    ("cluster", (2, 1)),
     ("gameserver", (3, 0)),
     ("allocator", (3, 0)),
     ("matchmaker", (3, 0)),

@@ -1,0 +1,3 @@
+//! The one home of the Kubernetes client: leases, watches, the cluster's keys, and for tests a stand-in for Agones.
+
+pub mod lease;

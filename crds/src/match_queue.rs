@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    fn queue(spec: Value) -> MatchQueue {
+    fn queue(spec: &Value) -> MatchQueue {
         let mut manifest = json!({
             "apiVersion": "muster.dev/v1alpha1", "kind": "MatchQueue", "metadata": { "name": "ranked" },
             "spec": { "teams": 2, "playersPerTeam": 4, "fleet": "arena" }
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_smallest_manifest_has_the_matchmakers_defaults() {
-        let queue = queue(json!({}));
+        let queue = queue(&json!({}));
         queue.validate_cel().expect("sound");
         assert_eq!(queue.spec.round_trip, RoundTrip { maximum_ms: 150, growth_ms_per_second: 2.0, ceiling_ms: 400 });
         assert_eq!((queue.spec.ticket_timeout_seconds, queue.spec.capacity), (300, 20_000));
@@ -228,7 +228,7 @@ mod tests {
             ),
             (json!({ "roundTrip": { "maximumMs": 300, "ceilingMs": 200 } }), "roundTrip.maximumMs must not be above"),
         ] {
-            let said = queue(spec).validate_cel().expect_err("refused").to_string();
+            let said = queue(&spec).validate_cel().expect_err("refused").to_string();
             assert!(said.contains(expected), "expected {expected:?}, got {said:?}");
         }
     }

@@ -7,6 +7,8 @@
 //! that it was decided on, so of two candidates one loses. The count of transitions in the write that took the Lease is
 //! the leader's *epoch*: whoever obeys orders refuses a lower one than it has seen.
 
+mod campaign;
 mod core;
 
 pub use self::core::{Election, Epoch, Instant, Record, Step, Timing};
+pub use campaign::{Candidacy, Leadership, campaign};

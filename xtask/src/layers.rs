@@ -11,7 +11,7 @@ use crate::command::root;
 type Rank = (u8, u8);
 
 /// Programs stand side by side in layer 3: all have place 0, so none may use another.
-const RANKS: [(&str, Rank); 15] = [
+const RANKS: [(&str, Rank); 16] = [
     ("protocol", (0, 0)),
     ("crds", (0, 0)),
     ("netcode", (1, 0)),
@@ -24,6 +24,7 @@ const RANKS: [(&str, Rank); 15] = [
     ("allocator", (3, 0)),
     ("matchmaker", (3, 0)),
     ("metagame", (3, 0)),
+    ("operator", (3, 0)),
     ("client", (4, 0)),
     ("loadtest", (4, 1)),
     ("muster", (5, 0)),

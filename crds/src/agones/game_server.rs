@@ -1,8 +1,8 @@
 //! `GameServer`.
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A game server's wish.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,9 +29,9 @@ pub struct GameServerSpec {
     /// Whether the cluster may evict it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eviction: Option<Eviction>,
-    /// The pod.
+    /// The pod, a PodTemplateSpec. JSON, so that no field is lost that this program does not know.
     #[serde(default)]
-    pub template: PodTemplateSpec,
+    pub template: Value,
 }
 
 /// A port, as Agones has it.

@@ -295,7 +295,7 @@ fn resources(resources: &Resources) -> Option<ResourceRequirements> {
         (!of.is_empty()).then(|| each.collect())
     };
     let (requests, limits) = (quantities(&resources.requests), quantities(&resources.limits));
-    (requests.is_some() || limits.is_some()).then(|| ResourceRequirements { requests, limits, claims: None })
+    (requests.is_some() || limits.is_some()).then_some(ResourceRequirements { requests, limits, claims: None })
 }
 
 #[cfg(test)]

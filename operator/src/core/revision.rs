@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    fn spec(template: Value) -> GameFleetSpec {
+    fn spec(template: &Value) -> GameFleetSpec {
         serde_json::from_value::<GameFleet>(json!({
             "apiVersion": "muster.dev/v1alpha1", "kind": "GameFleet", "metadata": { "name": "arena" },
             "spec": { "build": "1", "template": template }
@@ -113,8 +113,8 @@ mod tests {
 
     #[test]
     fn defaults_written_out_and_the_order_of_keys_make_no_new_revision() {
-        let short = spec(json!({ "image": "a:1" }));
-        let long = spec(json!({
+        let short = spec(&json!({ "image": "a:1" }));
+        let long = spec(&json!({
             "health": { "failureThreshold": 3, "periodSeconds": 5, "initialDelaySeconds": 5 },
             "ports": [{ "containerPort": 7777, "name": "game", "portPolicy": "Dynamic", "protocol": "UDP" }],
             "image": "a:1", "env": []
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_runs_in_the_pod_makes_a_new_revision_and_the_size_of_the_fleet_does_not() {
-        let before = spec(json!({ "image": "a:1" }));
+        let before = spec(&json!({ "image": "a:1" }));
         let name = Revision::of(&before).name;
         for template in [
             json!({ "image": "a:2" }),
@@ -133,7 +133,7 @@ mod tests {
             json!({ "image": "a:1", "health": { "periodSeconds": 6 } }),
             json!({ "image": "a:1", "sidecars": [{ "name": "logs" }] }),
         ] {
-            assert_ne!(Revision::of(&spec(template)).name, name);
+            assert_ne!(Revision::of(&spec(&template)).name, name);
         }
         let mut sized = before.clone();
         sized.warm_pool.maximum = 99;
@@ -146,13 +146,13 @@ mod tests {
 
     #[test]
     fn the_name_is_the_same_in_every_release() {
-        let spec = spec(json!({ "image": "registry.example/arena:1.4.2" }));
+        let spec = spec(&json!({ "image": "registry.example/arena:1.4.2" }));
         assert_eq!(Revision::of(&spec).name, "44807d36", "a changed hash would roll out every fleet of every user");
     }
 
     #[test]
     fn a_frozen_revision_thaws_to_itself() {
-        let revision = Revision::of(&spec(json!({ "image": "a:1", "sidecars": [{ "name": "logs" }] })));
+        let revision = Revision::of(&spec(&json!({ "image": "a:1", "sidecars": [{ "name": "logs" }] })));
         assert_eq!(Revision::thaw(&revision.freeze()).expect("its own"), revision);
         assert!(Revision::thaw("{}").is_err());
     }

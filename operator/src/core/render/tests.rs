@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn spec(template: Value) -> GameFleetSpec {
+fn spec(template: &Value) -> GameFleetSpec {
     serde_json::from_value::<GameFleet>(json!({
         "apiVersion": "muster.dev/v1alpha1", "kind": "GameFleet", "metadata": { "name": "arena" },
         "spec": {
@@ -15,7 +15,7 @@ fn spec(template: Value) -> GameFleetSpec {
     .spec
 }
 
-fn rendered(template: Value, replicas: Option<u32>) -> Result<Value, TemplateError> {
+fn rendered(template: &Value, replicas: Option<u32>) -> Result<Value, TemplateError> {
     let spec = spec(template);
     let place = Place {
         game_fleet: "arena",
@@ -31,7 +31,8 @@ fn rendered(template: Value, replicas: Option<u32>) -> Result<Value, TemplateErr
 
 #[test]
 fn a_fleet_carries_what_the_pod_needs_and_who_it_belongs_to() {
-    let fleet = rendered(json!({ "image": "a:1", "resources": { "requests": { "cpu": 1 } } }), Some(3)).expect("sound");
+    let fleet =
+        rendered(&json!({ "image": "a:1", "resources": { "requests": { "cpu": 1 } } }), Some(3)).expect("sound");
     let name = fleet["metadata"]["name"].as_str().expect("a name");
     assert!(name.starts_with("arena-eu-") && name.len() == "arena-eu-".len() + 8, "{name}");
     assert_eq!(fleet["spec"]["replicas"], 3);
@@ -52,7 +53,7 @@ fn a_fleet_carries_what_the_pod_needs_and_who_it_belongs_to() {
 
 #[test]
 fn an_apply_after_the_first_says_nothing_of_replicas_and_no_owner_is_named() {
-    let fleet = rendered(json!({ "image": "a:1" }), None).expect("sound");
+    let fleet = rendered(&json!({ "image": "a:1" }), None).expect("sound");
     assert!(fleet["spec"].get("replicas").is_none());
     assert!(fleet["metadata"].get("ownerReferences").is_none(), "foreground deletion would end running matches");
 }
@@ -60,7 +61,7 @@ fn an_apply_after_the_first_says_nothing_of_replicas_and_no_owner_is_named() {
 #[test]
 fn the_users_own_settings_come_last() {
     let env = json!([{ "name": "MUSTER_TICK_RATE", "value": "30" }, { "name": "MUSTER_REGION", "value": "mine" }]);
-    let fleet = rendered(json!({ "image": "a:1", "env": env }), None).expect("sound");
+    let fleet = rendered(&json!({ "image": "a:1", "env": env }), None).expect("sound");
     let env = fleet["spec"]["template"]["spec"]["template"]["spec"]["containers"][0]["env"].clone();
     let last = env.as_array().expect("a list").last().expect("the user's").clone();
     assert_eq!(last, json!({ "name": "MUSTER_REGION", "value": "mine" }));
@@ -69,7 +70,7 @@ fn the_users_own_settings_come_last() {
 
 #[test]
 fn a_part_that_is_not_what_it_should_be_is_named() {
-    let said = |template| rendered(template, None).expect_err("not sound").to_string();
+    let said = |template: Value| rendered(&template, None).expect_err("not sound").to_string();
     let nameless = said(json!({ "image": "a:1", "volumes": [{ "name": "a" }, { "nom": "b" }] }));
     assert_eq!(nameless, "spec.template.volumes[1] is no volume: it has no name");
     let wrong = said(json!({ "image": "a:1", "securityContext": { "runAsUser": "root" } }));
@@ -79,13 +80,13 @@ fn a_part_that_is_not_what_it_should_be_is_named() {
 #[test]
 fn fields_that_this_program_does_not_know_are_passed_on() {
     let sidecar = json!({ "name": "logs", "image": "logs:1", "aFieldOfKubernetes140": { "deep": [1] } });
-    let fleet = rendered(json!({ "image": "a:1", "sidecars": [sidecar] }), None).expect("sound");
+    let fleet = rendered(&json!({ "image": "a:1", "sidecars": [sidecar] }), None).expect("sound");
     assert_eq!(fleet["spec"]["template"]["spec"]["template"]["spec"]["containers"][1], sidecar);
 }
 
 #[test]
 fn a_frozen_revision_renders_the_same_whatever_became_of_the_spec() {
-    let spec = spec(json!({ "image": "a:1" }));
+    let spec = spec(&json!({ "image": "a:1" }));
     let revision = Revision::of(&spec);
     let thawed = Revision::thaw(&revision.freeze()).expect("its own");
     assert_eq!(thawed, revision);

@@ -1,0 +1,288 @@
+//! A small cluster that does what Agones does with the writes, and operators that may end after any of them.
+
+use crds::GameFleetSpec;
+use crds::agones::FleetStatus;
+use serde_json::{Value, json};
+
+use super::*;
+
+struct Cluster {
+    game_fleet: Option<GameFleet>,
+    fleets: Vec<Fleet>,
+    servers: Vec<Server>,
+    demand: BTreeMap<String, Demand>,
+    scores: BTreeMap<String, Score>,
+    memory: Memory,
+    seconds: u64,
+    writes: Vec<Write>,
+}
+
+impl Cluster {
+    fn new(spec: &Value) -> Self {
+        let mut manifest = json!({
+            "apiVersion": "muster.dev/v1alpha1", "kind": "GameFleet",
+            "metadata": { "name": "arena", "namespace": "games", "generation": 1 },
+            "spec": { "build": "1", "template": { "image": "a:1" }, "warmPool": { "minimum": 3 } }
+        });
+        for (key, value) in spec.as_object().expect("an object") {
+            manifest["spec"][key] = value.clone();
+        }
+        Self {
+            game_fleet: Some(serde_json::from_value(manifest).expect("a fleet")),
+            fleets: Vec::new(),
+            servers: Vec::new(),
+            demand: BTreeMap::new(),
+            scores: BTreeMap::new(),
+            memory: Memory::default(),
+            seconds: 1_000,
+            writes: Vec::new(),
+        }
+    }
+
+    fn look(&mut self) -> Plan {
+        let Some(game_fleet) = self.game_fleet.clone() else {
+            return Plan { writes: Vec::new(), news: None, again: None };
+        };
+        let world = World {
+            game_fleet: &game_fleet,
+            fleets: &self.fleets,
+            servers: &self.servers,
+            demand: &self.demand,
+            scores: &self.scores,
+            allocator: "http://allocator",
+            metagame: "http://metagame",
+            now: Timestamp::from_second(self.seconds as i64).expect("in range"),
+            elapsed: Duration::from_secs(self.seconds),
+        };
+        reconcile(&world, &mut self.memory)
+    }
+
+    /// Carries out the first `most` writes of a look, as the API server would.
+    fn apply(&mut self, plan: &Plan, most: usize) {
+        for write in plan.writes.iter().take(most) {
+            self.writes.push(write.clone());
+            let game_fleet = self.game_fleet.as_mut().expect("there");
+            match write {
+                Write::AddFinalizer => game_fleet.finalizers_mut().push(labels::FINALIZER.into()),
+                Write::RemoveFinalizer => self.game_fleet = None,
+                Write::CreateFleet(fleet) => {
+                    let mut fleet = (**fleet).clone();
+                    assert!(self.fleets.iter().all(|standing| standing.name_any() != fleet.name_any()), "409");
+                    fleet.metadata.uid = Some(fleet.name_any());
+                    fleet.metadata.resource_version = Some("1".into());
+                    self.fleets.push(fleet);
+                }
+                Write::Scale { fleet, replicas } => self.fleet(fleet).spec.replicas = Some(*replicas),
+                Write::DeleteFleet { fleet, .. } => {
+                    let busy = self.servers.iter().any(|server| server.fleet == *fleet && server.busy);
+                    assert!(!busy, "an Allocated server would have been ended with {fleet}");
+                    self.fleets.retain(|standing| standing.name_any() != *fleet);
+                    self.servers.retain(|server| server.fleet != *fleet);
+                }
+                Write::Status(status) => game_fleet.status = Some((**status).clone()),
+            }
+        }
+        self.agones();
+    }
+
+    fn fleet(&mut self, name: &str) -> &mut Fleet {
+        self.fleets.iter_mut().find(|fleet| fleet.name_any() == name).expect("there")
+    }
+
+    /// Servers come, and idle ones go; busy ones never do.
+    fn agones(&mut self) {
+        for fleet in &mut self.fleets {
+            let (name, wanted) = (fleet.name_any(), fleet.spec.replicas.unwrap_or(0) as usize);
+            let count = |servers: &[Server]| servers.iter().filter(|server| server.fleet == name).count();
+            while count(&self.servers) < wanted {
+                let server = Server { fleet: name.clone(), busy: false, in_pool: true, free_rooms: 1, matches: 0 };
+                self.servers.push(server);
+            }
+            while count(&self.servers) > wanted {
+                let idle = self.servers.iter().position(|server| server.fleet == name && !server.busy);
+                let Some(idle) = idle else { break };
+                self.servers.remove(idle);
+            }
+            let replicas = count(&self.servers) as u32;
+            fleet.status = Some(FleetStatus { replicas, ..FleetStatus::default() });
+        }
+        for fleet in &self.fleets {
+            let revision = fleet.labels()[labels::REVISION].clone();
+            let servers = self.servers.iter().filter(|server| server.fleet == fleet.name_any()).count() as u32;
+            self.scores.entry(revision).or_default().servers = servers;
+        }
+    }
+
+    /// Looks until there is nothing to write; the number of looks that wrote.
+    fn settle(&mut self) -> usize {
+        for looks in 0..10 {
+            let plan = self.look();
+            if plan.writes.is_empty() {
+                return looks;
+            }
+            self.apply(&plan, usize::MAX);
+        }
+        panic!("does not settle: {:?}", self.look());
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut GameFleetSpec)) {
+        let game_fleet = self.game_fleet.as_mut().expect("there");
+        change(&mut game_fleet.spec);
+        *game_fleet.metadata.generation.get_or_insert(1) += 1;
+    }
+
+    fn play_on(&mut self, nth: usize) {
+        let server = &mut self.servers[nth];
+        (server.busy, server.free_rooms, server.matches) = (true, 0, 1);
+    }
+
+    fn end_matches(&mut self) {
+        for server in &mut self.servers {
+            (server.busy, server.free_rooms, server.matches) = (false, 1, 0);
+        }
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        self.fleets.iter().map(|fleet| fleet.spec.replicas.unwrap_or(0)).collect()
+    }
+
+    fn status(&self) -> &GameFleetStatus {
+        self.game_fleet.as_ref().expect("there").status.as_ref().expect("written")
+    }
+
+    fn condition(&self, type_: &str) -> (bool, String) {
+        let conditions = crds::Conditions::new(self.status().conditions.clone());
+        (conditions.holds(type_), conditions.get(type_).expect("set").reason.clone())
+    }
+}
+
+#[test]
+fn a_new_fleet_has_its_finalizer_first_then_its_servers_and_then_rests() {
+    let mut cluster = Cluster::new(&json!({ "regions": [{ "name": "eu" }, { "name": "us", "minimum": 1 }] }));
+    assert_eq!(cluster.look().writes, [Write::AddFinalizer]);
+    assert!(cluster.settle() <= 3);
+    assert_eq!(cluster.sizes(), [3, 1]);
+    assert_eq!(cluster.condition("Ready"), (true, "ServersInPool".into()));
+    assert_eq!((cluster.status().servers, cluster.status().free_rooms), (4, 4));
+    cluster.seconds += 1_000;
+    assert_eq!(cluster.look().writes, [], "an idle fleet costs no write");
+}
+
+#[test]
+fn it_grows_at_once_and_shrinks_after_the_delay_never_below_what_plays() {
+    let mut cluster = Cluster::new(&json!({}));
+    cluster.settle();
+    cluster.demand.insert("default".into(), Demand { queued_matches: 6, ..Demand::default() });
+    cluster.settle();
+    assert_eq!(cluster.sizes(), [7]);
+    cluster.demand.clear();
+    let plan = cluster.look();
+    assert!(plan.writes.iter().all(|write| matches!(write, Write::Status(_))), "{:?}", plan.writes);
+    assert_eq!(plan.again, Some(Duration::from_secs(1_300)));
+    cluster.seconds += 301;
+    cluster.settle();
+    assert_eq!(cluster.sizes(), [3]);
+}
+
+#[test]
+fn a_changed_template_is_tried_then_promoted_and_the_old_revision_goes_when_its_matches_have_ended() {
+    let mut cluster = Cluster::new(&json!({ "rollout": { "steps": [
+        { "weight": 10, "pauseSeconds": 10, "minimumSessions": 1 }, { "weight": 50, "pauseSeconds": 10, "minimumSessions": 1 }
+    ] } }));
+    cluster.settle();
+    cluster.play_on(0);
+    cluster.change(|spec| spec.build = "2".into());
+    cluster.settle();
+    let canary = cluster.status().canary.clone().expect("began");
+    assert_eq!(cluster.status().rollout, "10%");
+    assert_eq!(cluster.condition("Progressing"), (true, "RollingOut".into()));
+    assert_eq!(cluster.fleets.len(), 2);
+    for weight in ["50%", "done"] {
+        cluster.seconds += 11;
+        cluster.scores.get_mut(&canary).expect("seen").sessions = 5;
+        cluster.settle();
+        assert_eq!(cluster.status().rollout, weight);
+    }
+    assert_eq!(cluster.status().stable.as_ref(), Some(&canary));
+    let old = cluster.status().revisions.iter().find(|revision| revision.name != canary).expect("still plays").clone();
+    assert_eq!((old.phase, old.servers, old.busy), (crds::RevisionPhase::Draining, 1, 1));
+    cluster.end_matches();
+    cluster.settle();
+    assert_eq!(cluster.fleets.len(), 1, "gone with its last match");
+}
+
+#[test]
+fn a_build_that_crashes_is_rolled_back_and_says_so() {
+    let mut cluster = Cluster::new(&json!({}));
+    cluster.settle();
+    cluster.change(|spec| spec.template.image = "broken:1".into());
+    cluster.settle();
+    let canary = cluster.status().canary.clone().expect("began");
+    cluster.scores.get_mut(&canary).expect("seen").crashes_at_start = 3;
+    cluster.settle();
+    assert_eq!((cluster.status().rollout.as_str(), cluster.fleets.len()), ("rolled back", 1));
+    assert_eq!(cluster.condition("Degraded"), (true, "RolloutFailed".into()));
+    cluster.change(|spec| spec.template.image = "a:1".into());
+    cluster.settle();
+    assert_eq!(cluster.condition("Degraded").0, false);
+}
+
+#[test]
+fn a_template_that_is_not_sound_touches_nothing_and_is_named() {
+    let mut cluster = Cluster::new(&json!({}));
+    cluster.settle();
+    cluster.change(|spec| spec.template.volumes = vec![crds::Preserved::default()]);
+    cluster.settle();
+    assert_eq!((cluster.fleets.len(), cluster.condition("Degraded")), (1, (true, "InvalidTemplate".into())));
+}
+
+#[test]
+fn a_deleted_fleet_lets_its_matches_end_and_then_goes() {
+    let mut cluster = Cluster::new(&json!({}));
+    cluster.settle();
+    cluster.play_on(1);
+    cluster.game_fleet.as_mut().expect("there").metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::from_second(1_001).expect("in range")));
+    cluster.settle();
+    assert_eq!((cluster.sizes(), cluster.condition("Draining")), (vec![1], (true, "Deleted".into())));
+    cluster.end_matches();
+    cluster.settle();
+    assert!(cluster.game_fleet.is_none() && cluster.fleets.is_empty() && cluster.servers.is_empty());
+}
+
+/// The whole life of a fleet, with an operator that ends after any one of its writes and is followed by one that remembers
+/// nothing: it converges in three looks, and no busy server goes (the cluster above panics if one does).
+#[test]
+fn an_operator_that_ends_after_any_write_is_followed_by_one_that_finishes_in_three_looks() {
+    type Change = fn(&mut Cluster);
+    let life: [Change; 6] = [
+        |_| {},
+        |cluster| {
+            cluster.demand.insert("default".into(), Demand { queued_matches: 4, ..Demand::default() });
+        },
+        |cluster| cluster.play_on(0),
+        |cluster| cluster.change(|spec| spec.build = "2".into()),
+        |cluster| {
+            cluster.seconds += 10_000;
+            for score in cluster.scores.values_mut() {
+                score.sessions = 100;
+            }
+        },
+        |cluster| cluster.change(|spec| spec.regions = vec![Region { name: "eu".into(), ..Region::default() }]),
+    ];
+    for ends_in in 0..life.len() {
+        for ends_after in 0..6 {
+            let mut cluster = Cluster::new(&json!({}));
+            for (stage, change) in life.iter().enumerate() {
+                change(&mut cluster);
+                if stage == ends_in {
+                    let plan = cluster.look();
+                    cluster.apply(&plan, ends_after);
+                    cluster.memory = Memory::default();
+                }
+                let looks = cluster.settle();
+                assert!(looks <= 3, "stage {stage}, ended in {ends_in} after {ends_after}: {looks} looks");
+            }
+        }
+    }
+}

@@ -60,12 +60,12 @@ pub struct ScaleDown {
 impl ScaleDown {
     /// The size to write: `wanted`, or the largest wish of the last `delay`.
     pub fn settle(&mut self, now: Duration, wanted: u32, delay: Duration) -> u32 {
-        while self.wishes.back().is_some_and(|(_, wish)| *wish <= wanted) {
-            self.wishes.pop_back();
-        }
         // The last wish was the wish until now.
         if let Some((until, _)) = self.wishes.back_mut() {
             *until = now;
+        }
+        while self.wishes.back().is_some_and(|(_, wish)| *wish <= wanted) {
+            self.wishes.pop_back();
         }
         self.wishes.push_back((now, wanted));
         while self.wishes.len() > 1 && self.wishes.front().is_some_and(|(at, _)| *at + delay <= now) {
@@ -119,6 +119,6 @@ mod tests {
         assert_eq!([at(0, 4), at(10, 9), at(20, 6), at(200, 5)], [4, 9, 9, 9]);
         assert_eq!(at(309, 5), 9, "nine was wanted until second 20");
         assert_eq!(at(320, 5), 6, "six until second 200");
-        assert_eq!([at(330, 7), at(331, 3)], [7, 7]);
+        assert_eq!([at(330, 7), at(331, 3), at(400, 3), at(631, 3)], [7, 7, 7, 3]);
     }
 }

@@ -224,7 +224,7 @@ fn a_build_that_crashes_is_rolled_back_and_says_so() {
     assert_eq!(cluster.condition("Degraded"), (true, "RolloutFailed".into()));
     cluster.change(|spec| spec.template.image = "a:1".into());
     cluster.settle();
-    assert_eq!(cluster.condition("Degraded").0, false);
+    assert!(!cluster.condition("Degraded").0);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Fleets as they are rendered: what a pod needs, and what must never be in them.
+
 use crds::{GameFleet, GameFleetSpec};
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! A rollout from its first look to its end, and each way in which it fails.
+
 use super::*;
 
 const OLD: &str = "aaaaaaaa";

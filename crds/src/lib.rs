@@ -38,6 +38,4 @@ pub mod labels {
     pub const FINALIZER: &str = "muster.dev/drain";
     /// Annotation of a Fleet: the rendered revision as it was frozen, JSON.
     pub const FROZEN: &str = "muster.dev/frozen-revision";
-    /// Annotation on a Node that an operator of machines sets by hand: drain it for this reason.
-    pub const DRAIN: &str = "muster.dev/drain";
 }

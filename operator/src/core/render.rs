@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crds::agones::{
-    Eviction, Fleet, FleetSpec, GameServerHealth, GameServerPort, GameServerSpec, GameServerTemplateSpec, TemplateMeta,
-    names,
+    Eviction, Fleet, FleetSpec, GameServerHealth, GameServerPort, GameServerSpec, GameServerTemplateSpec,
+    SERVICE_ACCOUNT, TemplateMeta,
 };
 use crds::{
     GamePort, GameServerTemplate, Placement, PoolKind, PortPolicy, PortProtocol, Preserved, Region, Resources, labels,
@@ -173,7 +173,7 @@ fn pod(revision: &Revision, place: Place<'_>, labels: &BTreeMap<String, String>)
             image_pull_secrets: (!template.image_pull_secrets.is_empty()).then(|| template.image_pull_secrets.clone()),
             priority_class_name: template.priority_class_name.clone(),
             runtime_class_name: template.runtime_class_name.clone(),
-            service_account_name: Some(names::SERVICE_ACCOUNT.into()),
+            service_account_name: Some(SERVICE_ACCOUNT.into()),
             termination_grace_period_seconds: Some(i64::from(revision.grace_seconds + GRACE_MARGIN_SECONDS)),
             ..PodSpec::default()
         }),

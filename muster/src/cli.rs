@@ -219,10 +219,9 @@ pub(crate) struct BotsOptions {
     pub(crate) log: String,
 }
 
+/// Where the commands that change or show what metagame has decided find it.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct MaintenanceOptions {
-    #[command(subcommand)]
-    pub(crate) task: MaintenanceTask,
+pub(crate) struct MetagameAdmin {
     /// Metagame's admin port.
     #[arg(
         long,
@@ -232,6 +231,14 @@ pub(crate) struct MaintenanceOptions {
         value_name = "URL"
     )]
     pub(crate) admin: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MaintenanceOptions {
+    #[command(subcommand)]
+    pub(crate) task: MaintenanceTask,
+    #[command(flatten)]
+    pub(crate) metagame: MetagameAdmin,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -262,24 +269,16 @@ pub(crate) struct MinimumBuildOptions {
     /// For this queue only; it goes before the general one.
     #[arg(long)]
     pub(crate) queue: Option<String>,
-    /// Metagame's admin port.
-    #[arg(long, env = "MUSTER_METAGAME_ADMIN", default_value = "http://127.0.0.1:7101", value_name = "URL")]
-    pub(crate) admin: String,
+    #[command(flatten)]
+    pub(crate) metagame: MetagameAdmin,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WebhooksOptions {
     #[command(subcommand)]
     pub(crate) task: WebhooksTask,
-    /// Metagame's admin port.
-    #[arg(
-        long,
-        global = true,
-        env = "MUSTER_METAGAME_ADMIN",
-        default_value = "http://127.0.0.1:7101",
-        value_name = "URL"
-    )]
-    pub(crate) admin: String,
+    #[command(flatten)]
+    pub(crate) metagame: MetagameAdmin,
 }
 
 #[derive(Debug, Clone, Subcommand)]

@@ -15,10 +15,10 @@ pub(crate) fn run(options: &MaintenanceOptions) -> Result<ExitCode, Failure> {
     let decided = match &options.task {
         MaintenanceTask::On { message, retry_after } => {
             let body = json!({ "message": message, "retry_after_s": retry_after });
-            http::ask_metagame(&options.admin, Method::PUT, "/maintenance", &[], Some(&body))?
+            http::ask_metagame(&options.metagame.admin, Method::PUT, "/maintenance", &[], Some(&body))?
         }
-        MaintenanceTask::Off => http::ask_metagame(&options.admin, Method::DELETE, "/maintenance", &[], None)?,
-        MaintenanceTask::Show => http::ask_metagame(&options.admin, Method::GET, "/admission", &[], None)?,
+        MaintenanceTask::Off => http::ask_metagame(&options.metagame.admin, Method::DELETE, "/maintenance", &[], None)?,
+        MaintenanceTask::Show => http::ask_metagame(&options.metagame.admin, Method::GET, "/admission", &[], None)?,
     };
     print(&decided)?;
     Ok(ExitCode::SUCCESS)
@@ -29,11 +29,11 @@ pub(crate) fn minimum_build(options: &MinimumBuildOptions) -> Result<ExitCode, F
     let decided = match &options.build {
         Some(build) => {
             let body = json!({ "build": build, "queue": options.queue });
-            http::ask_metagame(&options.admin, Method::PUT, "/minimum-build", &[], Some(&body))?
+            http::ask_metagame(&options.metagame.admin, Method::PUT, "/minimum-build", &[], Some(&body))?
         }
         None => {
             let query: Vec<_> = options.queue.iter().map(|queue| ("queue", queue.as_str())).collect();
-            http::ask_metagame(&options.admin, Method::DELETE, "/minimum-build", &query, None)?
+            http::ask_metagame(&options.metagame.admin, Method::DELETE, "/minimum-build", &query, None)?
         }
     };
     print(&decided)?;

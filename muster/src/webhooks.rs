@@ -77,7 +77,7 @@ impl WebhookOptions {
 
 /// Shows endpoints or dead letters, or has something sent again.
 pub(crate) fn run(options: &WebhooksOptions) -> Result<ExitCode, Failure> {
-    let admin = &options.admin;
+    let admin = &options.metagame.admin;
     let said = match &options.task {
         WebhooksTask::List => list(&http::ask_metagame(admin, Method::GET, "/webhooks", &[], None)?),
         WebhooksTask::Dead => dead(&http::ask_metagame(admin, Method::GET, "/webhooks/dead", &[], None)?),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use protocol::id::TicketId;
 use service::Shutdown;
 use service::admin::Ready;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -98,6 +98,8 @@ pub(crate) struct Actor {
     pub(crate) core: Matchmaker,
     pub(crate) clock: Clock,
     pub(crate) log: Arc<SharedLog>,
+    /// Marked whenever a queue has changed.
+    pub(crate) changes: watch::Sender<()>,
     pub(crate) placer: Placer,
     pub(crate) ready: Ready,
     /// How long matches may take to be placed after the shutdown signal.
@@ -218,6 +220,9 @@ impl Actor {
     /// Logs the events since the last call and shows them to the watchers.
     fn publish(&mut self) {
         let events = self.core.take_events();
+        if !events.is_empty() {
+            self.changes.send_replace(());
+        }
         for event in &events {
             let ticket = &event.ticket;
             let (ticket_id, trace_id, state) = (ticket.id(), &ticket.request.trace_id, ticket.state().label());

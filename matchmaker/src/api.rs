@@ -1,4 +1,4 @@
-//! gRPC in front of the actor. Metagame may call everything; the console and the command line only ListQueues.
+//! gRPC in front of the actor. Metagame may call everything; the others may look at the queues.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use crate::convert::{self, BadRequest};
 use crate::core::matchmaker::CreateError;
 use crate::core::ticket::Ticket;
 use crate::metrics;
+use crate::queue_watch::QueueWatch;
 use crate::watch::SharedLog;
 
 /// Programs that may call at all.
-pub(crate) const CALLERS: &[&str] = &["metagame", "muster", "console"];
+pub(crate) const CALLERS: &[&str] = &["metagame", "muster", "console", "operator"];
 /// The one that speaks for players.
 const METAGAME: &str = "metagame";
 /// Longest reason of a cancellation in bytes; the rest is cut off.
@@ -27,15 +28,18 @@ const REASON_BYTES_MAX: usize = 200;
 pub(crate) struct Api {
     pub(crate) actor: Handle,
     pub(crate) log: Arc<SharedLog>,
+    pub(crate) pictures: QueueWatch,
     /// Names of the queues, in the core's order.
     pub(crate) queues: Vec<String>,
 }
 
 type Events = Pin<Box<dyn Stream<Item = Result<pb::TicketEvent, Status>> + Send>>;
+type Pictures = Pin<Box<dyn Stream<Item = Result<pb::ListQueuesResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Matchmaker for Api {
     type WatchTicketsStream = Events;
+    type WatchQueuesStream = Pictures;
 
     async fn create_ticket(&self, request: Request<pb::CreateTicketRequest>) -> Result<Response<pb::Ticket>, Status> {
         counted(self.create(request).await)
@@ -58,7 +62,11 @@ impl Matchmaker for Api {
         _request: Request<pb::ListQueuesRequest>,
     ) -> Result<Response<pb::ListQueuesResponse>, Status> {
         let queues = counted(self.actor.list().await.map_err(busy))?;
-        Ok(Response::new(pb::ListQueuesResponse { queues: queues.iter().map(convert::queue_status).collect() }))
+        Ok(Response::new(convert::picture(&queues)))
+    }
+
+    async fn watch_queues(&self, _request: Request<pb::WatchQueuesRequest>) -> Result<Response<Pictures>, Status> {
+        Ok(Response::new(Box::pin(counted(self.pictures.watch())?)))
     }
 }
 
@@ -118,7 +126,9 @@ impl Api {
 fn only_metagame<T>(request: &Request<T>) -> Result<(), Status> {
     match request.extensions().get::<Caller>() {
         Some(Caller(name)) if name == METAGAME => Ok(()),
-        Some(Caller(name)) => Err(Status::permission_denied(format!("{name} may only call ListQueues"))),
+        Some(Caller(name)) => {
+            Err(Status::permission_denied(format!("{name} may only call ListQueues and WatchQueues")))
+        }
         None => Err(Status::unauthenticated("a service token is required")),
     }
 }

@@ -140,8 +140,12 @@ pub(crate) fn ticket(ticket: &Ticket) -> pb::Ticket {
     }
 }
 
-/// A queue as it is told to callers.
-pub(crate) fn queue_status(queue: &QueueStatus) -> pb::QueueStatus {
+/// All queues as they are told to callers.
+pub(crate) fn picture(queues: &[QueueStatus]) -> pb::ListQueuesResponse {
+    pb::ListQueuesResponse { queues: queues.iter().map(queue_status).collect(), faults: Vec::new() }
+}
+
+fn queue_status(queue: &QueueStatus) -> pb::QueueStatus {
     pb::QueueStatus {
         name: queue.config.name.clone(),
         waiting_tickets: queue.waiting_tickets,
@@ -154,6 +158,8 @@ pub(crate) fn queue_status(queue: &QueueStatus) -> pb::QueueStatus {
         players_per_team: queue.config.players_per_team,
         fleet: queue.config.fleet.clone(),
         regions: queue.config.regions.clone(),
+        source: queue.config.source.resource.clone(),
+        generation: queue.config.source.generation,
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `actor` | the one task that owns the queues: commands in, search passes, placements out |
 //! | `placement` | asking the allocator for a server, with retries that never give a player to two matches |
 //! | `api`, `convert` | gRPC in front of the actor, and its messages in the core's words |
-//! | `watch` | the streams of ticket events |
+//! | `watch`, `queue_watch` | the streams of ticket events, and of how the queues are doing |
 //! | `metrics` | every metric, defined once |
 //!
 //! Tickets live in memory: a restarted matchmaker is empty, and metagame submits the same ticket ids again.
@@ -24,6 +24,7 @@ mod convert;
 pub mod core;
 mod metrics;
 mod placement;
+mod queue_watch;
 mod serve;
 mod watch;
 

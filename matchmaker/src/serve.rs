@@ -8,6 +8,7 @@ use protocol::token::MATCHMAKER_AUDIENCE;
 use service::admin::Admin;
 use service::token::{ServiceTokens, require};
 use service::{BindError, Listener, Shutdown};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
@@ -19,6 +20,7 @@ use crate::core::events::EventLog;
 use crate::core::matchmaker::Matchmaker;
 use crate::metrics;
 use crate::placement::Placer;
+use crate::queue_watch::QueueWatch;
 use crate::watch::SharedLog;
 
 /// Ticket events that are kept for watchers that resume.
@@ -88,10 +90,12 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let log_id = uuid::Uuid::from_bytes(service::random::bytes()).simple().to_string();
     let log = SharedLog::new(EventLog::new(log_id, first_cursor, EVENTS_MAX));
     let tokens = ServiceTokens::new(config.service_key, "matchmaker");
+    let (changes, changed) = watch::channel(());
     let actor = Actor {
         core: Matchmaker::new(&config.queues, first_cursor, clock.now_ms()),
         clock,
         log: log.clone(),
+        changes,
         placer: Placer::new(allocator, tokens, shutdown.clone()),
         ready: ready.clone(),
         drain: config.drain,
@@ -99,7 +103,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let (handle, actor) = actor.spawn(shutdown.clone());
 
     let queues = config.queues.as_slice().iter().map(|queue| queue.name.clone()).collect();
-    let api = MatchmakerServer::new(Api { actor: handle, log, queues }).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let pictures = QueueWatch::new(handle.clone(), changed);
+    let api = MatchmakerServer::new(Api { actor: handle, log, pictures, queues })
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let drained = Shutdown::new();
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))

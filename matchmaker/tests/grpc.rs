@@ -380,6 +380,47 @@ async fn a_watch_resumes_after_its_cursor_and_a_foreign_cursor_is_refused() {
 }
 
 #[tokio::test]
+async fn a_watch_of_the_queues_tells_the_whole_picture_and_then_each_change() {
+    let (shutdown, fake) = (Shutdown::new(), Fake::default());
+    let address = allocator(fake, "127.0.0.1:0", shutdown.child()).await;
+    let running = matchmaker(&address, &shutdown).await;
+    let (mut metagame, mut operator) = (client(&running, "metagame"), client(&running, "operator"));
+    let mut watch = operator.watch_queues(pb::WatchQueuesRequest {}).await.expect("a stream").into_inner();
+    let first = watch.next().await.expect("open").expect("a picture");
+    assert_eq!(first.queues.iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>(), ["duel", "pairs"]);
+
+    metagame.create_ticket(request(1, "duel", &[1])).await.expect("created");
+    let waiting = watch.next().await.expect("open").expect("a picture");
+    assert_eq!((waiting.queues[0].waiting_players, waiting.queues[1].waiting_players), (1, 0));
+    metagame.create_ticket(request(2, "duel", &[2])).await.expect("created");
+    loop {
+        let duel = watch.next().await.expect("open").expect("a picture").queues.remove(0);
+        if duel.matches_made == 1 {
+            assert_eq!((duel.waiting_tickets, duel.placing_matches), (0, 0));
+            break;
+        }
+    }
+
+    let mut others = Vec::new();
+    while let Ok(stream) = operator.watch_queues(pb::WatchQueuesRequest {}).await {
+        others.push(stream);
+        assert!(others.len() < 100, "watchers are bounded");
+    }
+    drop(others);
+    until("room for a watcher", || async { operator.clone().watch_queues(pb::WatchQueuesRequest {}).await.ok() }).await;
+
+    shutdown.trigger();
+    running.wait().await.expect("a clean end");
+    let last = loop {
+        match watch.next().await.expect("a last word") {
+            Ok(_) => {}
+            Err(last) => break last,
+        }
+    };
+    assert_eq!(last.code(), Code::Unavailable);
+}
+
+#[tokio::test]
 async fn a_shutdown_tells_who_waits_and_finishes_what_is_being_placed() {
     let (shutdown, fake) = (Shutdown::new(), Fake::default());
     fake.script.lock().expect("no panic while it was held").push_back(Code::Unavailable);

@@ -38,6 +38,7 @@ fn queue(teams: u32, team_size: u32, regions: usize) -> QueueConfig {
         party_size_max: team_size,
         capacity: 1_000,
         starving_after_s: STARVING_S,
+        source: Default::default(),
     }
 }
 

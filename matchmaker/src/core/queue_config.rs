@@ -45,6 +45,17 @@ pub struct QueueConfig {
     /// From this wait on, in seconds, a ticket is starving: it picks its match first, and the rating windows of the
     /// others no longer keep them from it.
     pub starving_after_s: u32,
+    /// Where it is written.
+    pub source: Source,
+}
+
+/// Where a queue is written. By default: in a queue file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The `MatchQueue` as `namespace/name`; empty: a queue file.
+    pub resource: String,
+    /// Generation of the `MatchQueue`; 0 for a queue file.
+    pub generation: i64,
 }
 
 /// How near the ratings of a match must be. A ticket's window is how far any other ticket of its match may be.

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::queue_config::{
     Fault, NAME_BYTES_MAX, PLAYERS_MAX, QUEUES_MAX, QueueConfig, REGIONS_MAX, RatingRule, RttRule, SETTINGS_BYTES_MAX,
+    Source,
 };
 
 /// The keys of a `[[queue]]`.
@@ -142,6 +143,7 @@ impl Reader<'_> {
             party_size_max: self.whole(section, "party_size_max", 1..=players_per_team, Some(players_per_team)),
             capacity: self.whole(section, "capacity", 1..=1_000_000, Some(20_000)),
             starving_after_s: self.whole(section, "starving_after_s", 0..=86_400, Some(30)),
+            source: Source::default(),
         }
     }
 

@@ -206,7 +206,13 @@ impl Matchmaker for FakeMatchmaker {
 
     async fn list_queues(&self, _request: Request<pb::ListQueuesRequest>) -> Answer<pb::ListQueuesResponse> {
         let queue = pb::QueueStatus { name: "duel".into(), teams: 2, players_per_team: 1, ..Default::default() };
-        Ok(Response::new(pb::ListQueuesResponse { queues: vec![queue] }))
+        Ok(Response::new(pb::ListQueuesResponse { queues: vec![queue], ..Default::default() }))
+    }
+
+    type WatchQueuesStream = Events<pb::ListQueuesResponse>;
+
+    async fn watch_queues(&self, _request: Request<pb::WatchQueuesRequest>) -> Answer<Self::WatchQueuesStream> {
+        Err(Status::unimplemented("metagame watches no queues"))
     }
 }
 

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod command;
 mod fuzz;
+mod image;
 mod layers;
 mod prerequisites;
 mod run_tests;
@@ -39,6 +40,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// The benches behind docs/benchmarks.md.
     Bench(bench::Options),
+    /// Container images as OCI archives, without a container engine.
+    Image(image::Options),
     /// The same tests with bigger numbers: minutes to hours.
     Deep,
 }
@@ -66,6 +69,7 @@ fn run() -> anyhow::Result<()> {
         Task::Simulate(options) => simulate::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Image(options) => image::run(&options),
         Task::Deep => {
             simulate::deep()?;
             fuzz::deep()

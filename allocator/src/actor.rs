@@ -25,6 +25,7 @@ use crate::core::request::MatchRequest;
 use crate::core::settings::Timing;
 use crate::core::state::Core;
 use crate::core::updates::{FromServer, JoinGrant, JoinGrantError, ReleaseError};
+use crate::follow::Pictures;
 use crate::metrics;
 use crate::mint::Mint;
 
@@ -32,6 +33,8 @@ use crate::mint::Mint;
 const TICK: Duration = Duration::from_millis(20);
 /// How often the gauges are set.
 const CENSUS: Duration = Duration::from_millis(500);
+/// Least time between two pictures of the pool for those who watch it.
+const PICTURE: Duration = Duration::from_millis(100);
 /// Commands that wait for the actor.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
 
@@ -85,13 +88,24 @@ pub(crate) struct Actor {
     epoch: u64,
     timing: Timing,
     newest: watch::Sender<u64>,
+    pictures: Pictures,
+    /// Whether anything has happened since the last picture that may show in it.
+    touched: bool,
     started: Instant,
     census_at: Instant,
+    picture_at: Instant,
 }
 
 impl Actor {
-    /// An actor around `core`; `newest` tells watchers the cursor of the newest event.
-    pub(crate) fn new(core: Core, epoch: u64, timing: Timing, mint: Mint, newest: watch::Sender<u64>) -> Self {
+    /// An actor around `core`; `newest` tells watchers the cursor of the newest event, `pictures` how the pool looks.
+    pub(crate) fn new(
+        core: Core,
+        epoch: u64,
+        timing: Timing,
+        mint: Mint,
+        newest: watch::Sender<u64>,
+        pictures: Pictures,
+    ) -> Self {
         let started = Instant::now();
         Self {
             core,
@@ -102,8 +116,11 @@ impl Actor {
             epoch,
             timing,
             newest,
+            pictures,
+            touched: false,
             started,
             census_at: started,
+            picture_at: started,
         }
     }
 
@@ -157,11 +174,29 @@ impl Actor {
         if self.census_at.elapsed() >= CENSUS {
             self.census_at = Instant::now();
             metrics::census(self.epoch, &self.core.census());
+            // Silence shows too: servers that fall suspect.
+            self.touched = true;
         }
+        self.publish_picture();
+    }
+
+    fn publish_picture(&mut self) {
+        if self.pictures.receiver_count() == 0 || !self.touched || self.picture_at.elapsed() < PICTURE {
+            return;
+        }
+        (self.picture_at, self.touched) = (Instant::now(), false);
+        self.pictures.send_replace(Arc::new(self.core.pool_page()));
     }
 
     fn command(&mut self, command: Command) {
         let now = self.now();
+        self.touched |= !matches!(
+            command,
+            Command::Pool { .. }
+                | Command::Events { .. }
+                | Command::JoinGrant { .. }
+                | Command::FromServer { message: FromServer::Alive, .. }
+        );
         // A receiver that has gone away no longer wants its answer: a failed send is no fault.
         match command {
             Command::Allocate { request, attempt, wait, answer } => {

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use protocol::pb;
 use protocol::pb::allocator_server::Allocator;
@@ -17,6 +16,7 @@ use crate::client::{ActorClient, ActorEnded};
 use crate::convert::{self, BadMessage};
 use crate::core::effect::AllocateError;
 use crate::core::updates::JoinGrantError;
+use crate::follow::{self, EVENTS_PER_PAGE, Pictures, WATCHER_PATIENCE};
 use crate::metrics;
 use crate::mint::Mint;
 
@@ -33,10 +33,6 @@ const WATCHERS: &[&str] = &["metagame", "matchmaker", "operator", "console", "mu
 /// Callers that may look at the pool.
 const OBSERVERS: &[&str] = &["operator", "console", "muster"];
 
-/// Events that are taken from the log, and wait for a watcher's stream, at once.
-const EVENTS_PER_PAGE: usize = 256;
-/// A watcher that takes nothing for this long is ended; it resumes by its cursor.
-const WATCHER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a caller should wait before it tries again, in milliseconds.
 const RETRY_MS: &str = "500";
 
@@ -46,6 +42,7 @@ pub(crate) struct AllocatorService {
     actor: ActorClient,
     mint: Mint,
     newest: watch::Receiver<u64>,
+    pictures: Pictures,
     watchers: Arc<Semaphore>,
     end: CancellationToken,
 }
@@ -56,12 +53,43 @@ impl AllocatorService {
         actor: ActorClient,
         mint: Mint,
         newest: watch::Receiver<u64>,
+        pictures: Pictures,
         watchers_max: usize,
         end: CancellationToken,
     ) -> Self {
-        Self { actor, mint, newest, watchers: Arc::new(Semaphore::new(watchers_max)), end }
+        Self { actor, mint, newest, pictures, watchers: Arc::new(Semaphore::new(watchers_max)), end }
+    }
+
+    /// A stream that `follow` fills, one of at most `watchers_max`, until its reader or the service ends.
+    fn stream<T: Send + 'static, F>(
+        &self,
+        room: usize,
+        follow: impl FnOnce(ActorClient, mpsc::Sender<Result<T, Status>>) -> F,
+    ) -> Result<Watched<T>, Status>
+    where
+        F: Future<Output = Option<Status>> + Send + 'static,
+    {
+        let permit = self.watchers.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Status::resource_exhausted("too many watchers"))?;
+        let (send, receive) = mpsc::channel(room);
+        let (follow, end) = (follow(self.actor.clone(), send.clone()), self.end.clone());
+        tokio::spawn(async move {
+            let status = tokio::select! {
+                status = follow => status,
+                () = send.closed() => None,
+                () = end.cancelled() => Some(Status::unavailable("the allocator is shutting down: watch again")),
+            };
+            if let Some(status) = status {
+                tokio::time::timeout(WATCHER_PATIENCE, send.send(Err(status))).await.ok();
+            }
+            drop(permit);
+        });
+        Ok(Box::pin(ReceiverStream::new(receive)))
     }
 }
+
+/// What a watcher reads.
+type Watched<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Allocator for AllocatorService {
@@ -128,31 +156,28 @@ impl Allocator for AllocatorService {
         Ok(Response::new(pb::GetKeysResponse { jwks: self.mint.jwks().to_owned() }))
     }
 
-    type WatchMatchesStream = Pin<Box<dyn Stream<Item = Result<pb::MatchEvent, Status>> + Send>>;
+    type WatchMatchesStream = Watched<pb::MatchEvent>;
 
     async fn watch_matches(
         &self,
         request: Request<pb::WatchMatchesRequest>,
     ) -> Result<Response<Self::WatchMatchesStream>, Status> {
         allow(&request, WATCHERS)?;
-        let permit = self.watchers.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Status::resource_exhausted("too many watchers"))?;
-        let (send, receive) = mpsc::channel(EVENTS_PER_PAGE);
-        let (actor, newest, end) = (self.actor.clone(), self.newest.clone(), self.end.clone());
-        let cursor = request.into_inner().cursor;
-        tokio::spawn(async move {
-            let follow = follow(&actor, newest, cursor, &send);
-            let status = tokio::select! {
-                status = follow => status,
-                () = send.closed() => None,
-                () = end.cancelled() => Some(Status::unavailable("the allocator is shutting down: resume by cursor")),
-            };
-            if let Some(status) = status {
-                tokio::time::timeout(WATCHER_PATIENCE, send.send(Err(status))).await.ok();
-            }
-            drop(permit);
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+        let (newest, cursor) = (self.newest.clone(), request.into_inner().cursor);
+        let follow = |actor, send| async move { follow::matches(&actor, newest, cursor, &send).await };
+        self.stream(EVENTS_PER_PAGE, follow).map(Response::new)
+    }
+
+    type WatchPoolStream = Watched<pb::GetPoolResponse>;
+
+    async fn watch_pool(
+        &self,
+        request: Request<pb::WatchPoolRequest>,
+    ) -> Result<Response<Self::WatchPoolStream>, Status> {
+        allow(&request, OBSERVERS)?;
+        let pictures = self.pictures.subscribe();
+        let follow = |actor, send| async move { follow::pool(&actor, pictures, &send).await };
+        self.stream(1, follow).map(Response::new)
     }
 
     async fn audit_matches(
@@ -172,38 +197,6 @@ impl Allocator for AllocatorService {
     }
 }
 
-/// Sends every event after `cursor`, then waits for more. The log keeps nothing for a watcher: one that is slow
-/// finds its cursor out of range.
-async fn follow(
-    actor: &ActorClient,
-    mut newest: watch::Receiver<u64>,
-    mut cursor: u64,
-    send: &mpsc::Sender<Result<pb::MatchEvent, Status>>,
-) -> Option<Status> {
-    loop {
-        // Seen before the log is read: an event that comes in between wakes the wait below.
-        newest.borrow_and_update();
-        let page = match actor.events(cursor, EVENTS_PER_PAGE).await {
-            Ok(Ok(page)) => page,
-            Ok(Err(error)) => return Some(Status::out_of_range(error.to_string())),
-            Err(error) => return Some(ended(error)),
-        };
-        if page.is_empty() {
-            newest.changed().await.ok()?;
-            continue;
-        }
-        for event in page {
-            cursor = event.cursor;
-            let sent = tokio::time::timeout(WATCHER_PATIENCE, send.send(Ok((*event).clone()))).await;
-            match sent {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => return Some(Status::unavailable("the watcher is too slow: resume by cursor")),
-            }
-        }
-    }
-}
-
 /// Refuses a caller that is not among `callers`.
 fn allow<T>(request: &Request<T>, callers: &[&str]) -> Result<(), Status> {
     match request.extensions().get::<Caller>() {
@@ -218,7 +211,7 @@ fn bad(error: BadMessage) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-fn ended(error: ActorEnded) -> Status {
+pub(crate) fn ended(error: ActorEnded) -> Status {
     retry(Status::unavailable(error.to_string()))
 }
 

@@ -193,6 +193,7 @@ pub(crate) fn registration(message: pb::ServerMessage, limits: &Limits) -> Resul
         build: required("build", label("build", register.build)?)?,
         region: required("region", label("region", register.region)?)?,
         fleet: required("fleet", label("fleet", register.fleet)?)?,
+        revision: label("revision", register.revision)?,
         capacity: register.capacity,
         address: required("address", register.address)?,
         admin_address: label("admin_address", register.admin_address)?,

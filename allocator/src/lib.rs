@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `core/` | every decision |
 //! | `actor.rs`, `client.rs` | the task around the core, and how others talk to it |
-//! | `control.rs`, `api.rs` | the two gRPC services |
+//! | `control.rs`, `api.rs`, `follow.rs` | the two gRPC services, and the streams that others follow |
 //! | `convert.rs` | messages of the wire, checked, into the core's words and back |
 //! | `mint.rs`, `http.rs` | join tokens, certificates, the public keys |
 //! | `epoch.rs` | the leader's epoch on one machine |
@@ -21,6 +21,7 @@ mod control;
 mod convert;
 pub mod core;
 pub mod epoch;
+mod follow;
 mod handle;
 mod http;
 mod metrics;

@@ -81,6 +81,7 @@ mod tests {
             build: "b".repeat(64),
             region: "r".repeat(64),
             fleet: "arena".into(),
+            revision: String::new(),
             capacity: 1,
             address: "127.0.0.1:7777".into(),
             admin_address: String::new(),

@@ -1,6 +1,7 @@
 //! Binds the ports, runs the tasks, ends them in order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::pb::allocator_server::AllocatorServer;
@@ -117,14 +118,15 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     });
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (newest, newest_seen) = watch::channel(0);
-    let actor = Actor::new(core, config.epoch, config.timing.clone(), mint.clone(), newest);
+    let (pictures, _) = watch::channel(Arc::default());
+    let actor = Actor::new(core, config.epoch, config.timing.clone(), mint.clone(), newest, pictures.clone());
     let client = ActorClient::new(commands);
 
     // The streams outlive the shutdown signal: servers may still answer what they were asked.
     let (streams_end, servers_end) = (CancellationToken::new(), CancellationToken::new());
     let link = ControlService::new(client.clone(), config.timing.clone(), config.limits.clone(), streams_end.clone());
     let watchers_max = config.limits.watchers_max;
-    let api = AllocatorService::new(client.clone(), mint, newest_seen, watchers_max, streams_end.clone());
+    let api = AllocatorService::new(client.clone(), mint, newest_seen, pictures, watchers_max, streams_end.clone());
     let require = |callers| service::token::require(config.service_keys.clone(), ALLOCATOR_AUDIENCE, callers);
     let router = Server::builder()
         .tcp_nodelay(true)

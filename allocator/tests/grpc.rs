@@ -197,6 +197,30 @@ async fn each_method_has_its_callers() {
 }
 
 #[tokio::test]
+async fn who_watches_the_pool_sees_it_at_once_and_after_each_change() {
+    let platform = Platform::start().await;
+    let _first = platform.server(1, 2).await;
+    let mut operator = platform.client("operator");
+    let mut pool = operator.watch_pool(pb::WatchPoolRequest {}).await.expect("a stream").into_inner();
+    let mut next = async || {
+        let picture = tokio::time::timeout(testkit::wait::PATIENCE, pool.message()).await.expect("a picture");
+        picture.expect("no fault").expect("no end")
+    };
+    let names = |picture: &pb::GetPoolResponse| picture.servers.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+    let picture = next().await;
+    assert_eq!((names(&picture), picture.servers[0].revision.as_str()), (vec!["server-1".into()], "revision1"));
+    let second = platform.server(2, 2).await;
+    let mut picture = next().await;
+    assert_eq!(names(&picture), ["server-1", "server-2"]);
+    drop(second);
+    while picture.servers[1].link != "suspect" {
+        picture = next().await;
+    }
+    let status = platform.client("matchmaker").watch_pool(pb::WatchPoolRequest {}).await.expect_err("refused");
+    assert_eq!(status.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
 async fn bad_requests_are_named_and_reach_nothing() {
     let platform = Platform::start().await;
     let mut matchmaker = platform.client("matchmaker");

@@ -38,4 +38,9 @@ pub mod labels {
     pub const FINALIZER: &str = "muster.dev/drain";
     /// Annotation of a Fleet: the rendered revision as it was frozen, JSON.
     pub const FROZEN: &str = "muster.dev/frozen-revision";
+    /// Annotation of a Fleet or a GameServer: until when its matches may run, RFC 3339 in UTC. The operator writes it once
+    /// per drain, the allocator obeys; taking it away undoes nothing.
+    pub const DRAIN_DEADLINE: &str = "muster.dev/drain-deadline";
+    /// Annotation beside [`DRAIN_DEADLINE`]: why, for people.
+    pub const DRAIN_REASON: &str = "muster.dev/drain-reason";
 }

@@ -56,6 +56,15 @@ pub struct Args {
     /// File with the installation's service key; it proves to the allocator that this is one of Muster's programs.
     #[arg(long, env = "MUSTER_SERVICE_KEY", value_name = "FILE")]
     pub service_key: Option<PathBuf>,
+    /// File with this pod's own token, kept fresh by Kubernetes; instead of a service key.
+    #[arg(long, env = "MUSTER_POD_TOKEN", value_name = "FILE")]
+    pub pod_token: Option<PathBuf>,
+    /// Revision of its fleet that it was made from.
+    #[arg(long, env = "MUSTER_REVISION", default_value = "", hide_default_value = true)]
+    pub revision: String,
+    /// Who puts matches on it. Only Muster's allocator gives a server of this program its matches.
+    #[arg(long, env = "MUSTER_POOL", default_value = "muster")]
+    pub pool: String,
     /// Address of the admin port (/healthz, /readyz, /metrics).
     #[arg(long, env = "MUSTER_ADMIN", default_value = "127.0.0.1:0")]
     pub admin: String,
@@ -104,8 +113,10 @@ pub struct Config {
     pub allocator: String,
     /// URL of metagame.
     pub metagame: String,
-    /// File with the installation's service key.
-    pub service_key: PathBuf,
+    /// What proves to the allocator who this is.
+    pub credential: Credential,
+    /// Revision of its fleet that it was made from, or empty.
+    pub revision: String,
     /// Address of the admin port.
     pub admin: SocketAddr,
     /// Folder for signed results that are not delivered yet.
@@ -118,6 +129,15 @@ pub struct Config {
     pub leave_after: Duration,
     /// `host:port` of the Agones SDK server; `None` outside Agones.
     pub sdk: Option<String>,
+}
+
+/// What proves to the allocator who this is: a file either way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// The installation's service key, on one machine.
+    ServiceKey(PathBuf),
+    /// The pod's own token, on Kubernetes.
+    PodToken(PathBuf),
 }
 
 /// Everything that is wrong with the settings.
@@ -144,7 +164,8 @@ impl Config {
             routing_token: faults.routing_token(&args.routing_token),
             allocator: faults.url("--allocator", args.allocator.as_deref()),
             metagame: faults.url("--metagame", args.metagame.as_deref()),
-            service_key: faults.path("--service-key", args.service_key.as_ref()),
+            credential: faults.credential(args),
+            revision: faults.revision(&args.revision),
             admin: faults.address("--admin", &args.admin),
             spool: faults.path("--spool", args.spool.as_ref()),
             join_deadline: faults.duration("--join-deadline", &args.join_deadline),
@@ -152,6 +173,7 @@ impl Config {
             leave_after: faults.duration("--leave-after", &args.leave_after),
             sdk: agones::sdk::address_from(variable),
         };
+        faults.pool(&args.pool);
         if let Some(advertise) = &config.advertise {
             faults.host_and_port("--advertise", advertise);
         } else if config.bind.ip().is_unspecified() && config.sdk.is_none() {
@@ -215,6 +237,35 @@ impl Faults {
             self.add(flag, "is missing");
         }
         path.cloned().unwrap_or_default()
+    }
+
+    fn credential(&mut self, args: &Args) -> Credential {
+        match (&args.service_key, &args.pod_token) {
+            (Some(key), None) => return Credential::ServiceKey(key.clone()),
+            (None, Some(token)) => return Credential::PodToken(token.clone()),
+            (None, None) => self.add("--service-key", "is missing; on Kubernetes give --pod-token instead"),
+            (Some(_), Some(_)) => self.add("--service-key", "and --pod-token exclude each other"),
+        }
+        Credential::ServiceKey(PathBuf::new())
+    }
+
+    fn revision(&mut self, text: &str) -> String {
+        if !text.is_empty() {
+            self.text("--revision", text);
+        }
+        text.to_owned()
+    }
+
+    fn pool(&mut self, pool: &str) {
+        match pool {
+            "muster" => {}
+            "agones" => self.add(
+                "--pool",
+                "is \"agones\": there Agones hands servers out by themselves, and this program takes its matches from \
+                 Muster's allocator alone; set poolKind: Muster in the GameFleet, or run a server of another make",
+            ),
+            other => self.add("--pool", &format!("is \"{other}\": expected muster")),
+        }
     }
 
     fn duration(&mut self, flag: &str, text: &str) -> Duration {
@@ -313,6 +364,24 @@ mod tests {
             assert!(faults.iter().any(|fault| fault.starts_with(&format!("--{flag}"))), "{flag} in {faults:?}");
         }
         assert_eq!(faults.len(), 10, "{faults:?}");
+    }
+
+    #[test]
+    fn a_pod_has_its_own_token_and_serves_the_pool_of_muster_alone() {
+        let pod = |more: &[&str]| {
+            let flags = GOOD.iter().copied().filter(|flag| !flag.starts_with("--service-key"));
+            config(
+                &flags.chain(["--pod-token=/t", "--revision=0123abcd"]).chain(more.iter().copied()).collect::<Vec<_>>(),
+            )
+        };
+        let good = pod(&["--pool=muster"]).expect("good");
+        assert_eq!(good.credential, Credential::PodToken("/t".into()));
+        assert_eq!(good.revision, "0123abcd");
+        for (flag, fault) in [("--pool=agones", "poolKind"), ("--pool=x", "expected"), ("--service-key=/k", "exclude")]
+        {
+            let faults = pod(&[flag]).expect_err(flag).0;
+            assert!(faults.len() == 1 && faults[0].contains(fault), "{flag}: {faults:?}");
+        }
     }
 
     #[test]

@@ -54,6 +54,6 @@ pub mod spool;
 pub mod tick_timer;
 pub mod watch;
 
-pub use config::{Args, Config, ConfigFaults};
+pub use config::{Args, Config, ConfigFaults, Credential};
 pub use program::{main, main_from, run};
 pub use server::{RunError, Running, start};

@@ -24,7 +24,7 @@ use service::{BindError, Listener, Shutdown};
 use tokio::sync::{mpsc, watch};
 
 use crate::certificate::Certificate;
-use crate::config::Config;
+use crate::config::{Config, Credential};
 use crate::control::dial;
 use crate::handshake_worker::{Doorkeeper, HandshakeWorker, TokenKeys};
 use crate::host::{Ears, Host, HostParts};
@@ -213,8 +213,11 @@ impl Ground {
     async fn prepare(config: &Config) -> Result<Self, RunError> {
         let folder = config.spool.clone();
         let spool = Spool::open(&folder).map_err(|error| RunError::Spool { folder, error })?;
-        let service_key = Arc::new(service::key::load(&config.service_key)?);
-        let tokens = with_token(ServiceTokens::new(service_key, "gameserver"), ALLOCATOR_AUDIENCE);
+        let tokens = match &config.credential {
+            Credential::ServiceKey(file) => ServiceTokens::new(Arc::new(service::key::load(file)?), "gameserver"),
+            Credential::PodToken(file) => ServiceTokens::in_file(file),
+        };
+        let tokens = with_token(tokens, ALLOCATOR_AUDIENCE);
         let allocator = ControlLinkClient::with_interceptor(service::grpc::channel(&config.allocator)?, tokens);
         let socket = GameSocket::bind(config.bind)?;
         let admin = Listener::bind(config.admin, "game server admin").await?;
@@ -232,6 +235,7 @@ impl Ground {
             build: config.build.clone(),
             region: config.region.clone(),
             fleet: config.fleet.clone(),
+            revision: config.revision.clone(),
             capacity: u32::try_from(config.capacity).unwrap_or(u32::MAX),
             address: self.address.clone(),
             admin_address: io_thread::reachable(self.admin.local_addr()).to_string(),

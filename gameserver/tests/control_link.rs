@@ -214,6 +214,7 @@ async fn a_server_without_an_allocator_leaves_the_pool_and_comes_back_with_the_n
     let seen = observed.wait_for(|server| server.state == State::Ready);
     tokio::time::timeout(testkit::wait::PATIENCE, seen).await.expect("left the pool").expect("serving");
     let register = link.register().await;
+    assert_eq!(register.revision, "0123abcd");
     let seen = observed.wait_for(|server| server.state == State::Reserved);
     tokio::time::timeout(testkit::wait::PATIENCE, seen).await.expect("back in the pool").expect("serving");
     link.until_some("the news of it", |message| match message {

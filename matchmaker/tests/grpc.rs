@@ -35,6 +35,11 @@ type NoStream = tokio_stream::Empty<Result<pb::MatchEvent, Status>>;
 #[tonic::async_trait]
 impl Allocator for Fake {
     type WatchMatchesStream = NoStream;
+    type WatchPoolStream = tokio_stream::Empty<Result<pb::GetPoolResponse, Status>>;
+
+    async fn watch_pool(&self, _: Request<pb::WatchPoolRequest>) -> Result<Response<Self::WatchPoolStream>, Status> {
+        Err(Status::unimplemented("the matchmaker does not watch the pool"))
+    }
 
     async fn allocate(&self, request: Request<pb::AllocateRequest>) -> Result<Response<pb::AllocateResponse>, Status> {
         let request = request.into_inner();

@@ -1,8 +1,10 @@
 //! Service tokens: how one Muster program proves to another which program it is.
 //!
 //! On one machine they are signed by the installation's service key (a file, mode 0600): whoever can read it is one
-//! of Muster's own programs. A caller without a token reaches nothing.
+//! of Muster's own programs. On Kubernetes they are the tokens of service accounts, which the kubelet keeps fresh in files.
+//! A caller without a token reaches nothing.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use protocol::jwt::{Expect, KeySet, SigningKey};
@@ -15,34 +17,98 @@ use tonic::{Request, Status};
 pub const LIFE_S: u64 = 300;
 /// A token is replaced when less than this many seconds of its life remain.
 const RENEW_S: u64 = 60;
+/// A token file is read again after so many seconds; the kubelet renews it long before it runs out.
+const REREAD_S: u64 = 10;
 /// Calls that were refused.
 const REFUSED: &str = "muster_service_calls_refused_total";
 
-/// Mints service tokens for one program.
+/// Service tokens of one program: minted with a key, or read from files that somebody else renews.
 #[derive(Debug, Clone)]
-pub struct ServiceTokens {
-    key: Arc<SigningKey>,
-    subject: Arc<str>,
+pub struct ServiceTokens(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Key { key: Arc<SigningKey>, subject: Arc<str> },
+    Folder(Arc<Path>),
+    File(Arc<Path>),
+}
+
+/// A token file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFault {
+    /// It cannot be read.
+    #[error("cannot read the service token in {path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// It holds no token.
+    #[error("the file {path} holds no service token")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl ServiceTokens {
-    /// Tokens that say "I am `subject`".
+    /// Tokens that say "I am `subject`", minted with the installation's key.
     pub fn new(key: Arc<SigningKey>, subject: &str) -> Self {
-        Self { key, subject: subject.into() }
+        Self(Source::Key { key, subject: subject.into() })
+    }
+
+    /// Tokens that Kubernetes projects into a folder, one file per audience, named by it.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self(Source::Folder(folder.into()))
+    }
+
+    /// The one token that Kubernetes projects into this file, whatever the audience.
+    pub fn in_file(file: &Path) -> Self {
+        Self(Source::File(file.into()))
     }
 
     /// The value of the authorization header for calls to `audience`.
-    pub fn bearer(&self, audience: &str) -> String {
-        let now = crate::clock::unix_s();
-        let claims = ServiceClaims {
-            iss: "muster-installation".into(),
-            sub: self.subject.to_string(),
-            aud: audience.into(),
-            iat: now,
-            exp: now + LIFE_S,
+    ///
+    /// # Errors
+    /// [`TokenFault`]; tokens that a key mints never fail.
+    pub fn bearer(&self, audience: &str) -> Result<String, TokenFault> {
+        let token = match &self.0 {
+            Source::Key { key, subject } => mint(key, subject, audience),
+            Source::Folder(folder) => read(&folder.join(audience))?,
+            Source::File(file) => read(file)?,
         };
-        format!("Bearer {}", self.key.sign(SERVICE_TYP, &claims))
+        Ok(format!("Bearer {token}"))
     }
+
+    /// Seconds after which a token is minted or read again.
+    fn keep_s(&self) -> u64 {
+        match self.0 {
+            Source::Key { .. } => LIFE_S - RENEW_S,
+            Source::Folder(_) | Source::File(_) => REREAD_S,
+        }
+    }
+}
+
+fn mint(key: &SigningKey, subject: &str, audience: &str) -> String {
+    let now = crate::clock::unix_s();
+    let claims = ServiceClaims {
+        iss: "muster-installation".into(),
+        sub: subject.into(),
+        aud: audience.into(),
+        iat: now,
+        exp: now + LIFE_S,
+    };
+    key.sign(SERVICE_TYP, &claims)
+}
+
+fn read(path: &Path) -> Result<String, TokenFault> {
+    let text = std::fs::read_to_string(path).map_err(|error| TokenFault::Read { path: path.into(), error })?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(TokenFault::Malformed { path: path.into() });
+    }
+    Ok(token.to_owned())
 }
 
 /// Puts a service token on every call; see [`with_token`].
@@ -50,13 +116,14 @@ impl ServiceTokens {
 pub struct TokenInterceptor {
     tokens: ServiceTokens,
     audience: &'static str,
-    cached: Arc<Mutex<Option<Minted>>>,
+    cached: Arc<Mutex<Option<Kept>>>,
 }
 
-/// When a token was minted (Unix seconds), and the header's value.
-type Minted = (u64, MetadataValue<Ascii>);
+/// Until when a token is used (Unix seconds), and the header's value.
+type Kept = (u64, MetadataValue<Ascii>);
 
-/// A client interceptor that puts a token for `audience` on every call and renews it in time.
+/// A client interceptor that puts a token for `audience` on every call and renews it in time. Where there is no token the
+/// call fails with UNAVAILABLE and a sentence that names the file.
 pub fn with_token(tokens: ServiceTokens, audience: &'static str) -> TokenInterceptor {
     TokenInterceptor { tokens, audience, cached: Arc::default() }
 }
@@ -66,11 +133,12 @@ impl Interceptor for TokenInterceptor {
         let now = crate::clock::unix_s();
         let mut cached = self.cached.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let value = match &*cached {
-            Some((made, value)) if now < made + LIFE_S - RENEW_S => value.clone(),
+            Some((until, value)) if now < *until => value.clone(),
             _ => {
-                let value: MetadataValue<Ascii> =
-                    self.tokens.bearer(self.audience).parse().expect("a JWT is printable ASCII");
-                *cached = Some((now, value.clone()));
+                let bearer = self.tokens.bearer(self.audience);
+                let bearer = bearer.map_err(|fault| Status::unavailable(fault.to_string()))?;
+                let value: MetadataValue<Ascii> = bearer.parse().expect("a token is printable ASCII");
+                *cached = Some((now + self.tokens.keep_s(), value.clone()));
                 value
             }
         };
@@ -151,7 +219,8 @@ mod tests {
     fn only_named_programs_with_a_fresh_token_pass() {
         let (key, gate) = gate();
         let now = crate::clock::unix_s();
-        let bearer = |subject: &str, audience: &str| ServiceTokens::new(key.clone(), subject).bearer(audience);
+        let bearer =
+            |subject: &str, audience: &str| ServiceTokens::new(key.clone(), subject).bearer(audience).expect("a token");
         let good = bearer("matchmaker", "muster-allocator");
         assert_eq!(gate.check(Some(&good), now).expect("a good token"), Caller("matchmaker".into()));
         let code = |header: Option<&str>, now| gate.check(header, now).expect_err("refused").code();
@@ -160,7 +229,10 @@ mod tests {
         assert_eq!(code(Some(&bearer("matchmaker", "other")), now), tonic::Code::Unauthenticated);
         assert_eq!(code(Some(&bearer("gameserver", "muster-allocator")), now), tonic::Code::PermissionDenied);
         let stranger = ServiceTokens::new(Arc::new(SigningKey::from_seed(&[2; 32])), "matchmaker");
-        assert_eq!(code(Some(&stranger.bearer("muster-allocator")), now), tonic::Code::Unauthenticated);
+        assert_eq!(
+            code(Some(&stranger.bearer("muster-allocator").expect("a token")), now),
+            tonic::Code::Unauthenticated
+        );
     }
 
     #[test]
@@ -169,7 +241,7 @@ mod tests {
         let key = Arc::new(SigningKey::from_seed(&[1; 32]));
         let gate = require(Arc::new(KeySet::new([key.public_key()])), "counted", &["matchmaker"]);
         let now = crate::clock::unix_s();
-        let stranger = ServiceTokens::new(key, "gameserver").bearer("counted");
+        let stranger = ServiceTokens::new(key, "gameserver").bearer("counted").expect("a token");
         for header in [None, Some("Bearer a.b.c"), Some(stranger.as_str())] {
             gate.check(header, now).expect_err("refused");
         }
@@ -187,5 +259,23 @@ mod tests {
         let request = client.call(Request::new(())).expect("a token is added");
         let request = gate.call(request).expect("the token is good");
         assert_eq!(request.extensions().get::<Caller>(), Some(&Caller("matchmaker".into())));
+    }
+
+    #[test]
+    fn tokens_in_files_are_named_by_audience_and_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("muster-allocator");
+        let tokens = ServiceTokens::in_folder(folder.path());
+        let mut client = with_token(tokens.clone(), "muster-allocator");
+        let status = client.call(Request::new(())).expect_err("no file yet");
+        assert!(status.code() == tonic::Code::Unavailable && status.message().contains("muster-allocator"), "{status}");
+        std::fs::write(&path, "first\n").expect("write");
+        let sent = client.call(Request::new(())).expect("a token");
+        assert_eq!(sent.metadata().get(AUTHORIZATION).expect("a header"), "Bearer first");
+        std::fs::write(&path, "second").expect("write");
+        assert_eq!(tokens.bearer("muster-allocator").expect("a token"), "Bearer second");
+        assert_eq!(ServiceTokens::in_file(&path).bearer("anyone").expect("a token"), "Bearer second");
+        std::fs::write(&path, "two words").expect("write");
+        assert!(matches!(tokens.bearer("muster-allocator"), Err(TokenFault::Malformed { .. })));
     }
 }

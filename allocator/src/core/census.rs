@@ -98,6 +98,7 @@ fn pool_server(server: &Server) -> pb::PoolServer {
         state: server.state.clone(),
         tick_load_permille: server.tick_load_permille,
         admin_address: facts.admin_address.clone(),
+        revision: facts.revision.clone(),
     }
 }
 

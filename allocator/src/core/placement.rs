@@ -65,6 +65,7 @@ mod tests {
                 build: row.build.into(),
                 region: row.region.into(),
                 fleet: row.fleet.into(),
+                revision: String::new(),
                 capacity: 4,
                 address: String::new(),
                 admin_address: String::new(),

@@ -25,6 +25,8 @@ pub struct ServerFacts {
     pub region: String,
     /// Fleet that it belongs to.
     pub fleet: String,
+    /// Revision of the fleet that it was rendered from, or empty.
+    pub revision: String,
     /// Matches that it can host at once.
     pub capacity: u32,
     /// Where clients reach it, "host:port".

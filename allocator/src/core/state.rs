@@ -218,6 +218,7 @@ impl Core {
             server_name: server.map(|s| s.name.clone()).unwrap_or_default(),
             build: server.map(|s| s.build.clone()).unwrap_or_default(),
             region: server.map(|s| s.region.clone()).unwrap_or_default(),
+            revision: server.map(|s| s.revision.clone()).unwrap_or_default(),
             stats: details.stats,
             trace_id,
             at_ms: now.unix_ms,

@@ -33,6 +33,7 @@ pub(crate) fn registration(byte: u8, capacity: u32) -> pb::Register {
         build: "1".into(),
         region: "local".into(),
         fleet: "arena".into(),
+        revision: format!("revision{byte}"),
         capacity,
         address: "127.0.0.1:7777".into(),
         admin_address: "127.0.0.1:7778".into(),

@@ -59,6 +59,7 @@ pub(crate) fn registration(byte: u8, capacity: u32) -> Registration {
         build: "1".into(),
         region: "local".into(),
         fleet: "arena".into(),
+        revision: String::new(),
         capacity,
         address: format!("127.0.0.1:{byte}"),
         admin_address: String::new(),

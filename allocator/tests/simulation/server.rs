@@ -39,6 +39,7 @@ impl FakeServer {
             build: "1".into(),
             region: "local".into(),
             fleet: "arena".into(),
+            revision: String::new(),
             capacity,
             address: "127.0.0.1:1".into(),
             admin_address: String::new(),

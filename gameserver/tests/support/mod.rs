@@ -10,7 +10,7 @@ pub(crate) mod player;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gameserver::{Config, Running};
+use gameserver::{Config, Credential, Running};
 use protocol::id::{MatchId, PlayerId};
 use protocol::jwt::SigningKey;
 use protocol::pb;
@@ -47,7 +47,8 @@ impl Stage {
             routing_token: vec![7],
             allocator: allocator.url.clone(),
             metagame: metagame.into(),
-            service_key,
+            credential: Credential::ServiceKey(service_key),
+            revision: "0123abcd".into(),
             admin: "127.0.0.1:0".parse().expect("address"),
             spool: folder.path().join("spool"),
             join_deadline: Duration::from_secs(30),

@@ -318,4 +318,10 @@ impl Allocator for FakeAllocator {
     async fn get_pool(&self, _request: Request<pb::GetPoolRequest>) -> Answer<pb::GetPoolResponse> {
         Ok(Response::new(pb::GetPoolResponse::default()))
     }
+
+    type WatchPoolStream = Events<pb::GetPoolResponse>;
+
+    async fn watch_pool(&self, _request: Request<pb::WatchPoolRequest>) -> Answer<Self::WatchPoolStream> {
+        Err(Status::unimplemented("metagame does not watch the pool"))
+    }
 }

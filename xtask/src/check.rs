@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::bail;
 
 use crate::command::{cargo, root, step};
-use crate::{layers, tidy};
+use crate::{helm, layers, tidy};
 
 /// The cargo-deny that reads `deny.toml`; another version may read it otherwise.
 const CARGO_DENY: &str = "0.20.2";
@@ -16,6 +16,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     report(&layers::faults(&layers::read()?))?;
     println!("== tidy");
     report(&tidy::faults(&root())?)?;
+    helm::check()?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
     step("clippy", cargo().args(clippy))?;
     let docs = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod command;
 mod fuzz;
+mod helm;
 mod image;
 mod layers;
 mod prerequisites;
@@ -38,6 +39,8 @@ enum Task {
     Simulate(simulate::Options),
     /// Hostile input for everything that reads bytes from outside; prints the seed, and the file of any failure.
     Fuzz(fuzz::Options),
+    /// The chart: lint, golden renders, values that must be refused; the API server's dry run where KUBECONFIG is set.
+    Helm,
     /// The benches behind docs/benchmarks.md.
     Bench(bench::Options),
     /// Container images as OCI archives, without a container engine.
@@ -68,6 +71,7 @@ fn run() -> anyhow::Result<()> {
         }
         Task::Simulate(options) => simulate::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Helm => helm::run(),
         Task::Bench(options) => bench::run(&options),
         Task::Image(options) => image::run(&options),
         Task::Deep => {

@@ -9,6 +9,7 @@ use service::logs::Format;
 
 use crate::cluster_options::ClusterOptions;
 use crate::exit::Failure;
+use crate::kubernetes::KubernetesOptions;
 use crate::output::Output;
 use crate::trouble::TroubleOptions;
 use crate::webhooks::WebhookOptions;
@@ -52,6 +53,8 @@ pub(crate) enum Task {
     Matchmaker(MatchmakerOptions),
     /// Run the metagame API by itself.
     Metagame(MetagameOptions),
+    /// What an installation on Kubernetes asks of this program besides its services.
+    Kubernetes(KubernetesOptions),
 }
 
 /// What every long-running command takes.

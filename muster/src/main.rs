@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod gameserver;
 mod http;
+mod kubernetes;
 mod maintenance;
 mod new;
 mod observe;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Task::Gameserver(_) => return gameserver::run(std::env::args_os().skip(1)),
         Task::Allocator(options) => services::allocator(&options),
         Task::Matchmaker(options) => services::matchmaker(&options),
+        Task::Kubernetes(options) => kubernetes::run(&options),
         Task::Metagame(options) => services::metagame(&options),
     };
     match done {

@@ -25,6 +25,7 @@ fn help_texts_are_as_they_were() {
         "allocator",
         "matchmaker",
         "metagame",
+        "kubernetes",
     ] {
         let mut command = muster();
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MUSTER_")) {

@@ -18,7 +18,7 @@ use crate::Preserved;
 pub struct GameServerTemplate {
     /// Image of the game server. Name a version or a digest: ":latest" changes under a revision that must not change.
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("!self.endsWith(':latest')")
+    #[x_kube(validation = Rule::new("self.matches('(:[-A-Za-z0-9_.]+|@sha256:[0-9a-f]{64})$') && !self.endsWith(':latest')")
         .message("template.image must name a version or a digest: what ':latest' means changes while a revision must not"))]
     pub image: String,
     /// When the node fetches the image.

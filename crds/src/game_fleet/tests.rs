@@ -36,7 +36,7 @@ fn the_smallest_manifest_is_a_whole_fleet() {
 #[test]
 fn each_bad_manifest_is_refused_with_a_sentence() {
     type Change = fn(&mut Value);
-    let cases: [(&str, Change); 11] = [
+    let cases: [(&str, Change); 12] = [
         ("may have 41 characters", |m| m["metadata"]["name"] = "a-name-far-too-long-for-a-game-server".into()),
         ("lower-case letters", |m| m["metadata"]["name"] = "4rena".into()),
         ("warmPool.minimum must not be above", |m| m["spec"]["warmPool"] = json!({ "minimum": 20, "maximum": 10 })),
@@ -47,6 +47,7 @@ fn each_bad_manifest_is_refused_with_a_sentence() {
         ("rollout.steps", |m| m["spec"]["rollout"] = json!({ "steps": [{ "weight": 50 }, { "weight": 10 }] })),
         ("rollout.steps", |m| m["spec"]["rollout"] = json!({ "steps": [{ "weight": 50 }, { "weight": 50 }] })),
         ("name a version or a digest", |m| m["spec"]["template"]["image"] = "arena:latest".into()),
+        ("name a version or a digest", |m| m["spec"]["template"]["image"] = "registry.example:5000/arena".into()),
         ("at least one port must take UDP", |m| {
             m["spec"]["template"]["ports"] = json!([{ "name": "http", "protocol": "TCP", "containerPort": 80 }]);
         }),

@@ -59,7 +59,7 @@ labels:
 {{/* URL of a part inside the cluster. Call: include "muster.url" (list . "allocator" 7110) */}}
 {{- define "muster.url" -}}
 {{- $root := index . 0 -}}
-http://{{ include "muster.name" . }}.{{ $root.Release.Namespace }}:{{ index . 2 }}
+http://{{ include "muster.name" . }}.{{ $root.Release.Namespace }}.svc:{{ index . 2 }}
 {{- end -}}
 
 {{/* Names of the accounts of parts, as --callers takes them. Call: include "muster.callers" (list . "metagame" "operator") */}}

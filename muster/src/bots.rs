@@ -17,6 +17,7 @@ use crate::output::{Output, answer, remark};
 use crate::played::PlayedGame;
 use crate::progress::Progress;
 use crate::trouble::TroubleOptions;
+use crate::witness::Witness;
 
 /// How long the platform may take to answer at the start.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -49,12 +50,16 @@ async fn play(options: &BotsOptions, seed: u64, stop: &Shutdown) -> Result<Repor
     let mut progress = Progress::new(options.seconds.unwrap_or(0));
     progress.step(&format!("{} bots (seed {seed}) on {}", options.players, options.url));
     let schema = PlayedGame::of(options.game.as_deref())?.schema;
-    let crowd = Crowd::new(&options.url, options.players, seed, &options.queue, schema).in_trouble(&options.trouble);
+    let witness = Witness::start(&options.witness)?;
+    let crowd = Crowd::new(&options.url, options.players, seed, &options.queue, schema)
+        .witnessed_by(&witness.history)
+        .in_trouble(&options.trouble);
     // Nobody breaks anything here.
     let mended = Shutdown::new();
     mended.trigger();
     let report = crowd.follow(stop, options.seconds, &mended, &mut progress).await;
     progress.finish();
+    witness.finish().await?;
     report
 }
 

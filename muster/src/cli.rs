@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use service::logs::Format;
 
-use crate::cluster_options::ClusterOptions;
 use crate::exit::Failure;
 use crate::kubernetes::KubernetesOptions;
 use crate::output::Output;
 use crate::trouble::TroubleOptions;
 use crate::webhooks::WebhookOptions;
+use crate::witness::WitnessOptions;
 
 /// Dedicated game servers, from ticket to result.
 #[derive(Debug, Parser)]
@@ -215,6 +215,8 @@ pub(crate) struct BotsOptions {
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) trouble: TroubleOptions,
+    #[command(flatten)]
+    pub(crate) witness: WitnessOptions,
     /// What to print on stdout at the end.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,
@@ -368,11 +370,9 @@ pub(crate) struct MatchmakerOptions {
     /// The allocator.
     #[arg(long, env = "MUSTER_ALLOCATOR", default_value = "http://127.0.0.1:7110")]
     pub(crate) allocator: String,
-    /// Queue file; without it there is one queue, arena-4v4. On Kubernetes MatchQueues say it.
-    #[arg(long, env = "MUSTER_QUEUES", value_name = "FILE", conflicts_with = "kubernetes")]
+    /// Queue file; without it there is one queue, arena-4v4.
+    #[arg(long, env = "MUSTER_QUEUES", value_name = "FILE")]
     pub(crate) queues: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) cluster: ClusterOptions,
     /// How long matches that are being placed may take to finish after the shutdown signal.
     #[arg(long, env = "MUSTER_DRAIN_SECONDS", default_value_t = 15, value_name = "SECONDS")]
     pub(crate) drain_seconds: u64,

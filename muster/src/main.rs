@@ -4,7 +4,6 @@ mod bots;
 mod chaos;
 mod check_history;
 mod cli;
-mod cluster_options;
 mod console;
 mod demo;
 mod doctor;
@@ -23,6 +22,7 @@ mod services;
 mod trouble;
 mod up;
 mod webhooks;
+mod witness;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use matchmaker::QueueSource;
+use matchmaker::Queues;
 use protocol::jwt::{KeySet, SigningKey};
 
 use crate::exit::Failure;
@@ -85,7 +85,7 @@ impl ServiceData {
         listen: SocketAddr,
         admin: SocketAddr,
         allocator: &str,
-        queues: QueueSource,
+        queues: Queues,
         drain: Duration,
     ) -> matchmaker::Config {
         matchmaker::Config {

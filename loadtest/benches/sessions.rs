@@ -20,7 +20,7 @@ use fake_server::FakeServer;
 use hdrhistogram::Histogram;
 use loadtest::api::{Api, ApiError};
 use loadtest::ticket::{self, Waited};
-use matchmaker::{QueueSource, Queues};
+use matchmaker::Queues;
 use protocol::id::{MatchId, TicketId};
 use protocol::jwt::{KeySet, SigningKey};
 use protocol::pb::MatchPhase;
@@ -116,7 +116,7 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
         listen: any,
         admin: any,
         allocator: allocator_url.clone(),
-        queues: QueueSource::Given(Queues::parse("bench", QUEUE).unwrap()),
+        queues: Queues::parse("bench", QUEUE).unwrap(),
         service_key: key,
         caller_keys: keys,
         drain: Duration::from_secs(1),

@@ -72,7 +72,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     programs.extend(options.test_support.then_some(STANDIN));
     // One build for each: features of one program must not reach the other.
     for program in &programs {
-        let executable = build(program, options.profile)?;
+        let executable = build(&root(), program, options.profile)?;
         let default_tag = format!("localhost/{}:{}", program.name, env!("CARGO_PKG_VERSION"));
         let tag = options.tag.clone().filter(|_| program.name == MUSTER.name).unwrap_or(default_tag);
         let image =
@@ -83,14 +83,40 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build(program: &Program, profile: Profile) -> anyhow::Result<PathBuf> {
+/// Muster's image from any checkout, and the stand-in's where a name for it is given, for tests on a cluster. Their archives.
+pub(crate) fn for_tests(
+    tree: &Path,
+    folder: &Path,
+    tag: &str,
+    standin_tag: Option<&str>,
+    release: bool,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let profile = if release { Profile::Release } else { Profile::Dev };
+    let programs = [(MUSTER, Some(tag)), (STANDIN, standin_tag)];
+    let mut archives = Vec::new();
+    for (program, tag) in programs {
+        let Some(tag) = tag else { continue };
+        let executable = build(tree, &program, profile)?;
+        let image = Image { tag, title: program.title, version: env!("CARGO_PKG_VERSION"), program: program.name };
+        archives.push(write(&image, &executable, folder)?.archive);
+    }
+    Ok(archives)
+}
+
+/// Muster's program as the image has it; it runs on this machine too.
+pub(crate) fn program(tree: &Path, release: bool) -> PathBuf {
+    tree.join(TARGET_FOLDER).join(TRIPLE).join(if release { "release" } else { "debug" }).join(MUSTER.name)
+}
+
+fn build(tree: &Path, program: &Program, profile: Profile) -> anyhow::Result<PathBuf> {
     let (cargo_profile, folder) = match profile {
         Profile::Dev => ("dev", "debug"),
         Profile::Release => ("release", "release"),
     };
-    let target = root().join(TARGET_FOLDER);
+    let target = tree.join(TARGET_FOLDER);
     let mut command = cargo();
     command
+        .current_dir(tree)
         .args(["build", "--locked", "--quiet", "--target", TRIPLE, "--profile", cargo_profile])
         .args(["--package", program.package, "--bin", program.name])
         .args(program.features.iter().flat_map(|feature| ["--features", feature]))

@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 mod command;
+mod e2e;
 mod fuzz;
 mod helm;
 mod image;
@@ -45,6 +46,8 @@ enum Task {
     Bench(bench::Options),
     /// Container images as OCI archives, without a container engine.
     Image(image::Options),
+    /// Muster on a real cluster, from the chart to the last result; needs KUBECONFIG.
+    E2e(e2e::Options),
     /// The same tests with bigger numbers: minutes to hours.
     Deep,
 }
@@ -74,6 +77,7 @@ fn run() -> anyhow::Result<()> {
         Task::Helm => helm::run(),
         Task::Bench(options) => bench::run(&options),
         Task::Image(options) => image::run(&options),
+        Task::E2e(options) => e2e::run(&options),
         Task::Deep => {
             simulate::deep()?;
             fuzz::deep()

@@ -9,9 +9,11 @@ use crate::command::cargo;
 
 /// What the lines `test result: …` of all test programs add up to.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counts {
-    passed: u64,
-    failed: u64,
+pub(crate) struct Counts {
+    /// Good ones.
+    pub(crate) passed: u64,
+    /// Bad ones.
+    pub(crate) failed: u64,
     ignored: u64,
 }
 
@@ -56,7 +58,8 @@ fn install_aioquic() -> anyhow::Result<()> {
 }
 
 impl Counts {
-    fn add(&mut self, line: &str) {
+    /// Adds a line, if it has counts.
+    pub(crate) fn add(&mut self, line: &str) {
         let Some(rest) = line.trim().strip_prefix("test result: ") else { return };
         let counts = rest.split_once(". ").map_or(rest, |(_, counts)| counts);
         for part in counts.split("; ") {

@@ -10,7 +10,7 @@ mod cluster_rights;
 mod derived;
 mod refusals;
 mod renders;
-mod tool;
+pub(crate) mod tool;
 mod values;
 
 use anyhow::bail;

@@ -11,7 +11,7 @@ use crate::command::step;
 const VERSION: &str = "v3.22.0";
 
 /// The program: from PATH if it is that version, else from the user's cache, built there once by Go.
-pub(super) fn helm() -> anyhow::Result<PathBuf> {
+pub(crate) fn helm() -> anyhow::Result<PathBuf> {
     let on_path = PathBuf::from("helm");
     if is_right(&on_path) {
         return Ok(on_path);

@@ -1,0 +1,57 @@
+//! Agones as it is found on the cluster, or the stand-in that plays it.
+
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context as _;
+
+use super::images::STANDIN_IMAGE;
+use super::kubectl::{kubectl, wait};
+use super::stage::PATIENCE;
+use crate::command::{cargo, root, step};
+
+/// Account of game-server pods, as Agones names it.
+const ACCOUNT: &str = "agones-sdk";
+
+/// Who plays Agones for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Agones {
+    /// For the report.
+    pub(crate) name: &'static str,
+    standin: Option<Child>,
+}
+
+impl Agones {
+    /// The cluster's own, or the stand-in for these namespaces.
+    pub(crate) fn find_or_play(namespaces: &[&str]) -> anyhow::Result<Self> {
+        let webhook = kubectl(&["get", "mutatingwebhookconfigurations", "-o", "name"])?;
+        if webhook.lines().any(|name| name.ends_with("/agones-mutation-webhook")) {
+            return Ok(Self { name: "real", standin: None });
+        }
+        step(
+            "build the Agones stand-in",
+            cargo().args(["build", "--quiet", "--package", "cluster", "--bin", "agones-standin"]),
+        )?;
+        let log = root().join("target/e2e-standin.log");
+        let log = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut command = Command::new(root().join("target/debug/agones-standin"));
+        command.args(["controller", "--namespaces", &namespaces.join(","), "--sidecar-image", STANDIN_IMAGE]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let standin = command.spawn().context("cannot start the Agones stand-in")?;
+        let agones = Self { name: "stand-in", standin: Some(standin) };
+        for namespace in namespaces {
+            let account = ["-n", namespace, "get", "serviceaccount", ACCOUNT, "-o", "name"];
+            let there = || Ok(kubectl(&account).map(drop).map_err(|error| format!("{error:#}")));
+            wait("the stand-in's account for game servers", PATIENCE, there)?;
+        }
+        Ok(agones)
+    }
+}
+
+impl Drop for Agones {
+    fn drop(&mut self) {
+        if let Some(standin) = &mut self.standin {
+            standin.kill().ok();
+            standin.wait().ok();
+        }
+    }
+}

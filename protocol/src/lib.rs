@@ -12,7 +12,9 @@
 //! | [`wire`] | bytes on the game's UDP port: packets, frames, refusals, limits |
 //! | [`codec`] | the one place that knows bincode: reliable control messages and replay headers |
 //! | [`pb`] | the services' gRPC, generated from `proto/` |
+//! | [`agones_allocation`] | the interface of Agones' allocator, gRPC and JSON |
 
+pub mod agones_allocation;
 pub mod certificate;
 pub mod codec;
 pub mod id;

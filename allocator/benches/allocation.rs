@@ -58,6 +58,7 @@ async fn run(length: Duration) {
         service_keys: Arc::new(KeySet::new([key.public_key()])),
         epoch: 1,
         expected: None,
+        agones: None,
         timing: Timing::default(),
         limits: Limits::default(),
     };

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::agones::Backend;
 use crate::client::{ActorClient, ActorEnded};
 use crate::convert::{self, BadMessage};
 use crate::core::effect::AllocateError;
@@ -44,6 +45,8 @@ pub(crate) struct AllocatorService {
     newest: watch::Receiver<u64>,
     pictures: Pictures,
     watchers: Arc<Semaphore>,
+    /// For GameFleets that the control link does not reach.
+    agones: Option<Backend>,
     end: CancellationToken,
 }
 
@@ -55,9 +58,10 @@ impl AllocatorService {
         newest: watch::Receiver<u64>,
         pictures: Pictures,
         watchers_max: usize,
+        agones: Option<Backend>,
         end: CancellationToken,
     ) -> Self {
-        Self { actor, mint, newest, pictures, watchers: Arc::new(Semaphore::new(watchers_max)), end }
+        Self { actor, mint, newest, pictures, watchers: Arc::new(Semaphore::new(watchers_max)), agones, end }
     }
 
     /// A stream that `follow` fills, one of at most `watchers_max`, until its reader or the service ends.
@@ -98,6 +102,14 @@ impl Allocator for AllocatorService {
         let seed = service::random::u64();
         let (request, attempt, wait) = convert::match_request(request.into_inner(), seed).map_err(bad)?;
         let (match_id, trace_id) = (request.match_id, request.trace_id.clone());
+        if let Some(agones) = &self.agones
+            && let Some(namespace) = agones.namespace_of(&request.fleet)
+        {
+            let answer = agones.allocate(namespace, &request, wait).await;
+            let error = answer.as_ref().err().map(tracing::field::display);
+            tracing::info!(%match_id, trace_id, attempt, error, "asked for a server of an Agones fleet");
+            return answer.map(Response::new);
+        }
         let answer = self.actor.allocate(request, attempt, wait).await.map_err(ended)?;
         match answer {
             Ok(placed) => {

@@ -26,6 +26,8 @@ pub struct Config {
     /// leader does not know waits until each of them has registered or is gone. Its first value must be complete.
     /// `None`: nobody knows; then it waits until `timing.lost_after` after the start, unless this is epoch 1.
     pub expected: Option<watch::Receiver<BTreeSet<String>>>,
+    /// Allocates for GameFleets of pool `Agones`, where there are any.
+    pub agones: Option<crate::agones::Backend>,
     /// How long things may take.
     pub timing: Timing,
     /// How much is kept at once.

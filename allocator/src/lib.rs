@@ -9,11 +9,13 @@
 //! | `actor.rs`, `client.rs` | the task around the core, and how others talk to it |
 //! | `control.rs`, `api.rs`, `follow.rs` | the two gRPC services, and the streams that others follow |
 //! | `convert.rs` | messages of the wire, checked, into the core's words and back |
+//! | `agones/` | servers without a control link: Agones' allocation API |
 //! | `mint.rs`, `http.rs` | join tokens, certificates, the public keys |
 //! | `epoch.rs` | the leader's epoch on one machine |
 //! | `start.rs`, `config.rs`, `handle.rs` | starting, stopping, and what the embedding program may ask |
 
 mod actor;
+pub mod agones;
 mod api;
 mod client;
 mod config;

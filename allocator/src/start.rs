@@ -126,7 +126,15 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let (streams_end, servers_end) = (CancellationToken::new(), CancellationToken::new());
     let link = ControlService::new(client.clone(), config.timing.clone(), config.limits.clone(), streams_end.clone());
     let watchers_max = config.limits.watchers_max;
-    let api = AllocatorService::new(client.clone(), mint, newest_seen, pictures, watchers_max, streams_end.clone());
+    let api = AllocatorService::new(
+        client.clone(),
+        mint,
+        newest_seen,
+        pictures,
+        watchers_max,
+        config.agones,
+        streams_end.clone(),
+    );
     let require = |callers| service::token::require(config.service_keys.clone(), ALLOCATOR_AUDIENCE, callers);
     let router = Server::builder()
         .tcp_nodelay(true)

@@ -45,6 +45,7 @@ impl Platform {
             service_keys: Arc::new(KeySet::new([service_key.public_key()])),
             epoch: 1,
             expected: None,
+            agones: None,
             timing,
             limits,
         };
@@ -416,6 +417,7 @@ async fn a_taken_port_and_epoch_zero_are_named() {
         service_keys: Arc::default(),
         epoch: 1,
         expected: None,
+        agones: None,
         timing: Timing::default(),
         limits: Limits::default(),
     };

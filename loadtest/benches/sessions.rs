@@ -102,6 +102,7 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
         service_keys: keys.clone(),
         epoch: 1,
         expected: None,
+        agones: None,
         timing: allocator::Timing::default(),
         limits: allocator::Limits::default(),
     };

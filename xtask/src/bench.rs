@@ -2,13 +2,16 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::command::{cargo, root, step};
+use crate::command::{cargo, quietly, root, step};
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Which bench.
     what: What,
+    /// `json`: one object on stdout, where the bench has it.
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<String>,
     /// Passed on to the bench: a number is how many seconds each of its runs takes.
     #[arg(last = true)]
     rest: Vec<String>,
@@ -30,7 +33,9 @@ enum What {
     Sessions,
     /// Muster beside renet and quinn.
     Peers,
-    /// All of them, one after another: about ten minutes.
+    /// Agones' allocation API beside the API server's own rate; needs a cluster: KUBECONFIG. A number is rounds.
+    DropIn,
+    /// All that need no cluster, one after another: about ten minutes.
     All,
 }
 
@@ -47,6 +52,7 @@ impl What {
             Self::Server => Some(("gameserver", "server")),
             Self::Allocation => Some(("allocator", "allocation")),
             Self::Sessions => Some(("loadtest", "sessions")),
+            Self::DropIn => Some(("allocator", "drop_in")),
             Self::Peers | Self::All => None,
         }
     }
@@ -61,10 +67,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         };
         let mut command = cargo();
         command.args(["bench", "--quiet", "--package", package, "--bench", bench]);
-        if !options.rest.is_empty() {
-            command.arg("--").args(&options.rest);
+        command.arg("--").args(&options.rest);
+        if let Some(format) = &options.output {
+            // Nothing but the bench's object on stdout.
+            quietly(command.args(["-o", format]))?;
+        } else {
+            step(bench, &mut command)?;
         }
-        step(bench, &mut command)?;
     }
     Ok(())
 }

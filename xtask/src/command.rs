@@ -21,9 +21,15 @@ pub(crate) fn cargo() -> Command {
 /// Runs a step under a heading and fails if it fails.
 pub(crate) fn step(heading: &str, command: &mut Command) -> anyhow::Result<()> {
     println!("== {heading}");
-    let status = command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    quietly(command).with_context(|| heading.to_owned())
+}
+
+/// Runs a command that has stdout to itself and fails if it fails.
+pub(crate) fn quietly(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.get_program().display().to_string();
+    let status = command.status().with_context(|| format!("cannot start {program}"))?;
     if !status.success() {
-        bail!("{heading}: failed ({status})");
+        bail!("{program} failed ({status})");
     }
     Ok(())
 }

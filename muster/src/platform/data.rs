@@ -74,6 +74,7 @@ impl ServiceData {
             service_keys: self.service_keys(),
             epoch: allocator::epoch::advance(&self.path("epoch")).map_err(Failure::setup)?,
             expected: None,
+            agones: None,
             timing: allocator::Timing::default(),
             limits: allocator::Limits::default(),
         })

@@ -1,0 +1,244 @@
+//! Muster's own Allocate for GameFleets of pool `Agones`: there is no control link, so Joinable is Allocated.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kube::api::{DynamicObject, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
+use protocol::pb;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::core::fleets::{BUILD_LABEL, GAME_FLEET_LABEL, REGION_LABEL};
+use super::core::request::Request;
+use super::core::selector::Selector;
+use super::core::server::{MATCH, Server, State};
+use super::engine::{Engine, lock};
+use super::error::AllocateError;
+use super::grpc;
+use crate::core::request::MatchRequest;
+
+/// Annotation of a game server: the match's settings, a JSON object.
+const SETTINGS: &str = "muster.dev/settings";
+/// Pause before the API is asked again for a server.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// Who gives the servers out.
+#[derive(Clone)]
+pub enum Mode {
+    /// This allocator, by its own watch and write.
+    Direct,
+    /// Agones, by `GameServerAllocation`s of its aggregated API: for clusters where Agones' own allocator gives servers
+    /// of the same Fleets to others as well.
+    GameServerAllocation(Client),
+}
+
+/// Allocates matches on Agones' terms. Cheap to clone.
+#[derive(Clone)]
+pub struct Backend {
+    engine: Engine,
+    mode: Mode,
+    /// Matches that Agones is being asked for.
+    asking: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = if matches!(self.mode, Mode::Direct) { "direct" } else { "gameserverallocation" };
+        write!(f, "Backend({mode})")
+    }
+}
+
+impl Backend {
+    /// A backend over the engine that watches the game servers.
+    pub fn new(engine: Engine, mode: Mode) -> Self {
+        Self { engine, mode, asking: Arc::default() }
+    }
+
+    /// Namespace of the GameFleet of this name, if it is of pool `Agones`.
+    pub fn namespace_of(&self, game_fleet: &str) -> Option<String> {
+        self.engine.book(|book| book.fleets.namespace_of(game_fleet).map(str::to_owned))
+    }
+
+    /// Puts a match on a server: the same one for every call with this match.
+    pub(crate) async fn allocate(
+        &self,
+        namespace: String,
+        request: &MatchRequest,
+        wait: Duration,
+    ) -> Result<pb::AllocateResponse, Status> {
+        let began = Instant::now();
+        let wanted = wanted(namespace, request);
+        let server = match &self.mode {
+            Mode::Direct => self.engine.allocate(wanted, wait).await.map_err(|error| retryable(&error))?.server,
+            Mode::GameServerAllocation(client) => self.ask_once(client, &wanted, wait).await?,
+        };
+        let allocation_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(pb::AllocateResponse { assignment: Some(assignment(request, &server)?), allocation_us })
+    }
+
+    /// One question at a time for one match: Agones knows nothing of matches.
+    async fn ask_once(&self, client: &Client, wanted: &Request, wait: Duration) -> Result<Arc<Server>, Status> {
+        let id = wanted.match_id().unwrap_or_default().to_owned();
+        if !lock(&self.asking).insert(id.clone()) {
+            return Err(Status::unavailable("the match is being allocated: try again"));
+        }
+        let answer = self.ask(client, wanted, &id, wait).await;
+        lock(&self.asking).remove(&id);
+        answer
+    }
+
+    async fn ask(&self, client: &Client, wanted: &Request, id: &str, wait: Duration) -> Result<Arc<Server>, Status> {
+        let until = Instant::now() + wait;
+        self.engine.0.leads().map_err(|error| grpc::status(&error))?;
+        // The watch may lag behind an earlier answer that its caller never got.
+        self.engine.read(&wanted.namespace).await.map_err(|error| grpc::status(&error))?;
+        if let Some(known) = self.engine.book(|book| book.given_out_for(&wanted.namespace, id)) {
+            return Ok(known);
+        }
+        let kind = GroupVersionKind::gvk("allocation.agones.dev", "v1", "GameServerAllocation");
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), &wanted.namespace, &ApiResource::from_gvk(&kind));
+        let object = serde_json::from_value(question(wanted)).map_err(|e| Status::internal(e.to_string()))?;
+        loop {
+            let answer = api.create(&PostParams::default(), &object).await;
+            let answer = answer.map_err(|error| Status::unavailable(format!("Agones did not allocate: {error}")))?;
+            let status = &answer.data["status"];
+            let name = status["gameServerName"].as_str().filter(|name| !name.is_empty());
+            match (status["state"].as_str(), name) {
+                (Some("Allocated"), Some(name)) => {
+                    let server = self.engine.read_one(&wanted.namespace, name).await;
+                    return server.map_err(|error| Status::unavailable(error.to_string()));
+                }
+                _ if Instant::now() + ASK_EVERY < until => tokio::time::sleep(ASK_EVERY).await,
+                (Some("Contention"), _) => return Err(Status::unavailable("Agones says: Contention")),
+                _ => return Err(Status::resource_exhausted("Agones has no game server to allocate")),
+            }
+        }
+    }
+}
+
+/// Muster's callers know UNAVAILABLE as the one code that asks for another attempt.
+fn retryable(error: &AllocateError) -> Status {
+    match error {
+        AllocateError::Contention => Status::unavailable(error.to_string()),
+        other => grpc::status(other),
+    }
+}
+
+/// One selector for each region, in the caller's order.
+fn wanted(namespace: String, request: &MatchRequest) -> Request {
+    let selector = |region: Option<&String>| {
+        let mut selector = Selector::any(State::Ready);
+        selector.labels.insert(GAME_FLEET_LABEL.to_owned(), request.fleet.clone());
+        if !request.build.is_empty() {
+            selector.labels.insert(BUILD_LABEL.to_owned(), request.build.clone());
+        }
+        if let Some(region) = region {
+            selector.labels.insert(REGION_LABEL.to_owned(), region.clone());
+        }
+        selector
+    };
+    let selectors = match request.regions.is_empty() {
+        true => vec![selector(None)],
+        false => request.regions.iter().map(|region| selector(Some(region))).collect(),
+    };
+    let mut annotations = std::collections::BTreeMap::from([(MATCH.to_owned(), request.match_id.to_string())]);
+    if !request.settings_json.is_empty() {
+        annotations.insert(SETTINGS.to_owned(), request.settings_json.clone());
+    }
+    Request { namespace, selectors, annotations, ..Request::default() }
+}
+
+fn question(wanted: &Request) -> Value {
+    let selectors: Vec<_> = wanted.selectors.iter().map(|s| json!({ "matchLabels": s.labels })).collect();
+    json!({
+        "apiVersion": "allocation.agones.dev/v1",
+        "kind": "GameServerAllocation",
+        "metadata": { "namespace": wanted.namespace },
+        "spec": {
+            "scheduling": "Packed",
+            "selectors": selectors,
+            "metadata": { "annotations": wanted.annotations },
+        },
+    })
+}
+
+/// Where clients go. Keys are missing: the server is a stranger to Muster's handshake.
+fn assignment(request: &MatchRequest, server: &Server) -> Result<pb::Assignment, Status> {
+    let Some((_, port)) = server.ports.first() else {
+        return Err(Status::failed_precondition(format!("game server {} has no port", server.key)));
+    };
+    let label = |name: &str| server.labels.get(name).cloned().unwrap_or_default();
+    let address = if server.address.contains(':') { format!("[{}]", server.address) } else { server.address.clone() };
+    Ok(pb::Assignment {
+        match_id: request.match_id.to_string(),
+        address: format!("{address}:{port}"),
+        server_id: server.uid.clone(),
+        build: label(BUILD_LABEL),
+        region: label(REGION_LABEL),
+        ..pb::Assignment::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::id::MatchId;
+    use service::Shutdown;
+
+    use super::super::core::server::fixtures::ready;
+    use super::super::fake_cluster::{FakeCluster, engine, leads};
+    use super::*;
+
+    fn server(name: &str, region: &str) -> Server {
+        let mut server = ready(name, "card-fleet", "n1");
+        for (label, value) in [(GAME_FLEET_LABEL, "card"), (REGION_LABEL, region), (BUILD_LABEL, "1.0")] {
+            Arc::make_mut(&mut server.labels).insert(label.into(), value.into());
+        }
+        server
+    }
+
+    fn request(byte: u8, regions: &[&str], build: &str) -> MatchRequest {
+        let mut request = MatchRequest::restored(MatchId::from_entropy([byte; 16]), vec![]);
+        (request.fleet, request.build) = ("card".into(), build.into());
+        request.regions = regions.iter().map(|&region| region.to_owned()).collect();
+        request
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_match_gets_a_server_of_its_fleet_in_the_best_region_and_keeps_it() {
+        let cluster = Arc::new(FakeCluster::default());
+        for (name, region) in [("a", "us"), ("b", "eu"), ("c", "us")] {
+            cluster.put(server(name, region));
+        }
+        let backend = Backend::new(engine(&cluster, leads(), &Shutdown::new()), Mode::Direct);
+        assert_eq!(backend.namespace_of("card"), None);
+        backend.engine.book(|book| book.fleets.set_game_fleet("games", "card", Some(true)));
+        assert_eq!(backend.namespace_of("card").as_deref(), Some("games"));
+        let place = async |request: &MatchRequest| backend.allocate("games".into(), request, Duration::ZERO).await;
+        let first = place(&request(1, &["eu", "us"], "1.0")).await.expect("placed").assignment.expect("assigned");
+        assert_eq!(
+            (first.region.as_str(), first.address.as_str(), first.server_id.as_str()),
+            ("eu", "10.0.0.1:7000", "uid-b")
+        );
+        let again = place(&request(1, &["eu", "us"], "1.0")).await.expect("placed").assignment.expect("assigned");
+        assert_eq!(again, first);
+        let second = place(&request(2, &["eu", "us"], "")).await.expect("placed").assignment.expect("assigned");
+        assert_eq!(second.region, "us");
+        let none = place(&request(3, &["us"], "2.0")).await.expect_err("no such build");
+        assert_eq!(none.code(), tonic::Code::ResourceExhausted);
+    }
+
+    #[test]
+    fn agones_is_asked_with_the_same_selectors() {
+        let asked = question(&wanted("games".into(), &request(1, &["eu", "us"], "1.0")));
+        let labels = &asked["spec"]["selectors"][1]["matchLabels"];
+        assert_eq!(labels, &json!({ GAME_FLEET_LABEL: "card", REGION_LABEL: "us", BUILD_LABEL: "1.0" }));
+        assert!(asked["spec"]["metadata"]["annotations"][MATCH].is_string());
+        assert_eq!(asked["spec"]["selectors"].as_array().map(Vec::len), Some(2));
+    }
+}

@@ -1,0 +1,118 @@
+//! Which fleets are not given out here, and which of Muster's fleets are.
+
+use std::collections::BTreeMap;
+
+use super::request::Request;
+
+/// Label of a Fleet and its servers: who gives it out.
+pub const POOL_LABEL: &str = "muster.dev/pool";
+/// Value of [`POOL_LABEL`]: Muster, over its control link.
+pub const POOL_MUSTER: &str = "muster";
+/// Label of a Fleet and its servers: the GameFleet.
+pub const GAME_FLEET_LABEL: &str = "muster.dev/game-fleet";
+/// Label of a Fleet and its servers: the region.
+pub const REGION_LABEL: &str = "muster.dev/region";
+/// Label of a Fleet and its servers: the game's build.
+pub const BUILD_LABEL: &str = "muster.dev/build";
+
+/// What matters of one of Muster's Fleets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fleet {
+    /// Its servers are assigned over Muster's control link, and by nobody else.
+    pub is_muster_pool: bool,
+    /// It takes no new matches.
+    pub is_draining: bool,
+}
+
+/// Namespace and name.
+type Name = (String, String);
+
+/// Muster's Fleets and GameFleets. Fleets that are not Muster's are unknown here, and served.
+#[derive(Debug, Default)]
+pub struct Fleets {
+    fleets: BTreeMap<Name, Fleet>,
+    /// GameFleets whose servers are given out here.
+    game_fleets: BTreeMap<Name, bool>,
+}
+
+impl Fleets {
+    /// A Fleet as it is now; `None`: gone.
+    pub fn set_fleet(&mut self, namespace: &str, name: &str, fleet: Option<Fleet>) {
+        set(&mut self.fleets, namespace, name, fleet);
+    }
+
+    /// A GameFleet as it is now, and whether its servers are given out here; `None`: gone.
+    pub fn set_game_fleet(&mut self, namespace: &str, name: &str, is_ours: Option<bool>) {
+        set(&mut self.game_fleets, namespace, name, is_ours);
+    }
+
+    /// Forgets the Fleets of a namespace that are not among `names`.
+    pub fn retain_fleets(&mut self, namespace: &str, names: &std::collections::BTreeSet<String>) {
+        self.fleets.retain(|(space, name), _| space != namespace || names.contains(name));
+    }
+
+    /// Forgets the GameFleets of a namespace that are not among `names`.
+    pub fn retain_game_fleets(&mut self, namespace: &str, names: &std::collections::BTreeSet<String>) {
+        self.game_fleets.retain(|(space, name), _| space != namespace || names.contains(name));
+    }
+
+    /// Namespace of the GameFleet of this name whose servers are given out here; the first, if several have one.
+    pub fn namespace_of(&self, game_fleet: &str) -> Option<&str> {
+        self.game_fleets.iter().find(|((_, name), ours)| name == game_fleet && **ours).map(|((space, _), _)| &**space)
+    }
+
+    /// Name of a fleet that the request asks for by name and that is not given out here.
+    pub fn refused<'a>(&self, request: &'a Request) -> Option<&'a str> {
+        let of_pool = |pools: &BTreeMap<String, String>| pools.get(POOL_LABEL).is_some_and(|p| p == POOL_MUSTER);
+        request.selectors.iter().find_map(|selector| {
+            let fleet = selector.labels.get(super::server::FLEET_LABEL);
+            let game_fleet = selector.labels.get(GAME_FLEET_LABEL);
+            let known = |name: &str| (request.namespace.clone(), name.to_owned());
+            let is_fleet = |name: &&String| self.fleets.get(&known(name)).is_some_and(|fleet| fleet.is_muster_pool);
+            let is_game_fleet = |name: &&String| self.game_fleets.get(&known(name)) == Some(&false);
+            let by_name = fleet.filter(is_fleet).or_else(|| game_fleet.filter(is_game_fleet));
+            by_name.map(String::as_str).or_else(|| of_pool(&selector.labels).then_some(POOL_MUSTER))
+        })
+    }
+
+    /// Whether a Fleet takes no new matches.
+    pub(super) fn is_draining(&self, namespace: &str, fleet: &str) -> bool {
+        !fleet.is_empty() && self.fleets.get(&(namespace.to_owned(), fleet.to_owned())).is_some_and(|f| f.is_draining)
+    }
+}
+
+fn set<T>(known: &mut BTreeMap<Name, T>, namespace: &str, name: &str, value: Option<T>) {
+    let name = (namespace.to_owned(), name.to_owned());
+    match value {
+        Some(value) => known.insert(name, value),
+        None => known.remove(&name),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fleet_of_musters_pool_is_refused_by_name_and_others_are_not() {
+        let mut fleets = Fleets::default();
+        fleets.set_fleet("games", "arena-eu-1", Some(Fleet { is_muster_pool: true, is_draining: false }));
+        fleets.set_fleet("games", "card-eu-1", Some(Fleet { is_muster_pool: false, is_draining: false }));
+        assert_eq!(fleets.refused(&Request::of_fleet("games", "arena-eu-1")), Some("arena-eu-1"));
+        assert_eq!(fleets.refused(&Request::of_fleet("other", "arena-eu-1")), None);
+        assert_eq!(fleets.refused(&Request::of_fleet("games", "card-eu-1")), None);
+        assert_eq!(fleets.refused(&Request::of_fleet("games", "somebody-elses")), None);
+        fleets.retain_fleets("games", &["card-eu-1".to_owned()].into());
+        assert_eq!(fleets.refused(&Request::of_fleet("games", "arena-eu-1")), None);
+    }
+
+    #[test]
+    fn a_game_fleet_is_found_where_its_servers_are_given_out_here() {
+        let mut fleets = Fleets::default();
+        fleets.set_game_fleet("a", "card", Some(false));
+        fleets.set_game_fleet("b", "card", Some(true));
+        assert_eq!(fleets.namespace_of("card"), Some("b"));
+        fleets.set_game_fleet("b", "card", None);
+        assert_eq!(fleets.namespace_of("card"), None);
+    }
+}

@@ -1,3 +1,5 @@
 //! The one home of the Kubernetes client: leases, watches, the cluster's keys, and for tests a stand-in for Agones.
 
 pub mod lease;
+#[cfg(feature = "standin")]
+pub mod standin;

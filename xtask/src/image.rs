@@ -63,7 +63,7 @@ const MUSTER: Program = Program {
 const STANDIN: Program = Program {
     name: "agones-standin",
     package: "cluster",
-    features: &["cluster/standin"],
+    features: &["standin"],
     title: "Stand-in for Agones in Muster's tests; never for production",
 };
 

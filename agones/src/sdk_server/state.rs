@@ -48,6 +48,25 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Whether its key and value are such as Kubernetes takes.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub fn check(&self) -> Result<(), Refused> {
+        let key = match self {
+            Self::Label { value, .. } if !value.is_empty() && !is_name(value) => return Err(Refused::Value),
+            Self::Label { key, .. } | Self::Annotation { key, .. } => key,
+            Self::Ready | Self::Allocate | Self::Reserve { .. } | Self::Shutdown => return Ok(()),
+        };
+        // The part of the prefix behind the slash counts as part of the name.
+        if !is_name(key) || key.len() + "sdk-".len() > NAME_BYTES_MAX {
+            return Err(Refused::Key(key.chars().take(NAME_BYTES_MAX).collect()));
+        }
+        Ok(())
+    }
+}
+
 /// A write that can never be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -262,15 +281,8 @@ impl Machine {
     }
 
     fn check(&self, write: &Write) -> Result<(), Refused> {
-        let (key, value) = match write {
-            Write::Label { key, value } if !value.is_empty() && !is_name(value) => return Err(Refused::Value),
-            Write::Label { key, value } | Write::Annotation { key, value } => (key, value),
-            _ => return Ok(()),
-        };
-        // The part of the prefix behind the slash counts as part of the name.
-        if !is_name(key) || key.len() + "sdk-".len() > NAME_BYTES_MAX {
-            return Err(Refused::Key(key.chars().take(NAME_BYTES_MAX).collect()));
-        }
+        write.check()?;
+        let (Write::Label { key, value } | Write::Annotation { key, value }) = write else { return Ok(()) };
         let maps = [&self.object.labels, &self.object.annotations, &self.wanted_labels, &self.wanted_annotations];
         let used: usize = maps.into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
         if used + METADATA_PREFIX.len() + key.len() + value.len() > METADATA_BYTES_MAX {

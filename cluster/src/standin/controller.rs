@@ -1,0 +1,286 @@
+//! The controller's program: it installs what Agones would have installed, watches, and works until it is stopped.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::TryStreamExt as _;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::Api;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::{Cache, pod_key};
+use super::core::object::{Kind, Object, ROLE, controller};
+use super::endpoint::Endpoint;
+use super::error::StandinError;
+use super::servers::PortsInFlight;
+use super::work::{self, Key};
+use super::{allocation, endpoint, fleets, install, servers, sets, webhook};
+
+/// Looks at GameServers, sets and fleets wait for each other in one queue; this is its program's whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Namespaces of the game servers. Others are left alone, so several stand-ins share a cluster.
+    pub namespaces: Vec<String>,
+    /// Host ports to hand out.
+    pub ports: RangeInclusive<u16>,
+    /// Image of the SDK server beside each game server.
+    pub sidecar_image: String,
+    /// Port of the webhook; 0 lets the system choose.
+    pub webhook_port: u16,
+    /// Whether it serves the API of `GameServerAllocation`, of which a cluster has only one; its Service stands in the
+    /// first namespace.
+    pub allocation_api: bool,
+    /// Address under which the API server reaches the webhook; by default the one that this process uses towards it.
+    pub reach: Option<IpAddr>,
+}
+
+/// What every look needs.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) cache: Cache,
+    pub(super) sidecar_image: String,
+    keys: mpsc::UnboundedSender<Key>,
+    ports: RangeInclusive<u16>,
+    ports_from: u16,
+    ports_in_flight: Mutex<PortsInFlight>,
+}
+
+impl Context {
+    /// Objects of a kind in a namespace.
+    pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<Object> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+    }
+
+    /// An object was seen or written: it and what it belongs to are looked at.
+    pub(super) fn took(&self, kind: Kind, object: Object) {
+        let keys = affected(kind, &object);
+        if self.cache.put(kind, object) {
+            keys.into_iter().for_each(|key| self.enqueue(key));
+        }
+    }
+
+    fn lost(&self, kind: Kind, object: &Object) {
+        self.cache.remove(kind, object);
+        affected(kind, object).into_iter().for_each(|key| self.enqueue(key));
+    }
+
+    fn enqueue(&self, key: Key) {
+        // Only when the program ends nobody listens.
+        let _ = self.keys.send(key);
+    }
+
+    fn enqueue_owner_of(&self, pod: &Pod) {
+        let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
+        if let Some(owner) = owner.filter(|owner| owner.kind == Kind::Server.name()) {
+            let namespace = pod.namespace().unwrap_or_default();
+            self.enqueue(Key { kind: Kind::Server, namespace, name: owner.name.clone() });
+        }
+    }
+
+    /// Chooses ports by `choose` among those that nobody has, and keeps them until they are released.
+    pub(super) fn reserve_ports(
+        &self,
+        choose: impl FnOnce(&BTreeSet<u16>, &RangeInclusive<u16>, u16) -> Option<(Vec<Value>, BTreeSet<u16>)>,
+    ) -> Result<(Vec<Value>, BTreeSet<u16>), StandinError> {
+        let mut in_flight = self.ports_in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = &self.cache.host_ports() | &in_flight;
+        let (filled, taken) = choose(&used, &self.ports, self.ports_from)
+            .ok_or(StandinError::NoPort(*self.ports.start(), *self.ports.end()))?;
+        in_flight.extend(&taken);
+        Ok((filled, taken))
+    }
+
+    pub(super) fn release_ports(&self, taken: &BTreeSet<u16>) {
+        self.ports_in_flight.lock().unwrap_or_else(PoisonError::into_inner).retain(|port| !taken.contains(port));
+    }
+}
+
+/// The object's own key, and that of what controls it.
+fn affected(kind: Kind, object: &Object) -> Vec<Key> {
+    let own = Key::of(kind, object);
+    let above = match kind {
+        Kind::Server => Some(Kind::Set),
+        Kind::Set => Some(Kind::Fleet),
+        Kind::Fleet => None,
+    };
+    let owner = above.zip(controller(object)).filter(|(above, owner)| owner.kind == above.name());
+    let owner = owner.map(|(kind, owner)| Key { kind, namespace: own.namespace.clone(), name: owner.name.clone() });
+    [Some(own), owner].into_iter().flatten().collect()
+}
+
+/// Plays Agones until `stop`; `ready` is called once the webhook stands and everything has been listed.
+///
+/// # Errors
+/// If something cannot be installed or listened on.
+///
+/// # Panics
+/// Without a namespace.
+pub async fn run(
+    config: Config,
+    client: Client,
+    stop: CancellationToken,
+    ready: impl FnOnce() + Send,
+) -> Result<(), StandinError> {
+    let first_namespace = config.namespaces.first().expect("there is a namespace to play in").clone();
+    for namespace in &config.namespaces {
+        install::account(&client, namespace).await?;
+    }
+    let (endpoint, listener) = Endpoint::open(&config, &first_namespace).await?;
+    let (send, keys) = mpsc::unbounded_channel();
+    let context = Arc::new(Context {
+        client: client.clone(),
+        cache: Cache::default(),
+        sidecar_image: config.sidecar_image.clone(),
+        keys: send,
+        ports_from: first_port(&config),
+        ports: config.ports.clone(),
+        ports_in_flight: Mutex::default(),
+    });
+    let serving = endpoint::serve(listener, webhook::routes().merge(allocation::routes(context.clone())), &stop);
+    webhook::register(&client, &config.namespaces, &endpoint).await?;
+    if config.allocation_api {
+        allocation::register(&client, &first_namespace, endpoint.address(), endpoint.ca_pem()).await?;
+    }
+    let mut listed = Vec::new();
+    for namespace in &config.namespaces {
+        for kind in [Kind::Fleet, Kind::Set, Kind::Server] {
+            listed.push(watch_objects(&context, kind, namespace, &stop));
+        }
+    }
+    listed.push(watch_pods(&context, &stop));
+    listed.push(watch_nodes(&context, &stop));
+    // Nothing is decided by half a picture: a server whose pod was not listed yet would seem to have lost it.
+    let all_listed = async {
+        for list in &listed {
+            list.cancelled().await;
+        }
+    };
+    if stop.run_until_cancelled(all_listed).await.is_some() {
+        ready();
+        let look = |key: Key| {
+            let context = context.clone();
+            async move {
+                match key.kind {
+                    Kind::Fleet => fleets::look(&context, key).await,
+                    Kind::Set => sets::look(&context, key).await,
+                    Kind::Server => servers::look(&context, key).await,
+                }
+            }
+        };
+        work::run(keys, stop.clone(), look).await;
+    }
+    serving.abort();
+    webhook::unregister(&client, &config.namespaces).await?;
+    if config.allocation_api {
+        allocation::unregister(&client, &first_namespace).await?;
+    }
+    Ok(())
+}
+
+/// Where the search for host ports begins: another place for each set of namespaces, so that stand-ins side by side
+/// rarely try the same port.
+fn first_port(config: &Config) -> u16 {
+    let sum = config
+        .namespaces
+        .iter()
+        .flat_map(|name| name.bytes())
+        .fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let (start, end) = (u32::from(*config.ports.start()), u32::from(*config.ports.end()));
+    u16::try_from(start + sum % (end.saturating_sub(start) + 1)).unwrap_or(*config.ports.start())
+}
+
+fn watch_objects(context: &Arc<Context>, kind: Kind, namespace: &str, stop: &CancellationToken) -> CancellationToken {
+    let (api, namespace, context) = (context.api(kind, namespace), namespace.to_owned(), context.clone());
+    let mut names = BTreeSet::new();
+    watch(api, watcher::Config::default(), stop, move |event| match event {
+        watcher::Event::Init => names.clear(),
+        watcher::Event::InitApply(object) => {
+            names.insert(Key::of(kind, &object));
+            context.took(kind, object);
+        }
+        watcher::Event::InitDone => {
+            for gone in context.cache.keep_only(kind, &namespace, &names) {
+                context.lost(kind, &gone);
+            }
+        }
+        watcher::Event::Apply(object) => context.took(kind, object),
+        watcher::Event::Delete(object) => context.lost(kind, &object),
+    })
+}
+
+/// Game-server pods of the whole cluster: host ports are the node's, whoever handed them out.
+fn watch_pods(context: &Arc<Context>, stop: &CancellationToken) -> CancellationToken {
+    let (api, context) = (Api::<Pod>::all(context.client.clone()), context.clone());
+    let mut names = BTreeSet::new();
+    watch(api, watcher::Config::default().labels(&format!("{ROLE}=gameserver")), stop, move |event| match event {
+        watcher::Event::Init => names.clear(),
+        watcher::Event::InitApply(pod) => {
+            names.insert(pod_key(&pod));
+            context.enqueue_owner_of(&pod);
+            context.cache.put_pod(pod);
+        }
+        watcher::Event::InitDone => {
+            for gone in context.cache.keep_only_pods(&names) {
+                context.enqueue_owner_of(&gone);
+            }
+        }
+        watcher::Event::Apply(pod) => {
+            context.enqueue_owner_of(&pod);
+            context.cache.put_pod(pod);
+        }
+        watcher::Event::Delete(pod) => {
+            context.cache.remove_pod(&pod);
+            context.enqueue_owner_of(&pod);
+        }
+    })
+}
+
+fn watch_nodes(context: &Arc<Context>, stop: &CancellationToken) -> CancellationToken {
+    let (api, context) = (Api::<Node>::all(context.client.clone()), context.clone());
+    watch(api, watcher::Config::default(), stop, move |event| {
+        if let watcher::Event::InitApply(node) | watcher::Event::Apply(node) = event {
+            context.cache.put_node(node);
+        }
+    })
+}
+
+/// Hands every event to `handle` until `stop`; the answer is cancelled once the first list is complete.
+fn watch<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    stop: &CancellationToken,
+    mut handle: impl FnMut(watcher::Event<K>) + Send + 'static,
+) -> CancellationToken
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    let (listed, stop) = (CancellationToken::new(), stop.clone());
+    let answer = listed.clone();
+    tokio::spawn(async move {
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                event = events.try_next() => match event {
+                    Ok(Some(event)) => {
+                        let is_done = matches!(event, watcher::Event::InitDone);
+                        handle(event);
+                        if is_done {
+                            listed.cancel();
+                        }
+                    }
+                    Ok(None) => return,
+                    Err(error) => tracing::warn!(%error, "a watch failed and begins again"),
+                },
+            }
+        }
+    });
+    answer
+}

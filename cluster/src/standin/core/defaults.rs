@@ -31,11 +31,11 @@ impl Defaults {
 
     /// Writes a default into the parent folder of `pointer`, which must be there.
     fn set(&mut self, pointer: &str, value: Value) {
+        self.operations.push(json!({"op": "add", "path": pointer, "value": value}));
         let (parent, key) = pointer.rsplit_once('/').expect("a pointer begins with a slash");
         let parent = self.object.pointer_mut(parent).and_then(Value::as_object_mut).expect("its folder was made");
         // The key of a pointer is escaped, the key of a map is not.
-        parent.insert(key.replace("~1", "/").replace("~0", "~"), value.clone());
-        self.operations.push(json!({"op": "add", "path": pointer, "value": value}));
+        parent.insert(key.replace("~1", "/").replace("~0", "~"), value);
     }
 
     fn default(&mut self, pointer: &str, value: Value) {

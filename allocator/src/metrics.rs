@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use protocol::pb::MatchEventKind;
 
 use crate::core::census::Census;
 use crate::core::link::LinkState;
@@ -36,6 +37,10 @@ pub(crate) fn describe() {
     describe_counter!(LINKS_DROPPED, "Control links that the allocator dropped, by reason");
     describe_counter!(BAD_MESSAGES, "Messages on control links that were not understood and ignored");
     describe_gauge!(EPOCH, "This leader's epoch");
+    // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
+    for kind in [MatchEventKind::Joinable, MatchEventKind::Lost] {
+        counter!(EVENTS, "kind" => kind.as_str_name()).increment(0);
+    }
 }
 
 /// An Allocate call was answered.

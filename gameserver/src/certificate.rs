@@ -19,6 +19,8 @@ pub struct Certificate {
     pub key: Vec<u8>,
     /// SHA-256 of `der`, for assignments.
     pub fingerprint: [u8; 32],
+    /// Until when it is valid.
+    pub expires_unix_s: u64,
 }
 
 impl std::fmt::Debug for Certificate {
@@ -41,7 +43,8 @@ impl Certificate {
         params.distinguished_name = DistinguishedName::new();
         let der = params.self_signed(&key)?.der().to_vec();
         let fingerprint = digest(&SHA256, &der).as_ref().try_into().expect("SHA-256 has 32 bytes");
-        Ok(Self { der, key: key.serialize_der(), fingerprint })
+        let expires_unix_s = params.not_after.unix_timestamp().max(0) as u64;
+        Ok(Self { der, key: key.serialize_der(), fingerprint, expires_unix_s })
     }
 }
 

@@ -82,6 +82,14 @@ impl Drain {
         }
     }
 
+    /// When matches that run are ended or, once none runs, when their results stay in the spool.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        match self.state {
+            State::Finishing { until_ms } | State::Delivering { until_ms } => Some(until_ms),
+            State::Running | State::Over => None,
+        }
+    }
+
     /// Whether the server takes its leave.
     pub fn has_begun(&self) -> bool {
         self.state != State::Running
@@ -103,7 +111,7 @@ mod tests {
         assert_eq!((drain.step(0, 2), drain.has_begun()), (Step::Nothing, false));
         drain.begin(25_000);
         drain.begin(90_000);
-        assert_eq!(drain.step(24_999, 1), Step::Nothing);
+        assert_eq!((drain.step(24_999, 1), drain.deadline_ms()), (Step::Nothing, Some(25_000)));
         assert_eq!(drain.step(25_000, 1), Step::Abort);
         assert_eq!(drain.step(25_001, 1), Step::Nothing, "once");
         assert_eq!(drain.step(25_000 + GRACE_MS, 0), Step::Spool);

@@ -244,6 +244,9 @@ impl Host {
         crate::metrics::matches(self.arbiter.len());
         crate::metrics::link_up(self.link.is_up());
         crate::metrics::results_pending(self.errands.len());
+        let drain_ends =
+            self.drain.deadline_ms().map(|until_ms| service::clock::unix_ms() + until_ms.saturating_sub(now_ms));
+        crate::metrics::drain_deadline(drain_ends);
     }
 
     /// Agones shows another state.

@@ -32,6 +32,8 @@ const ASSIGNS: &str = "muster_gameserver_assigns_total";
 const RESULTS: &str = "muster_gameserver_results_total";
 const RESULTS_PENDING: &str = "muster_gameserver_results_pending";
 const RESULT_RETRIES: &str = "muster_gameserver_result_retries_total";
+const DRAIN_DEADLINE: &str = "muster_gameserver_drain_deadline_seconds";
+const CERTIFICATE_EXPIRES: &str = "muster_gameserver_certificate_expires_seconds";
 
 /// Names and explains every metric to the recorder.
 pub fn describe() {
@@ -57,7 +59,19 @@ pub fn describe() {
     describe_counter!(ASSIGNS, "Answers to Assign, by answer");
     describe_counter!(RESULTS, "Results, by what became of them");
     describe_gauge!(RESULTS_PENDING, "Results that metagame has not answered for good yet");
+    describe_gauge!(
+        DRAIN_DEADLINE,
+        "When a drain gives up the matches and results that are left, as Unix time; 0 without a drain"
+    );
+    describe_gauge!(CERTIFICATE_EXPIRES, "When the certificate for QUIC expires, as Unix time");
     describe_counter!(RESULT_RETRIES, "Deliveries of a result that have to be repeated");
+    begin_at_zero();
+}
+
+/// A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
+fn begin_at_zero() {
+    counter!(MATCHES_ENDED, "how" => "failed").increment(0);
+    counter!(RESULTS, "what" => "rejected").increment(0);
 }
 
 /// A tick has run.
@@ -150,4 +164,13 @@ pub(crate) fn results_pending(results: usize) {
 /// A delivery has to be repeated.
 pub(crate) fn result_retried() {
     counter!(RESULT_RETRIES).increment(1);
+}
+
+/// `None`: no drain.
+pub(crate) fn drain_deadline(unix_ms: Option<u64>) {
+    gauge!(DRAIN_DEADLINE).set((unix_ms.unwrap_or(0) / 1_000) as f64);
+}
+
+pub(crate) fn certificate_expires(unix_s: u64) {
+    gauge!(CERTIFICATE_EXPIRES).set(unix_s as f64);
 }

@@ -140,6 +140,7 @@ pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown)
     let server_id = ServerId::from_entropy(service::random::bytes());
     let result_key = Arc::new(SigningKey::from_seed(&service::random::bytes()));
     let certificate = Certificate::make(service::clock::unix_s())?;
+    crate::metrics::certificate_expires(certificate.expires_unix_s);
     let endpoint = endpoint(&config, server_id, schema.hash(), &certificate)?;
     let server_key = endpoint.public_key();
     let identity = pb::Register {

@@ -46,6 +46,11 @@ pub(crate) fn describe() {
     describe_gauge!(WEBHOOK_OLDEST, "Age in seconds of the oldest of these, by endpoint; 0 if there is none");
     describe_gauge!(WEBHOOK_DEAD, "Events that were given up, by endpoint");
     describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
+    // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
+    counter!(RESULTS, "outcome" => "conflict").increment(0);
+    for kind in ["busy", "failed", "unreadable"] {
+        counter!(DATABASE_ERRORS, "kind" => kind).increment(0);
+    }
 }
 
 pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Duration) {

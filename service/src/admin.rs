@@ -11,14 +11,20 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::{Listener, Shutdown};
+use crate::{Listener, Shutdown, clock};
 
 /// Buckets of every `…_seconds` histogram: from a tenth of a tick to a minute, with one at 80 % of a 60 Hz budget, where
 /// operators want an alarm.
 const SECONDS: [f64; 17] =
     [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.013_3, 0.016_7, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+const INFO: &str = "muster_service_info";
+const READY: &str = "muster_service_ready";
+const STARTED: &str = "muster_service_start_time_seconds";
+const CLOCK: &str = "muster_service_clock_seconds";
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -63,6 +69,12 @@ impl Admin {
     /// The admin port of the program `name`; not ready yet. Installs the metrics recorder.
     pub fn new(name: &'static str) -> Self {
         recorder();
+        describe_gauge!(INFO, "Always 1; says which program this is and its version");
+        describe_gauge!(READY, "Whether /readyz says so");
+        describe_gauge!(STARTED, "When the program started, as Unix time");
+        describe_gauge!(CLOCK, "The program's clock when it was asked, as Unix time");
+        gauge!(INFO, "program" => name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!(STARTED, "program" => name).set(clock::unix_ms() as f64 / 1_000.0);
         Self { name, ready: Ready::default(), extra: Router::new() }
     }
 
@@ -84,13 +96,14 @@ impl Admin {
     /// If the listener fails.
     pub fn serve(self, listener: Listener, shutdown: Shutdown) -> impl Future<Output = std::io::Result<()>> + Send {
         let (name, ready) = (self.name, self.ready);
+        let page = ready.clone();
         let readyz = move || async move {
             if ready.is_set() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
         };
         let app = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics_page))
+            .route("/metrics", get(move || metrics_page(name, page)))
             .merge(self.extra);
         async move {
             tracing::debug!(program = name, address = %listener.local_addr(), "admin port");
@@ -105,7 +118,10 @@ impl Admin {
     }
 }
 
-async fn metrics_page() -> impl IntoResponse {
+async fn metrics_page(program: &'static str, ready: Ready) -> impl IntoResponse {
+    gauge!(READY, "program" => program).set(f64::from(u8::from(ready.is_set())));
+    // Beside the time at which Prometheus asked, this shows a clock that is wrong.
+    gauge!(CLOCK).set(clock::unix_ms() as f64 / 1_000.0);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], recorder().render())
 }
 
@@ -129,6 +145,11 @@ mod tests {
         metrics::counter!("muster_service_test_total").increment(3);
         let page = get("/metrics").await.expect("answer").text().await.expect("text");
         assert!(page.contains("muster_service_test_total 3"), "{page}");
+        assert!(page.contains("muster_service_ready{program=\"test\"} 1"), "{page}");
+        assert!(page.contains("muster_service_info{program=\"test\",version="), "{page}");
+        let clock = page.lines().find_map(|line| line.strip_prefix("muster_service_clock_seconds "));
+        let clock: f64 = clock.and_then(|value| value.parse().ok()).expect("a time");
+        assert!(clock > 1.0e9 && clock <= clock::unix_ms() as f64 / 1_000.0, "{clock}");
         assert_eq!(get("/extra").await.expect("answer").text().await.expect("text"), "more");
         shutdown.trigger();
         server.await.expect("no panic").expect("a clean end");

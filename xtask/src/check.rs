@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::bail;
 
 use crate::command::{cargo, root, step};
-use crate::{helm, layers, tidy};
+use crate::{helm, layers, telemetry, tidy};
 
 /// The cargo-deny that reads `deny.toml`; another version may read it otherwise.
 const CARGO_DENY: &str = "0.20.2";
@@ -17,6 +17,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     println!("== tidy");
     report(&tidy::faults(&root())?)?;
     helm::check()?;
+    println!("== dashboards, alerts, runbooks");
+    report(&telemetry::faults(&root())?)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
     step("clippy", cargo().args(clippy))?;
     let docs = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];

@@ -4,6 +4,8 @@
 mod bench;
 mod check;
 mod command;
+mod crd_page;
+mod docs;
 mod e2e;
 mod fuzz;
 mod helm;
@@ -12,6 +14,7 @@ mod layers;
 mod prerequisites;
 mod run_tests;
 mod simulate;
+mod telemetry;
 mod tidy;
 
 use std::process::ExitCode;
@@ -48,6 +51,8 @@ enum Task {
     Image(image::Options),
     /// Muster on a real cluster, from the chart to the last result; needs KUBECONFIG.
     E2e(e2e::Options),
+    /// Write the pages of the book that come from code: metrics, GameFleet, MatchQueue.
+    Docs,
     /// The same tests with bigger numbers: minutes to hours.
     Deep,
 }
@@ -78,6 +83,7 @@ fn run() -> anyhow::Result<()> {
         Task::Bench(options) => bench::run(&options),
         Task::Image(options) => image::run(&options),
         Task::E2e(options) => e2e::run(&options),
+        Task::Docs => docs::run(),
         Task::Deep => {
             simulate::deep()?;
             fuzz::deep()

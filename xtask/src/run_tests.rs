@@ -21,6 +21,7 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
     println!("Tests need Rust, a C compiler and Python 3 with pip; databases are embedded, ports are chosen freely.");
     install_aioquic()?;
     crate::prerequisites::install()?;
+    crate::telemetry::install_promtool()?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
     if !rest.is_empty() {

@@ -47,7 +47,7 @@ fn file_faults(text: &str) -> Vec<String> {
 }
 
 /// Every `.rs` file of the workspace's crates, in order.
-fn rust_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn rust_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let (mut files, mut folders) = (Vec::new(), vec![root.to_path_buf()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {

@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Election, Epoch, Record, Step, Timing};
+use super::{Election, Epoch, Record, Step, Timing, metrics};
 
 /// Which Lease, and as whom.
 #[derive(Debug, Clone)]
@@ -62,6 +62,7 @@ pub fn campaign(
     candidacy: Candidacy,
     shutdown: CancellationToken,
 ) -> (Leadership, tokio::task::JoinHandle<()>) {
+    metrics::describe();
     let election = Arc::new(Mutex::new(Election::new(candidacy.me.clone(), candidacy.timing)));
     let (send, changes) = watch::channel(None);
     let started = tokio::time::Instant::now();
@@ -111,6 +112,7 @@ impl Campaign {
                     Ok(lease) => election.observed(now, lease.as_ref().map(record)),
                     Err(error) => {
                         tracing::debug!(lease = self.candidacy.name, %error, "the lease cannot be read");
+                        metrics::fault(&self.candidacy.name, "read");
                         election.unreadable(now);
                     }
                 }
@@ -119,6 +121,7 @@ impl Campaign {
                 let written = self.within(self.write(&step, &self.candidacy.me)).await;
                 if let Err(error) = &written {
                     tracing::debug!(lease = self.candidacy.name, %error, "the lease was not written");
+                    metrics::fault(&self.candidacy.name, "write");
                 }
                 let record = written.ok().as_ref().map(record);
                 lock(&self.election).written(began, self.started.elapsed(), record);
@@ -135,6 +138,7 @@ impl Campaign {
 
     fn tell(&self) {
         let epoch = lock(&self.election).leads(self.started.elapsed());
+        metrics::leading(&self.candidacy.name, epoch.is_some());
         self.changes.send_if_modified(|standing| {
             let modified = *standing != epoch;
             if modified {

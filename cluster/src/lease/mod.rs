@@ -9,6 +9,7 @@
 
 mod campaign;
 mod core;
+mod metrics;
 
 pub use self::core::{Election, Epoch, Instant, Record, Step, Timing};
 pub use campaign::{Candidacy, Leadership, campaign};

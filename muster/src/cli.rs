@@ -40,6 +40,8 @@ pub(crate) enum Task {
     Webhooks(WebhooksOptions),
     /// Look whether an installation on this machine is healthy; status 3 if it is not.
     Doctor(DoctorOptions),
+    /// Ask a program whether it is well, for health checks of containers; status 1 if it is not.
+    Probe(ProbeOptions),
     /// Run a platform by the orders on standard input, for `demo --chaos` to kill.
     #[command(hide = true)]
     ChaosPlatform(ChaosPlatformOptions),
@@ -320,6 +322,16 @@ pub(crate) struct DoctorOptions {
     /// What to print on stdout.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProbeOptions {
+    /// Where it says so, such as http://127.0.0.1:7111/readyz.
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// How long to wait for the answer.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) seconds: u64,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -17,6 +17,7 @@ mod observe;
 mod output;
 mod platform;
 mod played;
+mod probe;
 mod progress;
 mod services;
 mod trouble;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Task::Up(options) => up::run(&options),
         Task::Bots(options) => bots::run(&options),
         Task::Doctor(options) => doctor::run(&options),
+        Task::Probe(options) => probe::run(&options),
         Task::Maintenance(options) => maintenance::run(&options),
         Task::MinimumBuild(options) => maintenance::minimum_build(&options),
         Task::ChaosPlatform(options) => chaos::obey::run(&options),

@@ -18,6 +18,7 @@ fn help_texts_are_as_they_were() {
         "bots",
         "check-history",
         "doctor",
+        "probe",
         "maintenance",
         "minimum-build",
         "webhooks",

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod command;
 mod crd_page;
+mod deploy;
 mod docs;
 mod e2e;
 mod fuzz;

@@ -50,7 +50,10 @@ fn general_faults(root: &Path, file: &Value, service: &Value) -> Vec<String> {
         let source = volume.split(':').next().unwrap_or_default();
         let exists = match source.strip_prefix("./") {
             Some(path) => root.join("deploy").join(path).exists(),
-            None => !file["volumes"][source].is_null() || file["volumes"].as_object().is_some_and(|v| v.contains_key(source)),
+            None => {
+                !file["volumes"][source].is_null()
+                    || file["volumes"].as_object().is_some_and(|v| v.contains_key(source))
+            }
         };
         if !exists {
             faults.push(format!("there is no volume {source}"));

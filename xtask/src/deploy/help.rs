@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn flags_and_variables_are_found() {
-        let help = Help::parse("  -o, --output <OUTPUT>\n      --data <FOLDER>\n  Where [env: MUSTER_DATA=] [default: x]\n");
+        let help =
+            Help::parse("  -o, --output <OUTPUT>\n      --data <FOLDER>\n  Where [env: MUSTER_DATA=] [default: x]\n");
         assert_eq!(help.faults(["x", "--data=/d", "--output"], ["MUSTER_DATA"]), Vec::<String>::new());
         assert_eq!(help.faults(["--datas"], ["MUSTER_DATAS"]).len(), 2);
     }

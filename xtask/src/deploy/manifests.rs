@@ -15,7 +15,8 @@ pub(super) fn faults(root: &Path) -> anyhow::Result<Vec<String>> {
     for entry in std::fs::read_dir(root.join(FOLDER)).with_context(|| format!("cannot list {FOLDER}"))? {
         let path = entry?.path();
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let manifest: Value = serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML", path.display()))?;
+        let manifest: Value =
+            serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML", path.display()))?;
         let found = if manifest["kind"] == "Fleet" { fleet_faults(root, &manifest)? } else { Vec::new() };
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", path.display())));
     }

@@ -2,7 +2,8 @@
 //!
 //! Needs KUBECONFIG, Agones' CRDs, and the image of the stand-in on the node (`cargo xtask image --test-support`). Each
 //! test plays Agones itself in a namespace of its own. With `MUSTER_AGONES=real` it takes the Agones that is there: the
-//! same tests judge the stand-in and the real one.
+//! same tests judge the stand-in and the real one. `MUSTER_AGONES_NAMESPACE` names a namespace that is there, too, for an
+//! Agones that looks after that one alone; then one test at a time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -73,8 +74,7 @@ async fn replicas_applied_and_then_dropped_end_every_ready_server() {
     let applied = stage.fleets.patch("a", &apply, &Patch::Apply(&fleet)).await.unwrap();
     assert_eq!(applied.data["spec"].get("replicas"), None);
     stage.until_servers(|servers| servers.is_empty()).await;
-    let scale = json!({"spec": {"replicas": 2}});
-    let refused = stage.fleets.patch_scale("a", &PatchParams::default(), &Patch::Merge(&scale)).await;
+    let refused = stage.fleets.get_scale("a").await;
     assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 500));
     stage.end().await;
 }
@@ -229,6 +229,27 @@ async fn a_pod_that_is_refused_makes_an_error_that_stays_a_while() {
     assert!(servers[0].metadata.annotations.as_ref().unwrap().contains_key("agones.dev/errored-at"));
     stage.scale("a", 0).await;
     stage.until_servers(|servers| servers.is_empty()).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: KUBECONFIG"]
+async fn an_allocation_takes_one_ready_server_each_and_then_says_that_there_is_none() {
+    let stage = Stage::with_allocation_api("allocation").await;
+    stage.create(&dev_fleet("a", 3)).await;
+    let servers = stage.until_servers(|servers| states(servers) == ["Ready"; 3]).await;
+    let kept = servers[0].metadata.name.clone().unwrap();
+    stage.patch_server(&kept, json!({"status": {"state": "Reserved"}})).await;
+    stage.until_status("a", [3, 2, 1, 0]).await;
+    let (one, other, none) = (stage.allocate("a").await, stage.allocate("a").await, stage.allocate("a").await);
+    assert_eq!((one.0.as_str(), other.0.as_str(), none.0.as_str()), ("Allocated", "Allocated", "UnAllocated"));
+    assert!(one.1 != other.1 && one.1 != kept && other.1 != kept, "{one:?} {other:?}");
+    let servers = stage.until_servers(|servers| states(servers) == ["Allocated", "Allocated", "Reserved"]).await;
+    for server in &servers[..2] {
+        assert_eq!(server.metadata.labels.as_ref().unwrap()["match"], "one");
+        let annotations = server.metadata.annotations.as_ref().unwrap();
+        assert!(annotations["mode"] == "duel" && annotations.contains_key("agones.dev/last-allocated"));
+    }
     stage.end().await;
 }
 

@@ -10,7 +10,7 @@ use cluster::standin::{IMAGE, StandinError, controller, game, install, sidecar};
 use futures_util::TryStreamExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Client;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -27,18 +27,31 @@ pub(crate) struct Stage {
     sets: Api<Object>,
     servers: Api<Object>,
     pub(crate) pods: Api<Pod>,
+    is_given: bool,
     stop: CancellationToken,
     standin: Option<JoinHandle<Result<(), StandinError>>>,
 }
 
 impl Stage {
     pub(crate) async fn new(name: &str) -> Self {
+        Self::open(name, false).await
+    }
+
+    /// With the API of `GameServerAllocation`, of which a cluster has only one.
+    pub(crate) async fn with_allocation_api(name: &str) -> Self {
+        Self::open(name, true).await
+    }
+
+    async fn open(name: &str, allocation_api: bool) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let client = Client::try_default().await.expect("KUBECONFIG names a cluster");
         let unique = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let namespace = format!("standin-{name}-{unique}");
-        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
-        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
+        let given = std::env::var("MUSTER_AGONES_NAMESPACE").ok();
+        let namespace = given.clone().unwrap_or_else(|| format!("standin-{name}-{unique}"));
+        if given.is_none() {
+            let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
+            Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
+        }
         let api = |kind: Kind| Api::namespaced_with(client.clone(), &namespace, &kind.resource());
         let mut stage = Self {
             fleets: api(Kind::Fleet),
@@ -47,13 +60,14 @@ impl Stage {
             pods: Api::namespaced(client.clone(), &namespace),
             client,
             namespace,
+            is_given: given.is_some(),
             stop: CancellationToken::new(),
             standin: None,
         };
         if stage.is_real() {
             install::account(&stage.client, &stage.namespace).await.unwrap();
         } else {
-            stage.play().await;
+            stage.play(allocation_api).await;
         }
         stage
     }
@@ -63,13 +77,13 @@ impl Stage {
         std::env::var("MUSTER_AGONES").is_ok_and(|agones| agones == "real")
     }
 
-    async fn play(&mut self) {
+    async fn play(&mut self, allocation_api: bool) {
         let config = controller::Config {
             namespaces: vec![self.namespace.clone()],
             ports: 7000..=8000,
             sidecar_image: IMAGE.to_owned(),
             webhook_port: 0,
-            allocation_api: false,
+            allocation_api,
             reach: None,
         };
         let (ready, is_ready) = tokio::sync::oneshot::channel();
@@ -90,7 +104,9 @@ impl Stage {
         if let Some(standin) = self.standin {
             standin.await.unwrap().unwrap();
         }
-        Api::<Namespace>::all(self.client).delete(&self.namespace, &DeleteParams::background()).await.unwrap();
+        if !self.is_given {
+            Api::<Namespace>::all(self.client).delete(&self.namespace, &DeleteParams::background()).await.unwrap();
+        }
     }
 
     pub(crate) async fn create(&self, fleet: &Object) {
@@ -105,6 +121,29 @@ impl Stage {
 
     pub(crate) async fn patch_server(&self, name: &str, patch: Value) {
         self.servers.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+
+    /// Asks for a Ready server of a Fleet, once the API server knows whom to ask; its state and its server's name.
+    pub(crate) async fn allocate(&self, fleet: &str) -> (String, String) {
+        let resource = ApiResource {
+            group: "allocation.agones.dev".to_owned(),
+            version: "v1".to_owned(),
+            api_version: "allocation.agones.dev/v1".to_owned(),
+            kind: "GameServerAllocation".to_owned(),
+            plural: "gameserverallocations".to_owned(),
+        };
+        let request: Object = serde_json::from_value(json!({
+            "apiVersion": resource.api_version, "kind": resource.kind, "metadata": {},
+            "spec": {"selectors": [{"matchLabels": {"agones.dev/fleet": fleet}}],
+                "metadata": {"labels": {"match": "one"}, "annotations": {"mode": "duel"}}},
+        }))
+        .unwrap();
+        let api: Api<Object> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        let answer = self
+            .until("an answer of the allocation API", async || api.create(&PostParams::default(), &request).await.ok());
+        let status = answer.await.data["status"].clone();
+        let word = |field: &str| status[field].as_str().unwrap_or_default().to_owned();
+        (word("state"), word("gameServerName"))
     }
 
     /// Tells a game server what to do.

@@ -141,9 +141,12 @@ proptest! {
             };
             machine.write(ms(now), write.clone()).unwrap();
             queue.write(ms(now), write).unwrap();
-            for at in now..=now + pass_ms {
-                machine.advance(ms(at));
-                settle(&mut queue, ms(at), &mut server);
+            let end = ms(now + pass_ms);
+            loop {
+                let deadlines = [machine.next_deadline(), queue.next_deadline()];
+                let Some(at) = deadlines.into_iter().flatten().min().filter(|at| *at <= end) else { break };
+                machine.advance(at);
+                settle(&mut queue, at, &mut server);
             }
             now += pass_ms + 1;
             prop_assert_eq!(machine.object().state, state(&server), "at {} ms", now);

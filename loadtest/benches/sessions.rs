@@ -20,7 +20,7 @@ use fake_server::FakeServer;
 use hdrhistogram::Histogram;
 use loadtest::api::{Api, ApiError};
 use loadtest::ticket::{self, Waited};
-use matchmaker::Queues;
+use matchmaker::{QueueSource, Queues};
 use protocol::id::{MatchId, TicketId};
 use protocol::jwt::{KeySet, SigningKey};
 use protocol::pb::MatchPhase;
@@ -117,7 +117,7 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
         listen: any,
         admin: any,
         allocator: allocator_url.clone(),
-        queues: Queues::parse("bench", QUEUE).unwrap(),
+        queues: QueueSource::Given(Queues::parse("bench", QUEUE).unwrap()),
         service_key: key,
         caller_keys: keys,
         drain: Duration::from_secs(1),

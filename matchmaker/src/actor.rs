@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::core::matchmaker::{CreateError, Matchmaker, QueueStatus};
 use crate::core::pass::NewMatch;
 use crate::core::placing::Outcome;
+use crate::core::queue_config::{QueueFault, Queues};
+use crate::core::reconfigure::Reconfigured;
 use crate::core::ticket::{NewTicket, State, Ticket};
 use crate::metrics;
 use crate::placement::Placer;
@@ -41,7 +43,15 @@ enum Command {
     Create(Box<NewTicket>, oneshot::Sender<Result<Arc<Ticket>, CreateError>>),
     Get(TicketId, oneshot::Sender<Option<Arc<Ticket>>>),
     Cancel(TicketId, String, oneshot::Sender<Option<Arc<Ticket>>>),
-    List(oneshot::Sender<Vec<QueueStatus>>),
+    List(oneshot::Sender<Picture>),
+    Reconfigure(Queues, Vec<QueueFault>, oneshot::Sender<()>),
+}
+
+/// How every queue is doing, and what cannot be served.
+#[derive(Debug, Clone)]
+pub(crate) struct Picture {
+    pub(crate) queues: Vec<QueueStatus>,
+    pub(crate) faults: Vec<QueueFault>,
 }
 
 /// Sends commands to the actor.
@@ -65,8 +75,13 @@ impl Handle {
     }
 
     /// How every queue is doing.
-    pub(crate) async fn list(&self) -> Result<Vec<QueueStatus>, Busy> {
+    pub(crate) async fn list(&self) -> Result<Picture, Busy> {
         self.ask(Command::List).await
+    }
+
+    /// Serves other queues from now on; see [`Matchmaker::reconfigure`].
+    pub(crate) async fn reconfigure(&self, queues: Queues, faults: Vec<QueueFault>) -> Result<(), Busy> {
+        self.ask(|reply| Command::Reconfigure(queues, faults, reply)).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Busy> {
@@ -96,6 +111,8 @@ impl Clock {
 /// What the actor works with.
 pub(crate) struct Actor {
     pub(crate) core: Matchmaker,
+    /// Queues that cannot be served as they are written.
+    pub(crate) faults: Vec<QueueFault>,
     pub(crate) clock: Clock,
     pub(crate) log: Arc<SharedLog>,
     /// Marked whenever a queue has changed.
@@ -160,7 +177,7 @@ impl Actor {
         self.log.close();
     }
 
-    /// Answers a command; true if there is a new ticket to search for.
+    /// Answers a command; true if there is something new to search for.
     fn handle(&mut self, command: Command) -> bool {
         let now_ms = self.clock.now_ms();
         // A caller that has gone away needs no answer.
@@ -178,10 +195,37 @@ impl Actor {
                 let _ = reply.send(self.core.cancel(id, &reason, now_ms));
             }
             Command::List(reply) => {
-                let _ = reply.send(self.core.list(now_ms));
+                let _ = reply.send(Picture { queues: self.core.list(now_ms), faults: self.faults.clone() });
+            }
+            Command::Reconfigure(queues, faults, reply) => {
+                self.reconfigure(&queues, faults, now_ms);
+                let _ = reply.send(());
+                return true;
             }
         }
         false
+    }
+
+    fn reconfigure(&mut self, queues: &Queues, faults: Vec<QueueFault>, now_ms: u64) {
+        let done = self.core.reconfigure(queues, now_ms);
+        done.removed.iter().for_each(|queue| metrics::queue_removed(queue));
+        if !done.is_empty() {
+            let Reconfigured { added, changed, removed, ended_tickets } = &done;
+            tracing::info!(?added, ?changed, ?removed, ended_tickets, "serving other queues");
+        }
+        if self.faults != faults {
+            for QueueFault { source, queue, reason, message } in &faults {
+                tracing::warn!(
+                    resource = source.resource,
+                    queue,
+                    reason,
+                    message,
+                    "a MatchQueue is not served as written"
+                );
+            }
+            self.faults = faults;
+        }
+        self.changes.send_replace(());
     }
 
     fn pass(&mut self, placements: &mut Placements) {

@@ -29,8 +29,6 @@ pub(crate) struct Api {
     pub(crate) actor: Handle,
     pub(crate) log: Arc<SharedLog>,
     pub(crate) pictures: QueueWatch,
-    /// Names of the queues, in the core's order.
-    pub(crate) queues: Vec<String>,
 }
 
 type Events = Pin<Box<dyn Stream<Item = Result<pb::TicketEvent, Status>> + Send>>;
@@ -54,7 +52,7 @@ impl Matchmaker for Api {
     }
 
     async fn watch_tickets(&self, request: Request<pb::WatchTicketsRequest>) -> Result<Response<Events>, Status> {
-        counted(self.watch(request))
+        counted(self.watch(request).await)
     }
 
     async fn list_queues(
@@ -103,22 +101,19 @@ impl Api {
             .ok_or_else(|| unknown_ticket(&ticket_id))
     }
 
-    fn watch(&self, request: Request<pb::WatchTicketsRequest>) -> Result<Response<Events>, Status> {
+    async fn watch(&self, request: Request<pb::WatchTicketsRequest>) -> Result<Response<Events>, Status> {
         only_metagame(&request)?;
         let pb::WatchTicketsRequest { queue, cursor } = request.into_inner();
-        let queue = match queue.as_str() {
-            "" => None,
-            name => {
-                let place = self.queues.iter().position(|queue| queue == name);
-                Some(place.ok_or_else(|| {
-                    Status::invalid_argument(format!(
-                        "there is no queue \"{}\": the queues are {}",
-                        name.chars().take(64).collect::<String>(),
-                        self.queues.join(", ")
-                    ))
-                })?)
+        let queue = Some(queue).filter(|queue| !queue.is_empty());
+        if let Some(name) = &queue {
+            let open: Vec<String> =
+                self.actor.list().await.map_err(busy)?.queues.iter().map(|queue| queue.config.name.clone()).collect();
+            if !open.contains(name) {
+                let name: String = name.chars().take(64).collect();
+                let text = format!("there is no queue \"{name}\": the queues are {}", open.join(", "));
+                return Err(Status::invalid_argument(text));
             }
-        };
+        }
         Ok(Response::new(Box::pin(self.log.watch(cursor, queue)?)))
     }
 }

@@ -1,5 +1,6 @@
 //! What the matchmaker is given when it starts.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The allocator, as `http://host:port`.
     pub allocator: String,
-    /// The queues, from [`Queues::read`] or [`Queues::parse`].
-    pub queues: Queues,
+    /// Where the queues come from.
+    pub queues: QueueSource,
     /// Signs the service tokens that the matchmaker shows to the allocator.
     pub service_key: Arc<SigningKey>,
     /// Verifies the service tokens of callers.
@@ -26,4 +27,29 @@ pub struct Config {
     /// How long matches that are being placed may take to finish after the shutdown signal. 20 s cover a call to the
     /// allocator that has just begun and the release after it.
     pub drain: Duration,
+}
+
+/// Where the queues come from.
+#[derive(Clone)]
+pub enum QueueSource {
+    /// These, from [`Queues::read`] or [`Queues::parse`], as long as the program runs.
+    Given(Queues),
+    /// The `MatchQueue`s of some namespaces, as they come and go. The matchmaker is ready when it has read them once.
+    Kubernetes {
+        /// Speaks to the API server; may list and watch `MatchQueue`s in the namespaces.
+        client: kube::Client,
+        /// The namespaces.
+        namespaces: Vec<String>,
+    },
+}
+
+impl fmt::Debug for QueueSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(queues) => f.debug_tuple("Given").field(queues).finish(),
+            Self::Kubernetes { namespaces, .. } => {
+                f.debug_struct("Kubernetes").field("namespaces", namespaces).finish_non_exhaustive()
+            }
+        }
+    }
 }

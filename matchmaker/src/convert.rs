@@ -6,8 +6,9 @@ use std::sync::Arc;
 use protocol::id::{PartyId, PlayerId, TicketId};
 use protocol::pb;
 
+use crate::actor::Picture;
 use crate::core::matchmaker::QueueStatus;
-use crate::core::queue_config::{NAME_BYTES_MAX, PLAYERS_MAX};
+use crate::core::queue_config::{NAME_BYTES_MAX, PLAYERS_MAX, QueueFault};
 use crate::core::ticket::{NewTicket, Party, Player, State, Ticket};
 
 /// Most regions that a ticket may name.
@@ -141,8 +142,21 @@ pub(crate) fn ticket(ticket: &Ticket) -> pb::Ticket {
 }
 
 /// All queues as they are told to callers.
-pub(crate) fn picture(queues: &[QueueStatus]) -> pb::ListQueuesResponse {
-    pb::ListQueuesResponse { queues: queues.iter().map(queue_status).collect(), faults: Vec::new() }
+pub(crate) fn picture(picture: &Picture) -> pb::ListQueuesResponse {
+    pb::ListQueuesResponse {
+        queues: picture.queues.iter().map(queue_status).collect(),
+        faults: picture.faults.iter().map(queue_fault).collect(),
+    }
+}
+
+fn queue_fault(fault: &QueueFault) -> pb::QueueFault {
+    pb::QueueFault {
+        source: fault.source.resource.clone(),
+        generation: fault.source.generation,
+        queue: fault.queue.clone(),
+        reason: fault.reason.to_owned(),
+        message: fault.message.clone(),
+    }
 }
 
 fn queue_status(queue: &QueueStatus) -> pb::QueueStatus {

@@ -13,6 +13,7 @@
 //! | `placement` | asking the allocator for a server, with retries that never give a player to two matches |
 //! | `api`, `convert` | gRPC in front of the actor, and its messages in the core's words |
 //! | `watch`, `queue_watch` | the streams of ticket events, and of how the queues are doing |
+//! | `kubernetes` | queues from `MatchQueue` resources, as they come and go |
 //! | `metrics` | every metric, defined once |
 //!
 //! Tickets live in memory: a restarted matchmaker is empty, and metagame submits the same ticket ids again.
@@ -22,12 +23,13 @@ mod api;
 mod config;
 mod convert;
 pub mod core;
+mod kubernetes;
 mod metrics;
 mod placement;
 mod queue_watch;
 mod serve;
 mod watch;
 
-pub use config::Config;
+pub use config::{Config, QueueSource};
 pub use core::queue_config::{QueueConfig, Queues, QueuesError};
 pub use serve::{Running, ServeError, StartError, serve, start};

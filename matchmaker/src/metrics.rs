@@ -1,4 +1,4 @@
-//! Every metric of the matchmaker. Labels are queues (from the file) and fixed words; never players or matches.
+//! Every metric of the matchmaker. Labels are queues (as they are configured) and fixed words; never players or matches.
 
 use std::time::Duration;
 
@@ -47,6 +47,13 @@ pub(crate) fn pass(took: Duration, queues: &[QueueStatus]) {
         gauge!(WAITING_TICKETS, "queue" => name()).set(f64::from(queue.waiting_tickets));
         gauge!(WAITING_PLAYERS, "queue" => name()).set(f64::from(queue.waiting_players));
         gauge!(PLACING_MATCHES, "queue" => name()).set(f64::from(queue.placing_matches));
+    }
+}
+
+/// A queue is no longer served: nobody waits in it.
+pub(crate) fn queue_removed(queue: &str) {
+    for name in [WAITING_TICKETS, WAITING_PLAYERS, PLACING_MATCHES] {
+        gauge!(name, "queue" => queue.to_owned()).set(0.0);
     }
 }
 

@@ -9,19 +9,20 @@ use service::admin::Admin;
 use service::token::{ServiceTokens, require};
 use service::{BindError, Listener, Shutdown};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
-use crate::Config;
 use crate::actor::{Actor, Clock};
 use crate::api::{Api, CALLERS};
 use crate::core::events::EventLog;
 use crate::core::matchmaker::Matchmaker;
+use crate::kubernetes::follow;
 use crate::metrics;
 use crate::placement::Placer;
 use crate::queue_watch::QueueWatch;
 use crate::watch::SharedLog;
+use crate::{Config, QueueSource, Queues};
 
 /// Ticket events that are kept for watchers that resume.
 const EVENTS_MAX: usize = 65_536;
@@ -67,6 +68,8 @@ pub struct Running {
     shutdown: Shutdown,
     drained: Shutdown,
     actor: JoinHandle<()>,
+    /// Watches MatchQueues, where there are any.
+    follower: Option<JoinHandle<()>>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
     admin_task: JoinHandle<std::io::Result<()>>,
 }
@@ -89,10 +92,15 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let first_cursor = clock.now_ms() * 1_000;
     let log_id = uuid::Uuid::from_bytes(service::random::bytes()).simple().to_string();
     let log = SharedLog::new(EventLog::new(log_id, first_cursor, EVENTS_MAX));
+    let (queues, watched) = match config.queues {
+        QueueSource::Given(queues) => (queues, None),
+        QueueSource::Kubernetes { client, namespaces } => (Queues::of(Vec::new()), Some((client, namespaces))),
+    };
     let tokens = ServiceTokens::new(config.service_key, "matchmaker");
     let (changes, changed) = watch::channel(());
     let actor = Actor {
-        core: Matchmaker::new(&config.queues, first_cursor, clock.now_ms()),
+        core: Matchmaker::new(&queues, first_cursor, clock.now_ms()),
+        faults: Vec::new(),
         clock,
         log: log.clone(),
         changes,
@@ -102,9 +110,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     };
     let (handle, actor) = actor.spawn(shutdown.clone());
 
-    let queues = config.queues.as_slice().iter().map(|queue| queue.name.clone()).collect();
     let pictures = QueueWatch::new(handle.clone(), changed);
-    let api = MatchmakerServer::new(Api { actor: handle, log, pictures, queues })
+    let api = MatchmakerServer::new(Api { actor: handle.clone(), log, pictures })
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let drained = Shutdown::new();
     let server = Server::builder()
@@ -114,9 +121,15 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         .serve_with_incoming_shutdown(grpc.into_incoming(), drained.wait_owned());
     let server = tokio::spawn(server);
     let admin_task = tokio::spawn(admin.serve(admin_port, drained.clone()));
-    ready.set(true);
-    tracing::info!(address = %address, admin = %admin_address, allocator = config.allocator, "matchmaker is ready");
-    Ok(Running { address, admin_address, shutdown, drained, actor, server, admin_task })
+    let follower = if let Some((client, namespaces)) = watched {
+        tracing::info!(address = %address, admin = %admin_address, ?namespaces, "matchmaker reads its MatchQueues");
+        Some(tokio::spawn(follow(client, namespaces, handle, ready, shutdown.clone())))
+    } else {
+        ready.set(true);
+        tracing::info!(address = %address, admin = %admin_address, allocator = config.allocator, "matchmaker is ready");
+        None
+    };
+    Ok(Running { address, admin_address, shutdown, drained, actor, follower, server, admin_task })
 }
 
 impl Running {
@@ -125,9 +138,11 @@ impl Running {
     /// # Errors
     /// [`ServeError`] if a part broke off; the others are stopped.
     pub async fn wait(self) -> Result<(), ServeError> {
-        let Self { shutdown, drained, mut actor, mut server, admin_task, .. } = self;
+        let Self { shutdown, drained, mut actor, mut follower, mut server, admin_task, .. } = self;
         let result = tokio::select! {
             ended = &mut actor => ended.map_err(|error| ServeError::Queues(error.to_string())),
+            // It ends well only after the shutdown signal.
+            Err(error) = ended(&mut follower) => Err(ServeError::Queues(error.to_string())),
             ended = &mut server => {
                 let why = match ended {
                     Ok(Ok(())) => "without a reason".to_owned(),
@@ -143,10 +158,18 @@ impl Running {
             tracing::warn!("streams were still open at the end");
         }
         actor.abort();
+        follower.iter().for_each(JoinHandle::abort);
         server.abort();
         admin_task.abort();
         tracing::info!("matchmaker has ended");
         result
+    }
+}
+
+async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 

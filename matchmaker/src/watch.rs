@@ -58,7 +58,7 @@ impl SharedLog {
         self.head.send_modify(|head| head.closed = true);
     }
 
-    fn after(&self, cursor: u64, queue: Option<usize>) -> Result<Batch, UnknownCursor> {
+    fn after(&self, cursor: u64, queue: Option<&str>) -> Result<Batch, UnknownCursor> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).after(cursor, queue, BATCH)
     }
 
@@ -69,12 +69,12 @@ impl SharedLog {
     pub(crate) fn watch(
         self: &Arc<Self>,
         cursor: u64,
-        queue: Option<usize>,
+        queue: Option<String>,
     ) -> Result<impl Stream<Item = Result<pb::TicketEvent, Status>> + Send + use<>, Status> {
         let permit = self.watchers.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted(format!("{WATCHERS_MAX} watchers already")))?;
         let head = self.head.subscribe();
-        let first = self.after(cursor, queue).map_err(|error| out_of_range(&error))?;
+        let first = self.after(cursor, queue.as_deref()).map_err(|error| out_of_range(&error))?;
         metrics::watchers(1.0);
         let watcher = Watcher {
             log: self.clone(),
@@ -97,7 +97,7 @@ fn out_of_range(error: &UnknownCursor) -> Status {
 struct Watcher {
     log: Arc<SharedLog>,
     head: watch::Receiver<Head>,
-    queue: Option<usize>,
+    queue: Option<String>,
     cursor: u64,
     events: VecDeque<Event>,
     ended: bool,
@@ -116,7 +116,7 @@ impl Watcher {
             }
             let head = *self.head.borrow_and_update();
             if self.cursor < head.newest {
-                match self.log.after(self.cursor, self.queue) {
+                match self.log.after(self.cursor, self.queue.as_deref()) {
                     Ok(batch) => {
                         self.cursor = batch.cursor;
                         self.events = batch.events.into();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{DUEL, player_id, queues, ticket_id};
 use futures_util::StreamExt as _;
-use matchmaker::{Config, Running};
+use matchmaker::{Config, QueueSource, Running};
 use protocol::jwt::{KeySet, SigningKey};
 use protocol::pb;
 use protocol::pb::TicketState;
@@ -126,7 +126,7 @@ async fn matchmaker(allocator: &str, shutdown: &Shutdown) -> Running {
         listen: "127.0.0.1:0".parse().expect("an address"),
         admin: "127.0.0.1:0".parse().expect("an address"),
         allocator: allocator.to_owned(),
-        queues: queues(&format!("{DUEL}{TEAMS}")),
+        queues: QueueSource::Given(queues(&format!("{DUEL}{TEAMS}"))),
         service_key: key(),
         caller_keys: Arc::new(KeySet::new([key().public_key()])),
         drain: Duration::from_secs(10),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use service::logs::Format;
 
+use crate::cluster_options::ClusterOptions;
 use crate::exit::Failure;
 use crate::kubernetes::KubernetesOptions;
 use crate::output::Output;
@@ -382,9 +383,11 @@ pub(crate) struct MatchmakerOptions {
     /// The allocator.
     #[arg(long, env = "MUSTER_ALLOCATOR", default_value = "http://127.0.0.1:7110")]
     pub(crate) allocator: String,
-    /// Queue file; without it there is one queue, arena-4v4.
-    #[arg(long, env = "MUSTER_QUEUES", value_name = "FILE")]
+    /// Queue file; without it there is one queue, arena-4v4. On Kubernetes MatchQueues say it.
+    #[arg(long, env = "MUSTER_QUEUES", value_name = "FILE", conflicts_with = "kubernetes")]
     pub(crate) queues: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterOptions,
     /// How long matches that are being placed may take to finish after the shutdown signal.
     #[arg(long, env = "MUSTER_DRAIN_SECONDS", default_value_t = 15, value_name = "SECONDS")]
     pub(crate) drain_seconds: u64,

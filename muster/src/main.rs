@@ -4,6 +4,7 @@ mod bots;
 mod chaos;
 mod check_history;
 mod cli;
+mod cluster_options;
 mod console;
 mod demo;
 mod doctor;

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agones::local::LocalFleet;
-use matchmaker::Queues;
+use matchmaker::{QueueSource, Queues};
 use service::Shutdown;
 use tokio::sync::{Mutex, watch};
 
@@ -216,6 +216,6 @@ async fn start_matchmaker(
     queues: Queues,
     queueing: &Shutdown,
 ) -> Result<matchmaker::Running, Failure> {
-    let config = data.matchmaker(at, next_port(at), allocator_url, queues, PLACING);
+    let config = data.matchmaker(at, next_port(at), allocator_url, QueueSource::Given(queues), PLACING);
     matchmaker::start(config, queueing.child()).await.map_err(Failure::setup)
 }

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use matchmaker::QueueSource;
 use service::Shutdown;
 
 use crate::cli::{AllocatorOptions, MatchmakerOptions, MetagameOptions};
+use crate::cluster_options;
 use crate::exit::Failure;
 use crate::platform::{ServiceData, queues};
 
@@ -28,9 +30,14 @@ pub(crate) fn matchmaker(options: &MatchmakerOptions) -> Result<ExitCode, Failur
     options.common.start_logs();
     let data = ServiceData::open(&options.data)?;
     let drain = Duration::from_secs(options.drain_seconds);
-    let queues = queues(options.queues.as_deref())?;
-    let config = data.matchmaker(options.listen, options.admin, &options.allocator, queues, drain);
     until_signal(|shutdown| async move {
+        let queues = if options.cluster.kubernetes {
+            let client = cluster_options::client().await?;
+            QueueSource::Kubernetes { client, namespaces: options.cluster.game_namespaces() }
+        } else {
+            QueueSource::Given(queues(options.queues.as_deref())?)
+        };
+        let config = data.matchmaker(options.listen, options.admin, &options.allocator, queues, drain);
         let running = matchmaker::start(config, shutdown).await.map_err(Failure::setup)?;
         running.wait().await.map_err(Failure::run)
     })

@@ -80,7 +80,7 @@ impl EventLog {
     ///
     /// # Errors
     /// [`UnknownCursor`] if events after it are gone or it is ahead of the log.
-    pub fn after(&self, cursor: u64, queue: Option<usize>, events_max: usize) -> Result<Batch, UnknownCursor> {
+    pub fn after(&self, cursor: u64, queue: Option<&str>, events_max: usize) -> Result<Batch, UnknownCursor> {
         let oldest = self.newest - self.events.len() as u64;
         let cursor = if cursor == 0 { oldest } else { cursor };
         if cursor < oldest || cursor > self.newest {
@@ -93,7 +93,7 @@ impl EventLog {
                 break;
             }
             batch.cursor = event.cursor;
-            if queue.is_none_or(|queue| event.ticket.queue == queue) {
+            if queue.is_none_or(|queue| event.ticket.request.queue == queue) {
                 batch.events.push(event.clone());
             }
         }
@@ -108,20 +108,20 @@ mod tests {
     use super::*;
     use crate::core::ticket::NewTicket;
 
-    fn event(cursor: u64, queue: usize) -> Event {
+    fn event(cursor: u64, queue: &str) -> Event {
         let request = NewTicket {
             id: TicketId::from_entropy([1; 16]),
-            queue: String::new(),
+            queue: queue.into(),
             players: Arc::from([]),
             party: None,
             region_rtts: Arc::from([]),
             build: String::new(),
             trace_id: String::new(),
         };
-        Event { cursor, ticket: Arc::new(Ticket::new(request, queue, 0)) }
+        Event { cursor, ticket: Arc::new(Ticket::new(request, 0, 0)) }
     }
 
-    fn cursors(log: &EventLog, cursor: u64, queue: Option<usize>) -> Result<Vec<u64>, UnknownCursor> {
+    fn cursors(log: &EventLog, cursor: u64, queue: Option<&str>) -> Result<Vec<u64>, UnknownCursor> {
         Ok(log.after(cursor, queue, 100)?.events.iter().map(|event| event.cursor).collect())
     }
 
@@ -129,11 +129,11 @@ mod tests {
     fn a_watcher_goes_on_after_its_cursor_until_the_ring_has_passed_it() {
         let mut log = EventLog::new("a".into(), 1_000, 3);
         assert_eq!(cursors(&log, 0, None), Ok(vec![]));
-        (1_001..=1_005).for_each(|cursor| log.append(event(cursor, (cursor % 2) as usize)));
+        (1_001..=1_005).for_each(|cursor| log.append(event(cursor, if cursor % 2 == 0 { "even" } else { "odd" })));
         assert_eq!(cursors(&log, 0, None), Ok(vec![1_003, 1_004, 1_005]));
         assert_eq!(cursors(&log, 1_002, None), Ok(vec![1_003, 1_004, 1_005]));
         assert_eq!(cursors(&log, 1_005, None), Ok(vec![]));
-        assert_eq!(cursors(&log, 0, Some(0)), Ok(vec![1_004]));
+        assert_eq!(cursors(&log, 0, Some("even")), Ok(vec![1_004]));
         for unknown in [1, 999, 1_001, 1_006] {
             assert!(cursors(&log, unknown, None).is_err(), "{unknown}");
         }
@@ -142,10 +142,10 @@ mod tests {
     #[test]
     fn batches_are_bounded_and_skip_other_queues_for_good() {
         let mut log = EventLog::new("a".into(), 0, 10);
-        (1..=6).for_each(|cursor| log.append(event(cursor, usize::from(cursor > 4))));
-        let batch = log.after(0, Some(0), 3).expect("a known cursor");
+        (1..=6).for_each(|cursor| log.append(event(cursor, if cursor > 4 { "b" } else { "a" })));
+        let batch = log.after(0, Some("a"), 3).expect("a known cursor");
         assert_eq!((batch.events.len(), batch.cursor), (3, 3));
-        let batch = log.after(3, Some(0), 3).expect("a known cursor");
+        let batch = log.after(3, Some("a"), 3).expect("a known cursor");
         assert_eq!((batch.events.len(), batch.cursor), (1, 6));
     }
 }

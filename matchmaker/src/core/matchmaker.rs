@@ -1,5 +1,5 @@
 //! All queues together: create, read, cancel. The search pass is in [`super::pass`], what comes of a match in
-//! [`super::settle`].
+//! [`super::settle`], other queues in [`super::reconfigure`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum CreateError {
     #[error("the matchmaker is shutting down: try again in a moment")]
     ShuttingDown,
     /// No queue of this name.
-    #[error("there is no queue \"{queue}\": the queues are {known}")]
+    #[error("there is no queue \"{queue}\": {}", known_queues(known))]
     UnknownQueue {
         /// The name.
         queue: String,
@@ -91,6 +91,10 @@ pub enum CreateError {
     },
 }
 
+fn known_queues(known: &str) -> String {
+    if known.is_empty() { "no queue is open".to_owned() } else { format!("the queues are {known}") }
+}
+
 /// One queue at work.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -102,6 +106,29 @@ pub(super) struct Queue {
     pub(super) live_tickets: u32,
     pub(super) placing_matches: u32,
     pub(super) matches_made: u64,
+    /// It takes no more tickets, and is forgotten when the last of its matches is placed.
+    pub(super) removed: bool,
+}
+
+impl Queue {
+    pub(super) fn new(config: &QueueConfig, now_ms: u64) -> Self {
+        Self {
+            config: Arc::new(config.clone()),
+            pool: Pool::default(),
+            population: Population::new(now_ms),
+            waits: Waits::default(),
+            packing: Packing::new(shape(config)),
+            live_tickets: 0,
+            placing_matches: 0,
+            matches_made: 0,
+            removed: false,
+        }
+    }
+}
+
+/// Teams of a match.
+pub(super) fn shape(config: &QueueConfig) -> Shape {
+    Shape { teams: config.teams, team_size: config.players_per_team }
 }
 
 /// A queue as ListQueues shows it.
@@ -126,7 +153,9 @@ pub struct QueueStatus {
 /// All queues, tickets and matches in the making. One owner calls it; time never goes back.
 #[derive(Debug)]
 pub struct Matchmaker {
-    pub(super) queues: Vec<Queue>,
+    /// By a number that no other queue ever has.
+    pub(super) queues: BTreeMap<usize, Queue>,
+    pub(super) next_number: usize,
     pub(super) tickets: Tickets,
     pub(super) claims: Claims,
     /// Tickets of each match that is being placed.
@@ -141,18 +170,9 @@ pub struct Matchmaker {
 impl Matchmaker {
     /// Empty queues. The first event will have the cursor `first_cursor` + 1.
     pub fn new(queues: &Queues, first_cursor: u64, now_ms: u64) -> Self {
-        let queue = |config: &QueueConfig| Queue {
-            config: Arc::new(config.clone()),
-            pool: Pool::default(),
-            population: Population::new(now_ms),
-            waits: Waits::default(),
-            packing: Packing::new(Shape { teams: config.teams, team_size: config.players_per_team }),
-            live_tickets: 0,
-            placing_matches: 0,
-            matches_made: 0,
-        };
-        Self {
-            queues: queues.as_slice().iter().map(queue).collect(),
+        let mut matchmaker = Self {
+            queues: BTreeMap::new(),
+            next_number: 0,
             tickets: Tickets::default(),
             claims: Claims::default(),
             matches: BTreeMap::new(),
@@ -160,12 +180,19 @@ impl Matchmaker {
             first_queue: 0,
             cursor: first_cursor,
             events: Vec::new(),
-        }
+        };
+        matchmaker.reconfigure(queues, now_ms);
+        matchmaker
     }
 
-    /// The place of a queue by its name.
-    pub fn queue(&self, name: &str) -> Option<usize> {
-        self.queues.iter().position(|queue| queue.config.name == name)
+    /// The number of the queue that takes tickets under this name.
+    fn open_queue(&self, name: &str) -> Option<usize> {
+        self.queues.iter().find(|(_, queue)| !queue.removed && queue.config.name == name).map(|(number, _)| *number)
+    }
+
+    /// A queue that has live tickets or was found a moment ago: it is not forgotten before they end.
+    pub(super) fn queue_mut(&mut self, number: usize) -> &mut Queue {
+        self.queues.get_mut(&number).expect("a queue stays as long as a ticket of it lives")
     }
 
     /// Creates a ticket, or finds it again if the same was created before.
@@ -180,14 +207,11 @@ impl Matchmaker {
         if self.closing {
             return Err(CreateError::ShuttingDown);
         }
-        let place = self.queue(&new.queue).ok_or_else(|| CreateError::UnknownQueue {
-            queue: new.queue.clone(),
-            known: self.queues.iter().map(|queue| queue.config.name.as_str()).collect::<Vec<_>>().join(", "),
-        })?;
-        let rtts = check_request(&self.queues[place].config, &new)?;
+        let number = self.open_queue(&new.queue).ok_or_else(|| self.unknown_queue(&new.queue))?;
+        let rtts = check_request(&self.queues[&number].config, &new)?;
         let older = self.older_party_ticket(&new)?;
-        let freed = older.and_then(|id| self.tickets.get(id)).filter(|ticket| ticket.queue == place).is_some();
-        let queue = &self.queues[place];
+        let freed = older.and_then(|id| self.tickets.get(id)).filter(|ticket| ticket.queue == number).is_some();
+        let queue = &self.queues[&number];
         if queue.live_tickets - u32::from(freed) >= queue.config.capacity {
             return Err(CreateError::QueueFull { queue: new.queue, capacity: queue.config.capacity });
         }
@@ -200,15 +224,21 @@ impl Matchmaker {
         }
         self.claims.claim(players, new.id).expect("nobody was held a moment ago");
         let id = new.id;
-        let mut ticket = Ticket::new(new, place, now_ms);
+        let mut ticket = Ticket::new(new, number, now_ms);
         let (rating, size) = (ticket.request.rating(), size(&ticket));
-        let queue = &mut self.queues[place];
+        let queue = self.queue_mut(number);
         queue.live_tickets += 1;
         queue.population.arrived(now_ms, rating, size);
         ticket.estimated_wait_ms = queue.waits.personal_ms(now_ms, rating, size, 0);
         self.wait(&ticket, rtts, now_ms);
         self.tickets.insert(ticket);
         Ok(self.log(id))
+    }
+
+    fn unknown_queue(&self, name: &str) -> CreateError {
+        let open = self.queues.values().filter(|queue| !queue.removed);
+        let known: Vec<&str> = open.map(|queue| queue.config.name.as_str()).collect();
+        CreateError::UnknownQueue { queue: name.to_owned(), known: known.join(", ") }
     }
 
     /// The ticket of an older version of the same party, which a new one replaces.
@@ -232,7 +262,7 @@ impl Matchmaker {
 
     /// Puts a ticket into its queue's pool.
     pub(super) fn wait(&mut self, ticket: &Ticket, rtts: Arc<[u32]>, held_until_ms: u64) {
-        let queue = &mut self.queues[ticket.queue];
+        let queue = self.queue_mut(ticket.queue);
         let rating = if queue.config.rating.is_some() { ticket.request.rating() } else { 0.0 };
         let build = if ticket.request.build.is_empty() { &queue.config.build } else { &ticket.request.build };
         let waiting = Waiting {
@@ -275,7 +305,7 @@ impl Matchmaker {
                 wait_ms_p95,
             }
         };
-        self.queues.iter().map(status).collect()
+        self.queues.values().filter(|queue| !queue.removed).map(status).collect()
     }
 
     /// Matches that are being placed.
@@ -298,10 +328,11 @@ impl Matchmaker {
         let Ok(ticket) = self.tickets.advance(id, state, now_ms) else {
             return;
         };
-        let (queue, created_ms) = (&mut self.queues[ticket.queue], ticket.created_ms);
+        let (number, created_ms) = (ticket.queue, ticket.created_ms);
+        self.claims.release(ticket.request.players.iter().map(|player| player.id), id);
+        let queue = self.queue_mut(number);
         queue.pool.remove(created_ms, id);
         queue.live_tickets -= 1;
-        self.claims.release(ticket.request.players.iter().map(|player| player.id), id);
         self.log(id);
     }
 
@@ -319,7 +350,7 @@ impl Matchmaker {
     fn view(&self, ticket: &Ticket, now_ms: u64) -> Arc<Ticket> {
         let mut ticket = ticket.clone();
         if *ticket.state() == State::Queued {
-            let waits = &self.queues[ticket.queue].waits;
+            let waits = &self.queues[&ticket.queue].waits;
             let waited_ms = ticket.waited_ms(now_ms);
             ticket.estimated_wait_ms = waits.personal_ms(now_ms, ticket.request.rating(), size(&ticket), waited_ms);
         }
@@ -341,7 +372,7 @@ pub(super) fn rtts(queue: &QueueConfig, request: &NewTicket) -> Arc<[u32]> {
 }
 
 /// Whether a queue takes a request; its round-trip times by the queue's regions if it does.
-fn check_request(queue: &QueueConfig, new: &NewTicket) -> Result<Arc<[u32]>, CreateError> {
+pub(super) fn check_request(queue: &QueueConfig, new: &NewTicket) -> Result<Arc<[u32]>, CreateError> {
     if new.players.is_empty() || new.players.len() > queue.party_size_max as usize {
         return Err(CreateError::PartyTooLarge {
             players: new.players.len(),

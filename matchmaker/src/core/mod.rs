@@ -14,6 +14,7 @@
 //! | [`events`] | the log of ticket events |
 //! | [`placing`] | what to do after each answer of the allocator |
 //! | [`matchmaker`], [`pass`], [`settle`] | all of it together: create and cancel; search and commit; placed, given back, failed |
+//! | [`reconfigure`] | other queues while it runs |
 
 pub mod claims;
 pub mod density;
@@ -26,6 +27,7 @@ pub mod placing;
 pub mod pool;
 pub mod queue_config;
 pub mod queue_file;
+pub mod reconfigure;
 pub mod region;
 pub mod search;
 pub mod settle;

@@ -52,9 +52,12 @@ impl Matchmaker {
     pub fn pass(&mut self, now_ms: u64, placing_max: usize, entropy: Entropy<'_>) -> Vec<NewMatch> {
         self.expire(now_ms);
         self.tickets.forget_finished(now_ms);
+        self.forget_removed();
         let mut made = Vec::new();
-        for turn in 0..self.queues.len() {
-            let queue = (self.first_queue + turn) % self.queues.len();
+        let mut turns: Vec<usize> = self.queues.keys().copied().collect();
+        let first = self.first_queue.checked_rem(turns.len()).unwrap_or(0);
+        turns.rotate_left(first);
+        for queue in turns {
             let room = placing_max.saturating_sub(self.matches.len());
             if room == 0 || self.closing {
                 break;
@@ -63,25 +66,25 @@ impl Matchmaker {
                 made.extend(self.commit(queue, chosen, now_ms, entropy));
             }
         }
-        self.first_queue = (self.first_queue + 1) % self.queues.len().max(1);
+        self.first_queue = first + 1;
         made
     }
 
     fn expire(&mut self, now_ms: u64) {
-        for place in 0..self.queues.len() {
-            let queue = &self.queues[place];
-            let Some(limit) = now_ms.checked_sub(queue.config.ticket_timeout_ms()) else {
-                continue;
-            };
-            let reason = format!("no match within {} s", queue.config.ticket_timeout_s);
-            for id in queue.pool.created_until(limit) {
-                self.end(id, State::TimedOut { reason: reason.clone() }, now_ms);
+        let mut late = Vec::new();
+        for queue in self.queues.values() {
+            if let Some(limit) = now_ms.checked_sub(queue.config.ticket_timeout_ms()) {
+                let tickets = queue.pool.created_until(limit).into_iter();
+                late.extend(tickets.map(|id| (id, queue.config.ticket_timeout_s)));
             }
+        }
+        for (id, timeout_s) in late {
+            self.end(id, State::TimedOut { reason: format!("no match within {timeout_s} s") }, now_ms);
         }
     }
 
-    fn choose(&mut self, place: usize, now_ms: u64, matches_max: usize) -> Vec<Chosen> {
-        let queue = &mut self.queues[place];
+    fn choose(&mut self, number: usize, now_ms: u64, matches_max: usize) -> Vec<Chosen> {
+        let queue = self.queue_mut(number);
         let config = &queue.config;
         let mut chosen = Vec::new();
         for build in queue.pool.builds() {
@@ -110,14 +113,14 @@ impl Matchmaker {
     }
 
     /// Makes a match of the chosen tickets: all of them go to PLACING in this one step, or none.
-    fn commit(&mut self, place: usize, chosen: Chosen, now_ms: u64, entropy: Entropy<'_>) -> Option<NewMatch> {
-        let config = self.queues[place].config.clone();
+    fn commit(&mut self, number: usize, chosen: Chosen, now_ms: u64, entropy: Entropy<'_>) -> Option<NewMatch> {
+        let config = self.queues[&number].config.clone();
         let mut tickets: Vec<_> = chosen.tickets.iter().map(|id| self.tickets.get(*id)).collect::<Option<_>>()?;
         tickets.sort_by_key(|ticket| (ticket.created_ms, ticket.id()));
         if tickets.iter().any(|ticket| *ticket.state() != State::Queued) {
             return None;
         }
-        let shape = self.queues[place].packing.shape();
+        let shape = self.queues[&number].packing.shape();
         let seats: Vec<Seat> = tickets
             .iter()
             .map(|ticket| Seat { size: size(ticket), rating_sum: ticket.request.rating() * f64::from(size(ticket)) })
@@ -150,10 +153,10 @@ impl Matchmaker {
         for id in &new.tickets {
             let ticket = self.tickets.advance(*id, State::Placing { match_id: new.match_id }, now_ms);
             let created_ms = ticket.expect("all are queued").created_ms;
-            self.queues[place].pool.remove(created_ms, *id);
+            self.queue_mut(number).pool.remove(created_ms, *id);
             self.log(*id);
         }
-        self.queues[place].placing_matches += 1;
+        self.queue_mut(number).placing_matches += 1;
         self.matches.insert(new.match_id, new.tickets.clone());
         Some(new)
     }

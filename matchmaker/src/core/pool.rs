@@ -91,6 +91,13 @@ impl Pool {
         Some(waiting)
     }
 
+    /// Empties the pool; who was in it, oldest first.
+    pub fn take(&mut self) -> Vec<Waiting> {
+        let mut emptied = std::mem::take(self);
+        let ages: Vec<(u64, TicketId)> = emptied.ages.keys().copied().collect();
+        ages.into_iter().filter_map(|(created_ms, ticket)| emptied.remove(created_ms, ticket)).collect()
+    }
+
     /// Waiting tickets.
     pub fn tickets(&self) -> usize {
         self.ages.len()

@@ -149,7 +149,25 @@ fn lines(faults: &[Fault]) -> String {
     lines.join("\n")
 }
 
+/// A `MatchQueue` that is not served as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueFault {
+    /// The resource, and the generation of it that was looked at.
+    pub source: Source,
+    /// Name that tickets would give.
+    pub queue: String,
+    /// Why, as one word for programs.
+    pub reason: &'static str,
+    /// Why, as a sentence for people, with what to do.
+    pub message: String,
+}
+
 impl Queues {
+    /// Queues that were checked already, each name once.
+    pub(crate) fn of(queues: Vec<QueueConfig>) -> Self {
+        Self(queues)
+    }
+
     /// Reads a queue file.
     ///
     /// # Errors
@@ -171,6 +189,17 @@ impl Queues {
     pub fn as_slice(&self) -> &[QueueConfig] {
         &self.0
     }
+}
+
+/// Whether a text can name a queue, fleet or region.
+pub(crate) fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.bytes().all(allowed)
+}
+
+/// Whether a text can name a build, which may hold a '+' (1.4.0+0123456).
+pub(crate) fn is_build(text: &str) -> bool {
+    is_name(&text.replace('+', "-"))
 }
 
 #[cfg(test)]

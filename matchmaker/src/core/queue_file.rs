@@ -6,8 +6,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::queue_config::{
-    Fault, NAME_BYTES_MAX, PLAYERS_MAX, QUEUES_MAX, QueueConfig, REGIONS_MAX, RatingRule, RttRule, SETTINGS_BYTES_MAX,
-    Source,
+    Fault, PLAYERS_MAX, QUEUES_MAX, QueueConfig, REGIONS_MAX, RatingRule, RttRule, SETTINGS_BYTES_MAX, Source,
+    is_build, is_name,
 };
 
 /// The keys of a `[[queue]]`.
@@ -227,8 +227,7 @@ impl Reader<'_> {
             None if required => self.missing(section, key),
             None => {}
             Some(Some("")) if !required => {}
-            // Builds may hold a '+' (1.4.0+0123456).
-            Some(Some(text)) if is_name(text) || (key == "build" && is_name(&text.replace('+', "-"))) => {
+            Some(Some(text)) if is_name(text) || (key == "build" && is_build(text)) => {
                 return text.to_owned();
             }
             Some(_) => self.fault_at(section, key, NAME_RULE),
@@ -287,11 +286,6 @@ impl Reader<'_> {
 }
 
 const NAME_RULE: &str = "must be 1 to 63 lower-case letters, digits, '-', '_' or '.'";
-
-fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-    !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.bytes().all(allowed)
-}
 
 fn to_json(value: &DeValue<'_>) -> Result<serde_json::Value, &'static str> {
     const NUMBER: &str = "hold a number that JSON cannot hold: write it as a string";

@@ -6,7 +6,7 @@ use protocol::id::{MatchId, TicketId};
 use protocol::pb;
 
 use super::estimate::Wait;
-use super::matchmaker::{Entropy, Matchmaker, rtts, size};
+use super::matchmaker::{Entropy, Matchmaker, size};
 use super::placing::Outcome;
 use super::ticket::{Placed, State};
 
@@ -28,10 +28,11 @@ impl Matchmaker {
         let Some(tickets) = self.matches.remove(&match_id) else {
             return;
         };
-        let place = tickets.first().and_then(|id| self.tickets.get(*id)).map(|ticket| ticket.queue);
-        if let Some(place) = place {
-            self.queues[place].placing_matches -= 1;
-            self.queues[place].matches_made += u64::from(matches!(outcome, Outcome::Placed(_)));
+        let number = tickets.first().and_then(|id| self.tickets.get(*id)).map(|ticket| ticket.queue);
+        if let Some(number) = number {
+            let queue = self.queue_mut(number);
+            queue.placing_matches -= 1;
+            queue.matches_made += u64::from(matches!(outcome, Outcome::Placed(_)));
         }
         match outcome {
             Outcome::Placed(assignment) => {
@@ -62,30 +63,31 @@ impl Matchmaker {
         let hold_ms = hold_ms / 2 + entropy() % (hold_ms / 2 + 1);
         ticket.given_back = ticket.given_back.saturating_add(1);
         let ticket = ticket.clone();
-        let rtts = rtts(&self.queues[ticket.queue].config, &ticket.request);
-        self.wait(&ticket, rtts, now_ms + hold_ms);
         self.log(id);
-        if self.closing {
-            self.end(id, State::Cancelled { reason: SHUTTING_DOWN.into() }, now_ms);
+        let stays = if self.closing { Err(SHUTTING_DOWN.to_owned()) } else { self.still_takes(&ticket) };
+        match stays {
+            Ok(rtts) => self.wait(&ticket, rtts, now_ms + hold_ms),
+            Err(reason) => self.end(id, State::Cancelled { reason }, now_ms),
         }
     }
 
     fn record_wait(&mut self, id: TicketId, now_ms: u64) {
         if let Some(ticket) = self.tickets.get(id) {
+            let number = ticket.queue;
             let wait = Wait {
                 at_ms: now_ms,
                 wait_ms: ticket.waited_ms(now_ms),
                 rating: ticket.request.rating(),
                 size: size(ticket),
             };
-            self.queues[ticket.queue].waits.record(wait);
+            self.queue_mut(number).waits.record(wait);
         }
     }
 
     /// Begins the end: no new tickets, those that wait are cancelled, matches that are being placed may finish.
     pub fn close(&mut self, now_ms: u64) {
         self.closing = true;
-        let waiting: Vec<TicketId> = self.queues.iter().flat_map(|queue| queue.pool.by_age()).collect();
+        let waiting: Vec<TicketId> = self.queues.values().flat_map(|queue| queue.pool.by_age()).collect();
         for id in waiting {
             self.end(id, State::Cancelled { reason: SHUTTING_DOWN.into() }, now_ms);
         }

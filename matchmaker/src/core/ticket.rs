@@ -162,7 +162,7 @@ pub struct IllegalTransition {
 pub struct Ticket {
     /// What was asked for; shared by all events of the ticket.
     pub request: Arc<NewTicket>,
-    /// Place of its queue among the queues.
+    /// Number of its queue, which no other queue ever has.
     pub queue: usize,
     /// Unix milliseconds.
     pub created_ms: u64,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use matchmaker::Queues;
+use matchmaker::QueueSource;
 use protocol::jwt::{KeySet, SigningKey};
 
 use crate::exit::Failure;
@@ -86,7 +86,7 @@ impl ServiceData {
         listen: SocketAddr,
         admin: SocketAddr,
         allocator: &str,
-        queues: Queues,
+        queues: QueueSource,
         drain: Duration,
     ) -> matchmaker::Config {
         matchmaker::Config {

@@ -9,6 +9,7 @@ use service::logs::Format;
 
 use crate::cluster_options::ClusterOptions;
 use crate::exit::Failure;
+use crate::kubectl::KubectlOptions;
 use crate::kubernetes::KubernetesOptions;
 use crate::output::Output;
 use crate::trouble::TroubleOptions;
@@ -39,10 +40,12 @@ pub(crate) enum Task {
     MinimumBuild(MinimumBuildOptions),
     /// Show who is told of matches and what they did not take, or have it sent again.
     Webhooks(WebhooksOptions),
-    /// Look whether an installation on this machine is healthy; status 3 if it is not.
+    /// Look whether an installation on this machine or on a cluster is healthy; status 3 if it is not.
     Doctor(DoctorOptions),
     /// Ask a program whether it is well, for health checks of containers; status 1 if it is not.
     Probe(ProbeOptions),
+    /// Look at Muster on a cluster, drain servers, steer rollouts; also as the plugin `kubectl muster`.
+    Kubectl(KubectlOptions),
     /// Run a platform by the orders on standard input, for `demo --chaos` to kill.
     #[command(hide = true)]
     ChaosPlatform(ChaosPlatformOptions),
@@ -320,6 +323,14 @@ pub(crate) struct DoctorOptions {
     /// Where the matchmaker listens.
     #[arg(long, env = "MUSTER_MATCHMAKER_LISTEN", default_value_t = local(7120))]
     pub(crate) matchmaker_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterOptions,
+    /// Muster's own namespace.
+    #[arg(long, default_value = "muster-system", value_name = "NAME", help_heading = "Kubernetes")]
+    pub(crate) namespace: String,
+    /// Name of the Helm release.
+    #[arg(long, default_value = "muster", value_name = "NAME", help_heading = "Kubernetes")]
+    pub(crate) release: String,
     /// What to print on stdout.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,

@@ -1,7 +1,9 @@
-//! `muster doctor`: whether an installation on this machine is healthy, one line per check, each with what to do.
+//! `muster doctor`: whether an installation on this machine, or with --kubernetes on a cluster, is healthy: one line per
+//! check, each with what to do.
 
 mod data;
 mod finding;
+mod kubernetes;
 mod machine;
 mod ports;
 mod services;
@@ -17,7 +19,9 @@ use crate::output::{Output, answer};
 /// Looks at everything, prints what it found; status 3 when something has failed.
 pub(crate) fn run(options: &DoctorOptions) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
-    let findings = runtime.block_on(examine(options));
+    let findings = runtime.block_on(async {
+        if options.cluster.kubernetes { kubernetes::examine(options).await } else { Ok(examine(options).await) }
+    })?;
     match options.output {
         Output::Json => answer(&finding::json(&findings))?,
         Output::Text => answer(finding::text(&findings).trim_end())?,

@@ -11,6 +11,8 @@ mod doctor;
 mod exit;
 mod gameserver;
 mod http;
+mod kube_proxy;
+mod kubectl;
 mod kubernetes;
 mod maintenance;
 mod new;
@@ -33,7 +35,7 @@ use clap::Parser as _;
 use crate::cli::{Cli, Task};
 
 fn main() -> ExitCode {
-    let args = match cli::arguments(std::env::args_os()) {
+    let args = match cli::arguments(kubectl::as_plugin(std::env::args_os().collect()).into_iter()) {
         Ok(args) => args,
         Err(failure) => return failure.report(),
     };
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Task::Bots(options) => bots::run(&options),
         Task::Doctor(options) => doctor::run(&options),
         Task::Probe(options) => probe::run(&options),
+        Task::Kubectl(options) => kubectl::run(&options),
         Task::Maintenance(options) => maintenance::run(&options),
         Task::MinimumBuild(options) => maintenance::minimum_build(&options),
         Task::ChaosPlatform(options) => chaos::obey::run(&options),

@@ -19,6 +19,9 @@ fn help_texts_are_as_they_were() {
         "check-history",
         "doctor",
         "probe",
+        "kubectl",
+        "kubectl drain",
+        "kubectl rollout",
         "maintenance",
         "minimum-build",
         "webhooks",
@@ -32,11 +35,11 @@ fn help_texts_are_as_they_were() {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MUSTER_")) {
             command.env_remove(name);
         }
-        command.args((!task.is_empty()).then_some(task)).arg("--help").env("COLUMNS", "100");
+        command.args(task.split_whitespace()).arg("--help").env("COLUMNS", "100");
         let output = run(&mut command, Duration::from_secs(30));
         assert!(output.status.success(), "muster {task} --help");
         let text = String::from_utf8(output.stdout).expect("help is UTF-8");
-        let path = folder.join(format!("help{}{task}.txt", if task.is_empty() { "" } else { "-" }));
+        let path = folder.join(format!("help{}{task}.txt", if task.is_empty() { "" } else { "-" }).replace(' ', "-"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, &text).expect("the golden file can be written");
         }

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// Narrowest and widest column of checks.
+const CHECK_CHARS: (usize, usize) = (21, 40);
+
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,37 +28,71 @@ pub(crate) struct Finding {
     pub(crate) found: String,
     /// What to do about it; empty when all is well.
     pub(crate) advice: String,
+    /// Section of the book that says more; empty where none does.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) more: String,
 }
 
 impl Finding {
     /// All is well.
     pub(crate) fn ok(check: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { check: check.into(), status: Status::Ok, found: found.into(), advice: String::new() }
+        Self {
+            check: check.into(),
+            status: Status::Ok,
+            found: found.into(),
+            advice: String::new(),
+            more: String::new(),
+        }
     }
 
     /// It works, but.
     pub(crate) fn warn(check: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check: check.into(), status: Status::Warn, found: found.into(), advice: advice.into() }
+        Self {
+            check: check.into(),
+            status: Status::Warn,
+            found: found.into(),
+            advice: advice.into(),
+            more: String::new(),
+        }
     }
 
     /// It does not work.
     pub(crate) fn fail(check: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check: check.into(), status: Status::Fail, found: found.into(), advice: advice.into() }
+        Self {
+            check: check.into(),
+            status: Status::Fail,
+            found: found.into(),
+            advice: advice.into(),
+            more: String::new(),
+        }
+    }
+}
+
+impl Finding {
+    /// Names the section of the book's page on the doctor that says more.
+    pub(crate) fn more(mut self, section: &str) -> Self {
+        self.more = format!("kubernetes/doctor.md#{section}");
+        self
     }
 }
 
 /// One line per check, and a verdict.
 pub(crate) fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
+    let width = findings.iter().map(|finding| finding.check.chars().count() + 2).max().unwrap_or(0);
+    let width = width.clamp(CHECK_CHARS.0, CHECK_CHARS.1);
     for finding in findings {
         let status = match finding.status {
             Status::Ok => "ok  ",
             Status::Warn => "warn",
             Status::Fail => "FAIL",
         };
-        text.push_str(&format!("{status}  {:<22}{}", finding.check, one_line(&finding.found)));
+        text.push_str(&format!("{status}  {:<width$} {}", finding.check, one_line(&finding.found)));
         if !finding.advice.is_empty() {
             text.push_str(&format!(". To do: {}", one_line(&finding.advice)));
+        }
+        if !finding.more.is_empty() && finding.status != Status::Ok {
+            text.push_str(&format!(" (the book's {})", finding.more));
         }
         text.push('\n');
     }

@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use agones::{Observed, State};
@@ -29,16 +28,13 @@ use crate::control::to_allocator;
 use crate::drain::{Drain, Step};
 use crate::handshake_worker::TokenKeys;
 use crate::host_matches::Errand;
-use crate::inbox::RoomEvent;
 use crate::io_rooms::PlayerNews;
-use crate::io_thread::{IoCommand, IoHandle};
 use crate::lifecycle::{self, Want};
 use crate::notice::Notice;
 use crate::result::Courier;
-use crate::room_link::Directory;
-use crate::room_thread::RoomOrder;
 use crate::rooms::Arbiter;
 use crate::spool::Spool;
+use crate::stage::Stage;
 
 /// How often deadlines are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,12 +59,8 @@ pub(crate) struct HostParts {
     pub(crate) drain_deadline: Duration,
     /// Without an allocator for so long, the server leaves the pool.
     pub(crate) leave_after: Duration,
-    /// Makes a room.
-    pub(crate) start_room: Box<dyn Fn(RoomOrder) + Send>,
-    /// The I/O thread.
-    pub(crate) io: IoHandle,
-    /// Rooms that admit players.
-    pub(crate) directory: Directory,
+    /// Who plays the matches.
+    pub(crate) stage: Box<dyn Stage>,
     /// Keys that verify join tokens.
     pub(crate) keys: TokenKeys,
     /// The GameServer as Agones shows it.
@@ -176,12 +168,11 @@ impl Host {
                 Some(done) = self.errands.join_next() => self.errand(done),
                 Ok(()) = observed.changed() => self.observe(),
                 () = ears.shutdown.wait(), if !self.drain.has_begun() => {
-                    self.leave("draining");
-                    self.drain.begin(self.now_ms() + millis(self.parts.drain_deadline));
+                    self.leave("draining", Some(self.parts.drain_deadline));
                 }
                 () = ears.hurry.wait(), if !self.hurried => {
                     self.hurried = true;
-                    self.leave("draining at once");
+                    self.leave("draining at once", Some(Duration::ZERO));
                     self.drain.hurry(self.now_ms());
                     self.look();
                 }
@@ -253,8 +244,7 @@ impl Host {
     fn observe(&mut self) {
         let ends = self.parts.observed.borrow().as_ref().is_some_and(Observed::is_over);
         if ends && !self.drain.has_begun() {
-            self.leave("Agones ends this server");
-            self.drain.begin(self.now_ms() + millis(self.parts.drain_deadline));
+            self.leave("Agones ends this server", Some(self.parts.drain_deadline));
         }
         self.report_load();
     }
@@ -264,18 +254,21 @@ impl Host {
         if !self.link.is_up() {
             return;
         }
-        let permille = self.parts.directory.links().iter().map(|l| l.tick_load_permille.load(Ordering::Relaxed)).max();
         let load = pb::Load {
             matches: count(self.arbiter.len()),
-            players: count(self.parts.io.players()),
-            tick_load_permille: permille.unwrap_or(0),
+            players: count(self.parts.stage.players()),
+            tick_load_permille: self.parts.stage.tick_load_permille(),
             state: self.state_name(),
         };
         self.send(to_allocator(ToAllocator::Load(load)));
     }
 
-    /// No new match from now on, for good.
-    pub(crate) fn leave(&mut self, reason: &str) {
+    /// No new match from now on, for good. Those that run have so long, where there is a limit.
+    pub(crate) fn leave(&mut self, reason: &str, within: Option<Duration>) {
+        if let Some(within) = within {
+            self.drain.begin(self.now_ms() + millis(within));
+        }
+        self.parts.stage.leaving(reason, within);
         if self.arbiter.leaving().is_some() {
             return;
         }
@@ -289,13 +282,10 @@ impl Host {
     /// Ends every match that still runs.
     fn abort_all(&mut self, reason: &'static str) {
         tracing::warn!(reason, "ending the matches that still run");
-        self.parts.io.send(IoCommand::Refuse);
         for hosting in self.matches.values_mut() {
             hosting.abort.get_or_insert(reason);
         }
-        for link in self.parts.directory.links() {
-            link.inbox.put(RoomEvent::Abort { reason });
-        }
+        self.parts.stage.abort_all(reason);
     }
 
     /// The state as last observed, by its Agones name.

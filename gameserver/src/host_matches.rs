@@ -9,10 +9,10 @@ use service::Shutdown;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::host::{End, Host};
-use crate::inbox::RoomEvent;
 use crate::notice::Notice;
 use crate::result::{Courier, Delivery, EndedMatch, document};
 use crate::spool::Spool;
+use crate::stage::ResultStep;
 
 /// Something done with a result, outside the host.
 pub(crate) enum Errand {
@@ -46,9 +46,7 @@ impl Host {
         let unanswered = std::mem::take(&mut hosting.unanswered);
         // It was released, or the server began to drain, while the room was being made.
         if let Some(reason) = hosting.abort {
-            if let Some(link) = self.parts.directory.links().into_iter().find(|link| link.id == id) {
-                link.inbox.put(RoomEvent::Abort { reason });
-            }
+            self.parts.stage.abort(id, reason);
             for attempt in unanswered {
                 self.refuse(id, attempt, RefusalReason::Ended, reason.into());
             }
@@ -76,6 +74,7 @@ impl Host {
         tracing::info!(match_id = %id, trace_id = hosting.trace_id, reason, ticks = ended.ticks, "match ended");
         crate::metrics::match_ended(if reason == "finished" { "finished" } else { "aborted" });
         if hosting.is_released {
+            self.parts.stage.result(id, ResultStep::Released);
             self.update(id, MatchPhase::Ended, &reason, Some(stats));
             return self.close(id, "released by the allocator");
         }
@@ -100,6 +99,7 @@ impl Host {
     fn deliver(&mut self, id: MatchId, signed: SignedResult, is_spooled: bool) {
         // From here on a kill of this process loses nothing. A result that the disk refuses is safe with metagame alone.
         if is_spooled {
+            self.parts.stage.result(id, ResultStep::Spooled);
             self.report_end(id);
         }
         let (courier, spool) = (self.parts.courier.clone(), self.parts.spool.clone());
@@ -134,8 +134,14 @@ impl Host {
     fn delivered(&mut self, id: MatchId, delivery: Delivery) {
         self.report_end(id);
         let (what, reason) = match delivery {
-            Delivery::Acknowledged => ("acknowledged", String::new()),
-            Delivery::Rejected(status) => ("rejected", format!("metagame refuses the result with status {status}")),
+            Delivery::Acknowledged => {
+                self.parts.stage.result(id, ResultStep::Acknowledged);
+                ("acknowledged", String::new())
+            }
+            Delivery::Rejected(status) => {
+                self.parts.stage.result(id, ResultStep::Rejected(status));
+                ("rejected", format!("metagame refuses the result with status {status}"))
+            }
             Delivery::Stopped => ("spooled", "the result is in the spool".into()),
         };
         crate::metrics::result(what);

@@ -14,7 +14,6 @@ use crate::control::dial::LinkEvent;
 use crate::control::link::Order;
 use crate::control::to_allocator;
 use crate::host::{Host, Hosting, millis};
-use crate::inbox::RoomEvent;
 use crate::io_rooms::PlayerNews;
 use crate::lifecycle;
 use crate::room_thread::RoomOrder;
@@ -102,14 +101,13 @@ impl Host {
             Order::Assign(id, assign) => self.assign(id, &assign),
             Order::Retire { epoch } => {
                 if self.obeys(epoch, "Retire") {
-                    self.leave("retired by the allocator");
+                    self.leave("retired by the allocator", None);
                 }
             }
             Order::Drain { epoch, within, reason } => {
                 if self.obeys(epoch, "Drain") {
                     tracing::info!(reason, within_ms = millis(within), "draining by order of the allocator");
-                    self.leave("draining by order of the allocator");
-                    self.drain.begin(self.now_ms() + millis(within));
+                    self.leave("draining by order of the allocator", Some(within));
                 }
             }
             Order::Release { id, epoch, reason } => {
@@ -135,9 +133,7 @@ impl Host {
         hosting.is_released = true;
         // A repeated Assign is refused from now on, instead of being answered with a room that is about to end.
         self.arbiter.advance(id, MatchPhase::Ended);
-        if let Some(link) = self.parts.directory.links().into_iter().find(|link| link.id == id) {
-            link.inbox.put(RoomEvent::Abort { reason: "released" });
-        }
+        self.parts.stage.abort(id, "released");
     }
 
     fn assign(&mut self, id: MatchId, assign: &pb::Assign) {
@@ -167,7 +163,7 @@ impl Host {
                         is_released: false,
                     };
                     self.matches.insert(id, hosting);
-                    (self.parts.start_room)(order);
+                    self.parts.stage.start(order);
                 }
                 Err(detail) => {
                     self.arbiter.refused(id);

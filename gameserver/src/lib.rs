@@ -21,6 +21,7 @@
 //! | [`inbox`], [`outbox`], [`room_link`], [`notice`] | what passes between the threads |
 //! | [`rooms`], [`seats`], [`drain`], [`control::link`], [`control::updates`] | the decisions, without IO |
 //! | `host`, `host_orders`, `host_matches` | the task that carries the decisions out |
+//! | `stage` | who plays the matches, as the host sees it |
 //! | [`control::dial`], [`lifecycle`], [`result`], [`spool`] | allocator, Agones, metagame, disk |
 //! | [`watch`] | what the admin port shows of running matches: figures, and a live view |
 //! | [`metrics`] | every metric |
@@ -51,6 +52,7 @@ pub mod seats;
 pub mod server;
 pub mod socket;
 pub mod spool;
+mod stage;
 pub mod tick_timer;
 pub mod watch;
 

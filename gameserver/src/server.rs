@@ -36,6 +36,7 @@ use crate::room_thread::{self, RoomOrder, RoomShell};
 use crate::rooms::PLAYERS_MAX;
 use crate::socket::GameSocket;
 use crate::spool::Spool;
+use crate::stage::Rooms;
 
 /// How long the SDK server may take to show the GameServer for the first time.
 const SDK_PATIENCE: Duration = Duration::from_secs(30);
@@ -167,15 +168,15 @@ pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown)
     let helpers = Shutdown::new();
     let health = lifecycle::start_health(&ground.sdk, pulse);
     let (want, wants) = watch::channel(Want::Pool);
+    let start_room = Box::new(move |order: RoomOrder| room_thread::start::<G>(order, shell.clone()));
+    let stage = Rooms { start_room, io: io.clone(), directory };
     let parts = HostParts {
         identity,
         capacity: config.capacity,
         join_deadline: config.join_deadline,
         drain_deadline: config.drain_deadline,
         leave_after: config.leave_after,
-        start_room: Box::new(move |order: RoomOrder| room_thread::start::<G>(order, shell.clone())),
-        io: io.clone(),
-        directory,
+        stage: Box::new(stage),
         keys,
         observed: ground.sdk.observed(),
         want,

@@ -11,8 +11,8 @@
 
 pub mod desired;
 mod fleet;
-mod output;
-mod process;
+pub mod output;
+pub mod process;
 mod server;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,8 @@ const AUDIT_MAX: usize = 1_000;
 const FINGERPRINTS_MAX: usize = 4;
 /// Longest histogram of tick times that is kept, in bytes.
 const TICK_US_BYTES_MAX: usize = 64 * 1024;
+/// Longest time that a server may ask for to answer Assign: the matchmaker waits ten seconds for a server.
+const JOINABLE_WITHIN_MAX: Duration = Duration::from_secs(8);
 
 /// A message that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,6 +189,14 @@ pub(crate) fn registration(message: pb::ServerMessage, limits: &Limits) -> Resul
     if register.routing_token.len() > protocol::wire::ROUTING_TOKEN_BYTES_MAX {
         return Err(bad("routing_token", "too long"));
     }
+    let is_foreign = register.transport() == pb::Transport::Foreign;
+    if is_foreign && !(register.server_key.is_empty() && register.quic_fingerprints.is_empty()) {
+        return Err(bad("server_key", "a server whose clients speak a protocol of their own has no keys for them"));
+    }
+    let joinable_within = Duration::from_millis(register.joinable_within_ms.into());
+    if joinable_within > JOINABLE_WITHIN_MAX {
+        return Err(bad("joinable_within_ms", format!("at most {} ms", ms(JOINABLE_WITHIN_MAX))));
+    }
     let facts = ServerFacts {
         server_id: id("server_id", &register.server_id)?,
         name: required("name", register.name)?,
@@ -197,7 +207,9 @@ pub(crate) fn registration(message: pb::ServerMessage, limits: &Limits) -> Resul
         capacity: register.capacity,
         address: required("address", register.address)?,
         admin_address: label("admin_address", register.admin_address)?,
-        server_key: key("server_key", &register.server_key)?,
+        server_key: if is_foreign { [0; 32] } else { key("server_key", &register.server_key)? },
+        is_foreign,
+        joinable_within,
         quic_fingerprints: fingerprints(&register.quic_fingerprints)?,
         result_key: key("result_key", &register.result_key)?,
         routing_token: register.routing_token,
@@ -260,7 +272,8 @@ pub(crate) fn assignment(match_id: MatchId, server: &ServerFacts) -> pb::Assignm
     pb::Assignment {
         match_id: match_id.to_string(),
         address: server.address.clone(),
-        server_key: server.server_key.to_vec(),
+        server_key: if server.is_foreign { Vec::new() } else { server.server_key.to_vec() },
+        transport: if server.is_foreign { pb::Transport::Foreign } else { pb::Transport::Muster }.into(),
         routing_token: server.routing_token.clone(),
         server_id: server.server_id.to_string(),
         build: server.build.clone(),

@@ -87,6 +87,8 @@ mod tests {
             admin_address: String::new(),
             quic_fingerprints: vec![],
             server_key: [2; 32],
+            is_foreign: false,
+            joinable_within: std::time::Duration::ZERO,
             result_key: SigningKey::from_seed(&[3; 32]).public_key(),
             routing_token: vec![],
             schema_hash: 4,

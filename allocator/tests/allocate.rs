@@ -109,6 +109,20 @@ fn a_match_that_its_server_says_has_ended_is_not_placed_again() {
 }
 
 #[test]
+fn a_server_that_asks_for_more_time_to_answer_has_it_and_no_more() {
+    let mut h = Harness::new(&[]);
+    let mut slow = registration(1, 1);
+    slow.facts.joinable_within = std::time::Duration::from_secs(6);
+    h.register(1, slow).expect("registered");
+    h.call(request(9), 1, 9_000);
+    h.assigned(1, 9);
+    h.pass(5_900, &[1]);
+    assert!(h.orders(1).is_empty(), "it has its map to load");
+    h.pass(200, &[1]);
+    assert!(h.released(1, 9));
+}
+
+#[test]
 fn a_server_that_does_not_answer_in_two_seconds_is_released_and_stays_out() {
     // It has room left and would be the first choice again.
     let mut h = Harness::new(&[(1, 2), (2, 3)]);

@@ -251,6 +251,8 @@ async fn bad_requests_are_named_and_reach_nothing() {
         pb::Register { capacity: 0, ..good() },
         pb::Register { capacity: 1_000_000, ..good() },
         pb::Register { server_key: vec![1; 31], ..good() },
+        pb::Register { transport: pb::Transport::Foreign.into(), ..good() },
+        pb::Register { joinable_within_ms: 8_001, ..good() },
         pb::Register { result_key: vec![], ..good() },
         pb::Register { name: String::new(), ..good() },
         pb::Register { routing_token: vec![0; 4], ..good() },

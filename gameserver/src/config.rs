@@ -17,9 +17,6 @@ pub struct Args {
     /// Settings file (TOML, keys are the long flags); a flag or variable wins over it.
     #[arg(long, env = "MUSTER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print the game's schema as hex of its canonical bytes, and end.
-    #[arg(long)]
-    pub print_schema: bool,
     /// Name of this server. Under Agones the GameServer's name is used instead.
     #[arg(long, env = "MUSTER_NAME", default_value = "gameserver")]
     pub name: String,
@@ -151,7 +148,7 @@ impl Config {
     /// # Errors
     /// All faults at once.
     pub fn from_args(args: &Args, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
-        let mut faults = Faults(Vec::new());
+        let mut faults = Faults::default();
         let config = Self {
             name: faults.text("--name", &args.name),
             fleet: faults.text("--fleet", &args.fleet),
@@ -180,15 +177,25 @@ impl Config {
             faults
                 .add("--advertise", "is needed when --bind is every address and no Agones SDK tells the server's own");
         }
-        if faults.0.is_empty() { Ok(config) } else { Err(ConfigFaults(faults.0)) }
+        faults.check().map(|()| config)
     }
 }
 
 /// Collects faults; each reader returns a stand-in for a value that cannot be read.
-struct Faults(Vec<String>);
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<String>);
 
 impl Faults {
-    fn add(&mut self, flag: &str, what: &str) {
+    /// All faults, if there are any.
+    pub(crate) fn check(self) -> Result<(), ConfigFaults> {
+        if self.0.is_empty() { Ok(()) } else { Err(ConfigFaults(self.0)) }
+    }
+
+    pub(crate) fn into_inner(self) -> Vec<String> {
+        self.0
+    }
+
+    pub(crate) fn add(&mut self, flag: &str, what: &str) {
         self.0.push(format!("{flag} {what}"));
     }
 
@@ -209,7 +216,7 @@ impl Faults {
         }
     }
 
-    fn address(&mut self, flag: &str, text: &str) -> SocketAddr {
+    pub(crate) fn address(&mut self, flag: &str, text: &str) -> SocketAddr {
         text.parse().unwrap_or_else(|_| {
             self.add(flag, &format!("is \"{text}\": expected ip:port, such as 127.0.0.1:7777 or [::]:7777"));
             SocketAddr::from(([127, 0, 0, 1], 0))
@@ -268,7 +275,7 @@ impl Faults {
         }
     }
 
-    fn duration(&mut self, flag: &str, text: &str) -> Duration {
+    pub(crate) fn duration(&mut self, flag: &str, text: &str) -> Duration {
         duration(text).unwrap_or_else(|| {
             self.add(flag, &format!("is \"{text}\": expected a time such as 500ms, 25s or 10m"));
             Duration::ZERO

@@ -28,6 +28,14 @@ impl TokenKeys {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
+    /// The claims of a good token for this incarnation.
+    ///
+    /// # Errors
+    /// The first [`JwtError`] that applies.
+    pub fn verify(&self, token: &str, server: ServerId, now_unix_s: u64) -> Result<JoinClaims, JwtError> {
+        JoinClaims::verify(&self.current(), token, server, now_unix_s)
+    }
+
     fn current(&self) -> Arc<KeySet> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -50,13 +58,14 @@ impl Doorkeeper {
     /// # Errors
     /// The [`Refusal`] that says why it does not. Whether it was used before is for the endpoint to say.
     pub fn verify(&self, token: &str, now_unix_s: u64) -> Result<JoinClaims, Refusal> {
-        let claims = JoinClaims::verify(&self.keys.current(), token, self.server, now_unix_s).map_err(refusal)?;
+        let claims = self.keys.verify(token, self.server, now_unix_s).map_err(refusal)?;
         self.directory.admit(&claims)?;
         Ok(claims)
     }
 }
 
-fn refusal(error: JwtError) -> Refusal {
+/// The number by which a client is refused whose token has this fault.
+pub(crate) fn refusal(error: JwtError) -> Refusal {
     match error {
         JwtError::Malformed | JwtError::WrongType | JwtError::BadClaims => Refusal::TokenMalformed,
         JwtError::UnknownKey | JwtError::BadSignature => Refusal::TokenSignature,

@@ -36,6 +36,7 @@ impl Host {
             Notice::Emptied(id) => {
                 self.open_rooms.remove(&id);
             }
+            Notice::Gone(why) => self.leave(&why, None),
         }
     }
 

@@ -25,7 +25,9 @@
 //! | [`control::dial`], [`lifecycle`], [`result`], [`spool`] | allocator, Agones, metagame, disk |
 //! | [`watch`] | what the admin port shows of running matches: figures, and a live view |
 //! | [`metrics`] | every metric |
+//! | [`agent`] | the same for games in other languages: the host with a game beside it instead of rooms |
 
+pub mod agent;
 pub mod certificate;
 pub mod config;
 pub mod control;
@@ -57,5 +59,5 @@ pub mod tick_timer;
 pub mod watch;
 
 pub use config::{Args, Config, ConfigFaults, Credential};
-pub use program::{main, main_from, run};
+pub use program::{Options, main, main_from, run};
 pub use server::{RunError, Running, start};

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 /// Waits between two tries of a write that the SDK gave back; its own repetitions come before.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// How often health is sent: Agones' shortest sensible period is some seconds.
-const HEALTH_PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the host wants this server to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -78,10 +78,12 @@ impl Statistics {
         Some(u32::try_from(p99 * 1_000 / self.budget_us).unwrap_or(u32::MAX))
     }
 
-    /// A session took the seat.
-    pub fn joined(&mut self, now: Micros, seat: SeatId, again: bool, carrier: Carrier) {
+    /// A session took the seat; `carrier` is none of ours where the game speaks a protocol of its own.
+    pub fn joined(&mut self, now: Micros, seat: SeatId, again: bool, carrier: Option<Carrier>) {
         let Some(visit) = self.visits.get_mut(usize::from(seat.0)) else { return };
-        if !std::mem::replace(&mut visit.came_by[carrier as usize], true) {
+        if let Some(carrier) = carrier
+            && !std::mem::replace(&mut visit.came_by[carrier as usize], true)
+        {
             match carrier {
                 Carrier::Native => self.message.udp_clients += 1,
                 Carrier::Quic => self.message.quic_clients += 1,
@@ -171,11 +173,11 @@ mod tests {
     fn the_time_of_clients_counts_only_while_they_are_connected() {
         let mut stats = Statistics::new(3, Duration::from_millis(10), at_s(0));
         let (one, two) = (SeatId(0), SeatId(1));
-        stats.joined(at_s(1), one, false, Carrier::Native);
-        stats.joined(at_s(1), two, false, Carrier::Native);
+        stats.joined(at_s(1), one, false, Some(Carrier::Native));
+        stats.joined(at_s(1), two, false, Some(Carrier::Native));
         stats.lost(at_s(3), one);
         stats.heard(at_s(5), one);
-        stats.joined(at_s(6), one, true, Carrier::Quic);
+        stats.joined(at_s(6), one, true, Some(Carrier::Quic));
         stats.gone(at_s(6), two);
         assert_eq!((stats.present(), stats.anyone_came()), (1, true));
         let message = stats.finish(at_s(7), 4);

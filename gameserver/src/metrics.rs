@@ -131,6 +131,16 @@ pub(crate) fn endpoint(counters: &Counters, sessions: usize) {
     }
 }
 
+/// An agent lets a client of a game in another language in.
+pub(crate) fn join_accepted_foreign() {
+    counter!(ACCEPTED, "carrier" => "foreign").increment(1);
+}
+
+/// An agent refuses one.
+pub(crate) fn join_refused(refusal: Refusal) {
+    counter!(REFUSED, "reason" => refusal.label()).increment(1);
+}
+
 /// The operating system refused a datagram: `in` or `out`.
 pub(crate) fn socket_error(direction: &'static str) {
     counter!(SOCKET_ERRORS, "direction" => direction).increment(1);

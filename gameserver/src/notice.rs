@@ -20,4 +20,6 @@ pub enum Notice {
     Failed(MatchId, String, Box<pb::MatchStats>),
     /// The match's last session is closed.
     Emptied(MatchId),
+    /// Whoever plays the matches is gone, and why: no match can come here any more.
+    Gone(String),
 }

@@ -20,6 +20,16 @@ const ORPHAN_GRACE: Duration = Duration::from_millis(700);
 /// Threads of the runtime: it carries the control link, the SDK, results and the admin port, never a tick.
 const RUNTIME_THREADS: usize = 2;
 
+/// The command line of a game server's program.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    args: Args,
+    /// Print the game's schema as hex of its canonical bytes, and end.
+    #[arg(long)]
+    print_schema: bool,
+}
+
 /// The whole program of a game server: what a studio's `main` calls.
 ///
 /// Status 0 after a drain, 2 when it cannot start (with one message that says what to do), 3 when its provider died.
@@ -29,11 +39,11 @@ pub fn main<G: Game>() -> ExitCode {
 
 /// Like [`main`], with these arguments, the program's name first.
 pub fn main_from<G: Game>(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match parse(&arguments.into_iter().collect::<Vec<_>>()) {
-        Ok(args) => args,
+    let Options { args, print_schema: is_asked } = match parse(&arguments.into_iter().collect::<Vec<_>>()) {
+        Ok(options) => options,
         Err(message) => return fail(&message),
     };
-    if args.print_schema {
+    if is_asked {
         return print_schema::<G>();
     }
     service::logs::init(&args.log, args.log_format);
@@ -41,8 +51,7 @@ pub fn main_from<G: Game>(arguments: impl IntoIterator<Item = OsString>) -> Exit
         Ok(config) => config,
         Err(faults) => return fail_in_log(&faults.to_string()),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build();
-    let ran = match runtime {
+    let ran = match runtime() {
         Ok(runtime) => runtime.block_on(run::<G>(config, Shutdown::new())),
         Err(error) => Err(RunError::System(error)),
     };
@@ -59,19 +68,32 @@ pub fn main_from<G: Game>(arguments: impl IntoIterator<Item = OsString>) -> Exit
 /// [`RunError`] when it cannot start.
 pub async fn run<G: Game>(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let hurry = Shutdown::new();
-    let signals = tokio::spawn(hear_signals(Signals::new()?, shutdown.clone(), hurry.clone()));
-    let lifeline = tokio::spawn(follow_lifeline(hurry.clone()));
-    let running = start::<G>(config, shutdown, hurry).await;
-    let ended = match running {
-        Ok(running) => {
-            running.wait().await;
-            Ok(())
-        }
-        Err(error) => Err(error),
-    };
-    signals.abort();
-    lifeline.abort();
-    ended
+    let _told = Told::listen(&shutdown, &hurry)?;
+    start::<G>(config, shutdown, hurry).await?.wait().await;
+    Ok(())
+}
+
+/// The runtime of a game server or an agent.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()
+}
+
+/// Ears for signals and for the end of the provider, until it is dropped.
+pub(crate) struct Told([tokio::task::JoinHandle<()>; 2]);
+
+impl Told {
+    /// Triggers `shutdown` at the first signal, and `hurry` at the second or when the provider is gone; in the latter
+    /// case the process ends within a second.
+    pub(crate) fn listen(shutdown: &Shutdown, hurry: &Shutdown) -> std::io::Result<Self> {
+        let signals = tokio::spawn(hear_signals(Signals::new()?, shutdown.clone(), hurry.clone()));
+        Ok(Self([signals, tokio::spawn(follow_lifeline(hurry.clone()))]))
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 }
 
 struct Signals {
@@ -111,17 +133,17 @@ async fn follow_lifeline(hurry: Shutdown) {
 }
 
 /// Reads the command line, and the settings file that it names.
-fn parse(arguments: &[OsString]) -> Result<Args, String> {
-    let command = || Args::augment_args(Command::new("gameserver").about("A dedicated game server"));
+fn parse(arguments: &[OsString]) -> Result<Options, String> {
+    let command = || Options::augment_args(Command::new("gameserver").about("A dedicated game server"));
     let matches =
         |arguments: &[OsString]| command().try_get_matches_from(arguments).unwrap_or_else(|error| error.exit());
-    let args = Args::from_arg_matches(&matches(arguments)).map_err(|error| error.to_string())?;
-    let Some(file) = &args.config else { return Ok(args) };
+    let options = Options::from_arg_matches(&matches(arguments)).map_err(|error| error.to_string())?;
+    let Some(file) = &options.args.config else { return Ok(options) };
     let given = arguments.get(1..).unwrap_or_default();
     let from_file = service::settings::file_args(&command(), given, file).map_err(|error| error.to_string())?;
     let mut all = arguments.to_vec();
     all.splice(arguments.len().min(1)..arguments.len().min(1), from_file);
-    Args::from_arg_matches(&matches(&all)).map_err(|error| error.to_string())
+    Options::from_arg_matches(&matches(&all)).map_err(|error| error.to_string())
 }
 
 /// Prints the schema for tools that know nothing of the game, such as bots.
@@ -138,7 +160,7 @@ fn print_schema<G: Game>() -> ExitCode {
 }
 
 /// Once there is a log, what ends the program stands there, at its level: whoever started it may read nothing else.
-fn fail_in_log(message: &str) -> ExitCode {
+pub(crate) fn fail_in_log(message: &str) -> ExitCode {
     if !tracing::enabled!(tracing::Level::ERROR) {
         return fail(message);
     }

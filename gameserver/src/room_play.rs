@@ -127,7 +127,7 @@ impl<'a, G: Game> Play<'a, G> {
     fn take_event(&mut self, now: Micros, event: RoomEvent) {
         let input = match event {
             RoomEvent::Joined { seat, again, join, carrier } => {
-                self.stats.joined(now, seat, again, carrier);
+                self.stats.joined(now, seat, again, Some(carrier));
                 self.batch.entries.push(Out::Begin { seat, join });
                 RoomInput::Joined { seat }
             }

@@ -43,7 +43,7 @@ const SDK_PATIENCE: Duration = Duration::from_secs(30);
 /// Handshakes at once that have no session yet.
 const HALF_OPEN_MAX: usize = 256;
 /// News of players that wait for the host.
-const NEWS_MAX: usize = 1_024;
+pub(crate) const NEWS_MAX: usize = 1_024;
 
 /// Why a game server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -136,8 +136,9 @@ pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown)
     crate::metrics::describe();
     let schema = G::schema();
     schema.validate().map_err(RunError::Schema)?;
-    let ground = Ground::prepare(&config).await?;
-    let (udp, admin_address) = (ground.socket.local_addr(), ground.admin.local_addr());
+    let socket = GameSocket::bind(config.bind)?;
+    let ground = Ground::prepare(&config, socket.local_addr()).await?;
+    let (udp, admin_address) = (socket.local_addr(), ground.admin.local_addr());
     let server_id = ServerId::from_entropy(service::random::bytes());
     let result_key = Arc::new(SigningKey::from_seed(&service::random::bytes()));
     let certificate = Certificate::make(service::clock::unix_s())?;
@@ -159,7 +160,6 @@ pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown)
     let doorkeeper = Doorkeeper { server: server_id, keys: keys.clone(), directory: directory.clone() };
     let io_pulse = Arc::new(AtomicU64::new(0));
     pulse.add(&io_pulse);
-    let socket = ground.socket;
     let io_parts = IoParts { socket, endpoint, pulse: io_pulse, notices: notices.clone(), players };
     let (io, io_thread) = io_thread::start(io_parts, |waker| HandshakeWorker::start(doorkeeper, waker))?;
     let shell = RoomShell { io: io.clone(), directory: directory.clone(), notices, pulse: pulse.clone() };
@@ -199,20 +199,20 @@ pub async fn start<G: Game>(config: Config, shutdown: Shutdown, hurry: Shutdown)
 }
 
 /// Everything that can refuse: files, ports, addresses.
-struct Ground {
-    spool: Spool,
-    allocator: dial::Client,
-    socket: GameSocket,
-    admin: Listener,
-    sdk: Sdk,
+pub(crate) struct Ground {
+    pub(crate) spool: Spool,
+    pub(crate) allocator: dial::Client,
+    pub(crate) admin: Listener,
+    pub(crate) sdk: Sdk,
     /// Name of the GameServer.
     name: String,
     /// Where clients reach it.
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Ground {
-    async fn prepare(config: &Config) -> Result<Self, RunError> {
+    /// Prepares everything for a server whose clients come to `udp`.
+    pub(crate) async fn prepare(config: &Config, udp: SocketAddr) -> Result<Self, RunError> {
         let folder = config.spool.clone();
         let spool = Spool::open(&folder).map_err(|error| RunError::Spool { folder, error })?;
         let tokens = match &config.credential {
@@ -221,17 +221,16 @@ impl Ground {
         };
         let tokens = with_token(tokens, ALLOCATOR_AUDIENCE);
         let allocator = ControlLinkClient::with_interceptor(service::grpc::channel(&config.allocator)?, tokens);
-        let socket = GameSocket::bind(config.bind)?;
         let admin = Listener::bind(config.admin, "game server admin").await?;
         let sdk = config.sdk.as_deref().map_or_else(|| Ok(Sdk::alone(&config.name)), Sdk::connect)?;
         let server = observed(&sdk).await?;
-        let address = advertised(config, &server, socket.local_addr()).ok_or(RunError::NoAddress)?;
+        let address = advertised(config, &server, udp).ok_or(RunError::NoAddress)?;
         let name = if server.name.is_empty() { config.name.clone() } else { server.name };
-        Ok(Self { spool, allocator, socket, admin, sdk, name, address })
+        Ok(Self { spool, allocator, admin, sdk, name, address })
     }
 
     /// What Register says of this server, but for its keys.
-    fn identity(&self, config: &Config) -> pb::Register {
+    pub(crate) fn identity(&self, config: &Config) -> pb::Register {
         pb::Register {
             name: self.name.clone(),
             build: config.build.clone(),

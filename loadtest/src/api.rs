@@ -51,6 +51,9 @@ pub struct Assignment {
     pub match_id: MatchId,
     /// `ip:port` of the server.
     pub address: String,
+    /// "muster", or "foreign" where clients speak the game's own protocol.
+    #[serde(default)]
+    pub transport: String,
     /// The server's public key, base64url.
     pub server_key: String,
     /// Beginning of connection ids, base64url.

@@ -415,6 +415,10 @@ async fn told(asking: &mut Option<AbortOnDropHandle<String>>) -> String {
 async fn config(order: &Order<'_>) -> anyhow::Result<ClientConfig> {
     let Order { join, schema, carrier, .. } = *order;
     let placed = &join.placed;
+    anyhow::ensure!(
+        placed.transport != "foreign",
+        "the match is on a server in another language, whose clients speak a protocol of their own: bots cannot play it"
+    );
     let hash = u64::from_str_radix(&placed.schema_hash, 16).context("the assignment's schema_hash is no hex number")?;
     anyhow::ensure!(
         hash == schema.hash(),

@@ -49,7 +49,7 @@ async fn play(options: &BotsOptions, seed: u64, stop: &Shutdown) -> Result<Repor
     stop.on_signals().map_err(Failure::setup)?;
     let mut progress = Progress::new(options.seconds.unwrap_or(0));
     progress.step(&format!("{} bots (seed {seed}) on {}", options.players, options.url));
-    let schema = PlayedGame::of(options.game.as_deref())?.schema;
+    let schema = PlayedGame::of(options.game.as_deref())?.for_bots()?.schema;
     let witness = Witness::start(&options.witness)?;
     let crowd = Crowd::new(&options.url, options.players, seed, &options.queue, schema)
         .witnessed_by(&witness.history)

@@ -52,7 +52,9 @@ pub(crate) enum Task {
     /// Check a history that `demo --history` wrote.
     CheckHistory(CheckHistoryOptions),
     /// Run one game server of the reference game (normally started by a fleet).
-    Gameserver(Box<::gameserver::Args>),
+    Gameserver(Box<::gameserver::Options>),
+    /// Stand beside a game server in another language: a sidecar, or the parent of its process.
+    Agent(Box<::gameserver::agent::AgentArgs>),
     /// Run the allocator by itself.
     Allocator(AllocatorOptions),
     /// Run the matchmaker by itself.
@@ -167,7 +169,8 @@ pub(crate) struct UpOptions {
     /// Address of this machine that game clients reach.
     #[arg(long, env = "MUSTER_ADVERTISE", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub(crate) advertise: IpAddr,
-    /// Your game's server program; without it the reference game is served.
+    /// Your game's server program, or a settings file of `muster agent` (.toml) for a game in another language; without it
+    /// the reference game is served.
     #[arg(long, env = "MUSTER_GAME", value_name = "PROGRAM")]
     pub(crate) game: Option<PathBuf>,
     /// Queue file; without it there is one queue: arena-4v4, or 1 against 1 for --game.

@@ -55,7 +55,7 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     let stop = Shutdown::new();
     stop.on_signals().map_err(Failure::setup)?;
     let seed = options.seed.unwrap_or_else(service::random::u64);
-    let game = PlayedGame::of(options.game.as_deref())?;
+    let game = PlayedGame::of(options.game.as_deref())?.for_bots()?;
     let queues = game.queues(options.queues.as_deref(), options.queues.is_none().then_some(options.match_seconds))?;
     let queue = first_queue(&queues, options.players)?;
     let folder = Folder::new()?;

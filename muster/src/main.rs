@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         Task::ChaosPlatform(options) => chaos::obey::run(&options),
         Task::Webhooks(options) => webhooks::run(&options),
         Task::CheckHistory(options) => check_history::run(&options),
+        Task::Agent(options) => return ::gameserver::agent::main(&options),
         Task::Gameserver(_) => return gameserver::run(std::env::args_os().skip(1)),
         Task::Allocator(options) => services::allocator(&options),
         Task::Matchmaker(options) => services::matchmaker(&options),

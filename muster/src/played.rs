@@ -1,4 +1,5 @@
-//! The game that a platform on this machine plays: the reference game, or a studio's own server program.
+//! The game that a platform on this machine plays: the reference game, a studio's own server program, or a server in
+//! another language behind `muster agent`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,22 +25,53 @@ pub(crate) struct PlayedGame {
     pub(crate) command: Vec<String>,
     /// What its bots must know; none for the reference game, which they know by heart.
     pub(crate) schema: Option<Schema>,
+    /// Whether clients speak a protocol of the game's own.
+    is_foreign: bool,
 }
 
 impl PlayedGame {
-    /// The game of a server program, which is asked for its schema; the reference game where there is none.
+    /// The game of a server program, which is asked for its schema, or of an agent's settings file; the reference game
+    /// where there is neither.
     pub(crate) fn of(program: Option<&Path>) -> Result<Self, Failure> {
         match program {
+            Some(file) if file.extension().is_some_and(|extension| extension == "toml") => Self::foreign(file),
             Some(program) => Self::own(program),
             None => Self::arena(),
         }
     }
 
     fn arena() -> Result<Self, Failure> {
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::setup(format!("cannot find this program's own file: {error}")))?;
-        let command = vec![program.display().to_string(), "gameserver".to_owned()];
-        Ok(Self { fleet: ARENA_FLEET.to_owned(), command, schema: None })
+        let command = vec![own_program()?, "gameserver".to_owned()];
+        Ok(Self { fleet: ARENA_FLEET.to_owned(), command, schema: None, is_foreign: false })
+    }
+
+    /// A server in another language. What else is in the file, and wrong, the agent says when it starts.
+    fn foreign(file: &Path) -> Result<Self, Failure> {
+        let fault = |what: String| {
+            Failure::setup(format!("{} is no settings file of an agent: {what}", file.display()))
+                .help("it needs at least fleet = \"the game's name\" and spawn = [\"program\", \"argument\"]")
+        };
+        let path = file.canonicalize().map_err(|error| fault(error.to_string()))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| fault(error.to_string()))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fault(error.to_string()))?;
+        let fleet =
+            table.get("fleet").and_then(toml::Value::as_str).ok_or_else(|| fault("it names no fleet".into()))?;
+        if !table.contains_key("spawn") {
+            return Err(fault("it does not say how the game is started".into()));
+        }
+        let command = vec![own_program()?, "agent".to_owned(), format!("--config={}", path.display())];
+        Ok(Self { fleet: fleet.to_owned(), command, schema: None, is_foreign: true })
+    }
+
+    /// The same, if bots can play it.
+    pub(crate) fn for_bots(self) -> Result<Self, Failure> {
+        if self.is_foreign {
+            return Err(Failure::setup(
+                "bots cannot play a game in another language: its clients speak their own protocol",
+            )
+            .help("muster up --game FILE keeps a platform with its servers running; send clients of the game's own"));
+        }
+        Ok(self)
     }
 
     fn own(program: &Path) -> Result<Self, Failure> {
@@ -59,14 +91,15 @@ impl PlayedGame {
         }
         let schema = schema_of(&asked.stdout).map_err(|error| fault(format!("{PRINT_SCHEMA} printed {error}")))?;
         let fleet = schema.game.clone();
-        Ok(Self { fleet, command: vec![program.display().to_string()], schema: Some(schema) })
+        Ok(Self { fleet, command: vec![program.display().to_string()], schema: Some(schema), is_foreign: false })
     }
 
     /// The queues of a file, or one that fits the game; all of them for this game's fleet.
     pub(crate) fn queues(&self, file: Option<&Path>, match_seconds: Option<u32>) -> Result<Queues, Failure> {
-        let queues = match (file, &self.schema) {
-            (None, Some(_)) => duel(&self.fleet, match_seconds)?,
-            (None, None) => match_seconds.map_or_else(|| queues(None), demo_queues)?,
+        let is_arena = self.schema.is_none() && !self.is_foreign;
+        let queues = match (file, is_arena) {
+            (None, false) => duel(&self.fleet, match_seconds)?,
+            (None, true) => match_seconds.map_or_else(|| queues(None), demo_queues)?,
             (Some(file), _) => queues(Some(file))?,
         };
         match queues.as_slice().iter().find(|queue| queue.fleet != self.fleet) {
@@ -78,6 +111,12 @@ impl PlayedGame {
             .help("a fleet on one machine has the name of its game: write it into the queue file as `fleet`")),
         }
     }
+}
+
+fn own_program() -> Result<String, Failure> {
+    let program = std::env::current_exe();
+    let program = program.map_err(|error| Failure::setup(format!("cannot find this program's own file: {error}")))?;
+    Ok(program.display().to_string())
 }
 
 /// The schema that a game server printed.
@@ -115,6 +154,22 @@ mod tests {
         let error = format!("{:?}", PlayedGame::of(Some(Path::new("/bin/true"))).expect_err("prints nothing"));
         assert!(error.contains("no game server"), "{error}");
         assert!(PlayedGame::of(Some(Path::new("/no/such/program"))).is_err());
+    }
+
+    #[test]
+    fn a_settings_file_of_an_agent_is_a_game_that_bots_cannot_play() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python-server/agent.toml");
+        let game = PlayedGame::of(Some(&example)).expect("the example is sound");
+        assert_eq!((game.fleet.as_str(), game.command[1].as_str()), ("clicks", "agent"));
+        assert_eq!(game.queues(None, None).expect("a duel").as_slice()[0].fleet, "clicks");
+        assert!(game.for_bots().is_err());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("agent.toml");
+        for (text, missing) in [("spawn = [\"x\"]", "fleet"), ("fleet = \"x\"", "started"), ("fleet =", "TOML")] {
+            std::fs::write(&file, text).expect("write");
+            let error = format!("{:?}", PlayedGame::of(Some(&file)).expect_err(text));
+            assert!(error.contains(missing), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ fn help_texts_are_as_they_were() {
         "minimum-build",
         "webhooks",
         "gameserver",
+        "agent",
         "allocator",
         "matchmaker",
         "metagame",

@@ -15,7 +15,7 @@ const LINE_BYTES_MAX: usize = 4 * 1024;
 const LINES_PER_SECOND_MAX: u32 = 200;
 
 /// Forwards until the pipe ends. It always reads on, so the process never blocks on a full pipe.
-pub(super) async fn forward(server_id: String, pipe: impl AsyncRead + Unpin) {
+pub async fn forward(server_id: String, pipe: impl AsyncRead + Unpin) {
     let mut lines = Lines::new(pipe);
     let mut limit = Limit::new(Instant::now());
     while let Some(line) = lines.next().await {

@@ -1,6 +1,7 @@
 //! One operating-system process with its group: started, asked to end, killed.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -24,17 +25,22 @@ exit $code
 
 /// What a process is started with.
 #[derive(Debug)]
-pub(super) struct Launch {
-    pub(super) command: Vec<String>,
-    pub(super) env: BTreeMap<String, String>,
+pub struct Launch {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Variables on top of those of this process.
+    pub env: BTreeMap<String, String>,
     /// Names of variables of this process that the command does not get.
-    pub(super) env_hidden: Vec<String>,
-    pub(super) lifeline: Lifeline,
+    pub env_hidden: Vec<String>,
+    /// Where it runs; `None`: where this process does.
+    pub folder: Option<PathBuf>,
+    /// How it learns that this process was killed.
+    pub lifeline: Lifeline,
 }
 
 /// A running process. Dropping it kills its whole group.
 #[derive(Debug)]
-pub(super) struct Process {
+pub struct Process {
     child: Child,
     group: Option<Pid>,
     /// The provider's end of the lifeline: never written to, closed by dropping it.
@@ -44,7 +50,10 @@ pub(super) struct Process {
 impl Process {
     /// Starts the command in a process group of its own, so that Ctrl-C at a terminal reaches the provider alone and
     /// a kill reaches whatever the command started.
-    pub(super) fn start(launch: &Launch) -> std::io::Result<(Self, ChildStdout, ChildStderr)> {
+    ///
+    /// # Errors
+    /// The system's, such as a program that does not exist. With [`Lifeline::Supervised`] that one shows as exit status 127.
+    pub fn start(launch: &Launch) -> std::io::Result<(Self, ChildStdout, ChildStderr)> {
         let program = launch.command.first().ok_or(std::io::ErrorKind::InvalidInput)?;
         let mut command = match launch.lifeline {
             Lifeline::Watched => Command::new(program),
@@ -57,10 +66,17 @@ impl Process {
         for name in &launch.env_hidden {
             command.env_remove(name);
         }
+        match launch.lifeline {
+            Lifeline::Watched => command.env(lifeline::VARIABLE, lifeline::STDIN),
+            // Its standard input is empty: a command that does know lifelines would take that for the end.
+            Lifeline::Supervised => command.env_remove(lifeline::VARIABLE),
+        };
+        if let Some(folder) = &launch.folder {
+            command.current_dir(folder);
+        }
         let mut child = command
             .args(&launch.command[1..])
             .envs(&launch.env)
-            .env(lifeline::VARIABLE, lifeline::STDIN)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -76,13 +92,17 @@ impl Process {
         Ok((process, stdout, stderr))
     }
 
-    pub(super) fn pid(&self) -> Option<u32> {
+    /// Its process id; `None` once it has ended.
+    pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
     /// Resolves when the process has ended, and then ends what it left behind in its group. Safe to drop and to call
     /// again.
-    pub(super) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.child.wait().await;
         self.kill_group();
         // The group's number may be given to someone else from here on.
@@ -91,7 +111,7 @@ impl Process {
     }
 
     /// Asks the process to end: SIGTERM, to the group where a supervisor stands between.
-    pub(super) fn terminate(&self, lifeline: Lifeline) {
+    pub fn terminate(&self, lifeline: Lifeline) {
         // An error means that it has ended already.
         let Some(pid) = self.group.filter(|_| self.child.id().is_some()) else { return };
         let _ = match lifeline {
@@ -101,7 +121,7 @@ impl Process {
     }
 
     /// Ends the process and its group at once.
-    pub(super) fn kill_group(&self) {
+    pub fn kill_group(&self) {
         if let Some(group) = self.group {
             // An error means that nobody is left.
             let _ = kill_process_group(group, Signal::KILL);
@@ -123,7 +143,14 @@ mod tests {
 
     fn shell(script: &str, lifeline: Lifeline) -> (Process, ChildStdout, ChildStderr) {
         let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        Process::start(&Launch { command, env: BTreeMap::new(), env_hidden: vec!["HOME".into()], lifeline }).unwrap()
+        Process::start(&Launch {
+            command,
+            env: BTreeMap::new(),
+            env_hidden: vec!["HOME".into()],
+            folder: None,
+            lifeline,
+        })
+        .unwrap()
     }
 
     async fn soon<T>(what: impl Future<Output = T>) -> T {

@@ -124,7 +124,7 @@ fn launch(job: &Job, sdk: &SdkServer) -> Launch {
     env.insert("AGONES_SDK_GRPC_HOST".to_owned(), sdk.local_addr().ip().to_string());
     env.insert("AGONES_SDK_GRPC_PORT".to_owned(), sdk.local_addr().port().to_string());
     let command = config.command.iter().map(fill).collect();
-    Launch { command, env, env_hidden: config.env_hidden.clone(), lifeline: config.lifeline }
+    Launch { command, env, env_hidden: config.env_hidden.clone(), folder: None, lifeline: config.lifeline }
 }
 
 struct Life {

@@ -71,6 +71,8 @@ mod tests {
                 admin_address: String::new(),
                 quic_fingerprints: vec![],
                 server_key: [0; 32],
+                is_foreign: false,
+                joinable_within: std::time::Duration::ZERO,
                 result_key: [0; 32],
                 routing_token: vec![],
                 schema_hash: 0,

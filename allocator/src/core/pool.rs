@@ -33,7 +33,11 @@ pub struct ServerFacts {
     pub address: String,
     /// "host:port" of its admin port, or empty.
     pub admin_address: String,
-    /// X25519 public key for clients.
+    /// Whether its clients speak a protocol of their own, so that it has no keys for them.
+    pub is_foreign: bool,
+    /// How long it may take to answer Assign; zero: as long as the allocator says.
+    pub joinable_within: Duration,
+    /// X25519 public key for clients; zeros where it is foreign.
     pub server_key: [u8; 32],
     /// Ed25519 public key that signs its results.
     pub result_key: [u8; 32],

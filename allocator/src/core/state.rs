@@ -290,6 +290,7 @@ impl Core {
             self.end_call(waiting.match_id, waiting.call, &AllocateError::NoServer, now);
         }
         for match_id in self.matches.pending() {
+            let assign_timeout = self.assign_timeout(match_id);
             let Some(pending) = self.matches.get(match_id).and_then(Match::pending) else { continue };
             match pending.stage {
                 Stage::Held => {
@@ -298,12 +299,19 @@ impl Core {
                         self.end_call(match_id, call.0, &AllocateError::NotSettled, now);
                     }
                 }
-                Stage::Assigning { since, .. } if now.at.saturating_sub(since) >= self.timing.assign_timeout => {
+                Stage::Assigning { since, .. } if now.at.saturating_sub(since) >= assign_timeout => {
                     self.abandon(match_id, "no answer to Assign in time", now);
                 }
                 Stage::Waiting | Stage::Assigning { .. } => {}
             }
         }
+    }
+
+    /// How long the server that a match is being assigned to may take: a game in another language may have a map to load.
+    fn assign_timeout(&self, match_id: MatchId) -> Duration {
+        let server = self.matches.get(match_id).and_then(Match::assigning).and_then(|id| self.pool.get(id));
+        let asked = server.map_or(Duration::ZERO, |server| server.facts.joinable_within);
+        asked.max(self.timing.assign_timeout)
     }
 }
 

@@ -65,6 +65,8 @@ pub(crate) fn registration(byte: u8, capacity: u32) -> Registration {
         admin_address: String::new(),
         quic_fingerprints: vec![],
         server_key: [byte; 32],
+        is_foreign: false,
+        joinable_within: std::time::Duration::ZERO,
         result_key: [byte; 32],
         routing_token: vec![],
         schema_hash: 7,

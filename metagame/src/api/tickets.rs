@@ -90,7 +90,10 @@ pub(super) struct MatchBody {
     match_id: String,
     /// "host:port", UDP.
     address: String,
-    /// X25519 key of the server, base64url, 32 bytes.
+    /// "muster": native packets, and QUIC where there are fingerprints. "foreign": the game's own protocol, to which the
+    /// client gives the join token; there is no server key then.
+    transport: &'static str,
+    /// X25519 key of the server, base64url, 32 bytes; empty for a foreign transport.
     server_key: String,
     /// Begins every connection id, base64url.
     routing_token: String,
@@ -117,7 +120,12 @@ pub(super) struct SeatBody {
 
 impl MatchBody {
     pub(super) fn new(assignment: pb::Assignment, roster: Vec<SeatBody>) -> Self {
+        let transport = match assignment.transport() {
+            pb::Transport::Unspecified | pb::Transport::Muster => "muster",
+            pb::Transport::Foreign => "foreign",
+        };
         Self {
+            transport,
             match_id: assignment.match_id,
             address: assignment.address,
             server_key: URL_SAFE_NO_PAD.encode(assignment.server_key),

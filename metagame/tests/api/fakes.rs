@@ -144,6 +144,7 @@ pub(crate) fn assignment(match_id: MatchId) -> pb::Assignment {
         match_id: match_id.to_string(),
         address: "127.0.0.1:7000".into(),
         server_key: vec![1; 32],
+        transport: pb::Transport::Muster.into(),
         routing_token: vec![2, 3],
         server_id: protocol::id::ServerId::from_entropy([4; 16]).to_string(),
         build: "1.0".into(),

@@ -1,5 +1,7 @@
 //! Fleets of Agones, from a frozen revision.
 
+mod agent;
+
 use std::collections::BTreeMap;
 
 use crds::agones::{
@@ -188,6 +190,7 @@ fn pass_on(template: &GameServerTemplate, pod: &mut Value) -> Result<(), Templat
     for (n, sidecar) in template.sidecars.iter().enumerate() {
         push(&mut pod["containers"], named::<Container>(sidecar, &format!("sidecars[{n}]"), "container")?);
     }
+    agent::lend(pod);
     for (n, volume) in template.volumes.iter().enumerate() {
         push(&mut pod["volumes"], named::<Volume>(volume, &format!("volumes[{n}]"), "volume")?);
     }

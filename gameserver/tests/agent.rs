@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use gameserver::agent::config::GameCommand;
 use gameserver::agent::{AgentConfig, Running, start};
 use protocol::certificate::Participation;
 use protocol::id::{MatchId, PlayerId};
@@ -174,6 +175,36 @@ async fn no_match_comes_before_the_game_is_heard() {
     let game = Game::start(&stage, |config| config.start_within = Duration::ZERO).await;
     let error = game.running.wait().await.expect_err("never heard").to_string();
     assert!(error.contains("/health"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_game_that_the_agent_starts_knows_its_port_and_ends_with_the_agent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let command = |script: &str| {
+        let words = ["/bin/sh", "-c", script, "game", "{port}", "{agent}"].map(str::to_owned).to_vec();
+        Some(GameCommand { words, folder: Some(folder.path().into()) })
+    };
+    let mut stage = Stage::new("http://127.0.0.1:9").await;
+    let game = Game::start(&stage, |config| {
+        config.server.bind = "127.0.0.1:0".parse().expect("address");
+        config.game = command("echo $$ $1 $2 $MUSTER_BIND $MUSTER_AGENT > new; mv new told; exec sleep 1000");
+    });
+    let game = game.await;
+    let told = folder.path().join("told");
+    let told = testkit::wait::until("the game", || async { std::fs::read_to_string(&told).ok() }).await;
+    let told: Vec<_> = told.split_whitespace().collect();
+    let (bind, http) = (game.running.address.clone(), format!("http://{}", game.running.http));
+    assert_eq!(told[1..], [bind.rsplit(':').next().expect("a port"), http.as_str(), bind.as_str(), http.as_str()]);
+    game.heard("one").await;
+    stage.allocator.registered().await;
+    stage.shutdown.trigger();
+    game.ended().await;
+    assert!(!std::path::Path::new(&format!("/proc/{}", told[0])).exists(), "the game outlived its agent");
+
+    let stage = Stage::new("http://127.0.0.1:9").await;
+    let game = Game::start(&stage, |config| config.game = command("exit 7")).await;
+    let error = game.running.wait().await.expect_err("it ended").to_string();
+    assert!(error.contains("exit status: 7"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

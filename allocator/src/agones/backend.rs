@@ -181,6 +181,7 @@ fn assignment(request: &MatchRequest, server: &Server) -> Result<pb::Assignment,
         server_id: server.uid.clone(),
         build: label(BUILD_LABEL),
         region: label(REGION_LABEL),
+        transport: pb::Transport::Foreign.into(),
         ..pb::Assignment::default()
     })
 }

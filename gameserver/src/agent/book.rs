@@ -146,7 +146,8 @@ pub(crate) struct Book {
     cursor: u64,
     /// The process behind the game's reports, and when it was heard.
     heard: Option<(String, u64)>,
-    gone: bool,
+    /// Why the game is gone for good, if it is.
+    gone: Option<String>,
     leaving: Option<Leaving>,
     last_word_ms: u64,
     matches: BTreeMap<MatchId, Entry>,
@@ -163,7 +164,7 @@ impl Book {
             tick_rate_hz,
             cursor: 1,
             heard: None,
-            gone: false,
+            gone: None,
             leaving: None,
             last_word_ms: LAST_WORD_MS,
             matches: BTreeMap::new(),
@@ -198,14 +199,14 @@ impl Book {
         self.heard.as_ref().map(|(_, at)| *at)
     }
 
-    /// Whether the game is gone for good.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.gone
+    /// Why the game is gone for good, if it is.
+    pub(crate) fn gone(&self) -> Option<&str> {
+        self.gone.as_deref()
     }
 
     /// A match to host.
     pub(crate) fn start(&mut self, order: RoomOrder, now: Now) -> Option<Notice> {
-        if self.gone {
+        if self.gone.is_some() {
             return Some(Notice::Refused(order.id, "the game is gone".into()));
         }
         self.changed();
@@ -224,9 +225,11 @@ impl Book {
 
     /// The game is gone for good, and its matches are lost.
     pub(crate) fn game_gone(&mut self, why: &str, now: Now) -> Vec<Notice> {
-        if std::mem::replace(&mut self.gone, true) {
+        if self.gone.is_some() {
             return Vec::new();
         }
+        self.gone = Some(why.to_owned());
+        self.changed();
         let mut notices = self.fail_all(why, now);
         notices.push(Notice::Gone(why.to_owned()));
         notices

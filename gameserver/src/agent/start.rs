@@ -185,18 +185,20 @@ fn serve(listener: Listener, desk: &Desk, helpers: &Shutdown) {
 async fn is_loaded(desk: &Desk, config: &AgentConfig, shutdown: &Shutdown) -> Result<bool, AgentError> {
     let loaded = async {
         loop {
-            let (cursor, is_gone, is_heard) =
-                desk.read(|book, _| (book.cursor(), book.is_gone(), book.heard_at_ms().is_some()));
-            if is_gone || is_heard || config.heard_within.is_none() {
-                return !is_gone;
+            let (cursor, gone, is_heard) =
+                desk.read(|book, _| (book.cursor(), book.gone().map(str::to_owned), book.heard_at_ms().is_some()));
+            if let Some(why) = gone {
+                return Err(AgentError::NeverHeard(format!("{why}, before it was heard")));
+            }
+            if is_heard || config.heard_within.is_none() {
+                return Ok(());
             }
             desk.changed(cursor).await;
         }
     };
     tokio::select! {
         loaded = tokio::time::timeout(config.start_within, loaded) => match loaded {
-            Ok(true) => Ok(true),
-            Ok(false) => Err(AgentError::NeverHeard("the game ended before it was heard".into())),
+            Ok(loaded) => loaded.map(|()| true),
             Err(_) => {
                 let within_s = config.start_within.as_secs();
                 Err(AgentError::NeverHeard(format!("the game was not heard within {within_s} s")))
@@ -210,7 +212,7 @@ async fn is_loaded(desk: &Desk, config: &AgentConfig, shutdown: &Shutdown) -> Re
 fn start_health(sdk: &Sdk, desk: Desk, config: &AgentConfig) -> HealthTask {
     let (heard_within, start_within, began) = (config.heard_within, config.start_within, Instant::now());
     let is_alive = move || {
-        if desk.read(|book, _| book.is_gone()) {
+        if desk.read(|book, _| book.gone().is_some()) {
             return false;
         }
         let Some(within) = heard_within else { return true };

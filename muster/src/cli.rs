@@ -11,6 +11,7 @@ use crate::cluster_options::ClusterOptions;
 use crate::exit::Failure;
 use crate::kubectl::KubectlOptions;
 use crate::kubernetes::KubernetesOptions;
+use crate::operator::OperatorOptions;
 use crate::output::Output;
 use crate::trouble::TroubleOptions;
 use crate::webhooks::WebhookOptions;
@@ -63,6 +64,8 @@ pub(crate) enum Task {
     Metagame(MetagameOptions),
     /// What an installation on Kubernetes asks of this program besides its services.
     Kubernetes(KubernetesOptions),
+    /// Keep GameFleets and MatchQueues on Kubernetes.
+    Operator(OperatorOptions),
 }
 
 /// What every long-running command takes.
@@ -431,7 +434,7 @@ pub(crate) struct MetagameOptions {
 }
 
 /// A loopback address with this port.
-const fn local(port: u16) -> SocketAddr {
+pub(crate) const fn local(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 

@@ -17,6 +17,7 @@ mod kubernetes;
 mod maintenance;
 mod new;
 mod observe;
+mod operator;
 mod output;
 mod platform;
 mod played;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Task::Matchmaker(options) => services::matchmaker(&options),
         Task::Kubernetes(options) => kubernetes::run(&options),
         Task::Metagame(options) => services::metagame(&options),
+        Task::Operator(options) => operator::run(&options),
     };
     match done {
         Ok(code) => code,

@@ -55,7 +55,8 @@ pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
     })
 }
 
-fn until_signal<F: Future<Output = Result<(), Failure>>>(
+/// Runs until Ctrl-C or SIGTERM.
+pub(crate) fn until_signal<F: Future<Output = Result<(), Failure>>>(
     serve: impl FnOnce(Shutdown) -> F,
 ) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;

@@ -31,6 +31,7 @@ fn help_texts_are_as_they_were() {
         "matchmaker",
         "metagame",
         "kubernetes",
+        "operator",
     ] {
         let mut command = muster();
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MUSTER_")) {

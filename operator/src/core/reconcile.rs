@@ -11,6 +11,8 @@ use crds::{GameFleet, GameFleetStatus, Region, labels};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::drain::{Drain, Leave};
+use super::leaving;
 use super::render::{self, Place, TemplateError};
 use super::revision::Revision;
 use super::rollout::{self, News, Score};
@@ -30,6 +32,8 @@ pub struct World<'a> {
     pub demand: &'a BTreeMap<String, Demand>,
     /// What was seen of each revision since its step began.
     pub scores: &'a BTreeMap<String, Score>,
+    /// A service that cannot be asked, so that demand and scores are not known: nothing shrinks and no rollout goes on.
+    pub blind: Option<Blind>,
     /// How game servers reach the allocator.
     pub allocator: &'a str,
     /// How game servers reach metagame.
@@ -40,9 +44,30 @@ pub struct World<'a> {
     pub elapsed: Duration,
 }
 
-/// A game server, as far as sizes need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A service that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blind {
+    /// Which.
+    pub service: &'static str,
+    /// Long enough that people should be told.
+    pub lasting: bool,
+}
+
+/// A game server, as far as sizes and drains need it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub version: String,
+    /// Is being deleted, or has shut itself down.
+    pub going: bool,
+    /// The drain that its annotations tell of.
+    pub drain: Option<Drain>,
+    /// Its node is to be left.
+    pub leave: Option<Leave>,
     /// Its Agones Fleet.
     pub fleet: String,
     /// Has a match, or may have: Agones shows Allocated, or the allocator knows of one.
@@ -59,7 +84,14 @@ pub struct Server {
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     shrinking: BTreeMap<String, ScaleDown>,
+    /// When a status was last written.
+    told: Option<Duration>,
 }
+
+/// Counts in a status may be this old; everything else in it is written at once.
+const COUNTS_AGE: Duration = Duration::from_secs(2);
+/// How often a rollout is judged.
+const JUDGE_EVERY: Duration = Duration::from_secs(1);
 
 /// One write.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,8 +104,37 @@ pub enum Write {
     Scale {
         /// Its name.
         fleet: String,
+        /// resourceVersion on which it was decided; `None` where an earlier write of the same plan changes it.
+        version: Option<String>,
         /// Its new size.
         replicas: u32,
+    },
+    /// Annotates a Fleet: its servers drain. `None`: it is wanted again, and servers that come anew do not.
+    DrainFleet {
+        /// Its name.
+        fleet: String,
+        /// resourceVersion on which it was decided.
+        version: String,
+        /// Until when and why.
+        drain: Option<Drain>,
+    },
+    /// Annotates a GameServer: it drains.
+    DrainServer {
+        /// Its name.
+        server: String,
+        /// resourceVersion on which it was decided.
+        version: String,
+        /// Until when and why.
+        drain: Drain,
+    },
+    /// Deletes a GameServer that is still there although its drain is over, naming uid and resourceVersion.
+    DeleteServer {
+        /// Its name.
+        server: String,
+        /// Precondition.
+        uid: String,
+        /// Precondition.
+        version: String,
     },
     /// Deletes a Fleet, naming the uid and the resourceVersion on which it was decided.
     DeleteFleet {
@@ -104,7 +165,7 @@ pub struct Plan {
 /// One look.
 pub fn reconcile(world: &World<'_>, memory: &mut Memory) -> Plan {
     if world.game_fleet.metadata.deletion_timestamp.is_some() {
-        return leave(world);
+        return leave(world, memory);
     }
     if !world.game_fleet.finalizers().iter().any(|name| name == labels::FINALIZER) {
         return Plan { writes: vec![Write::AddFinalizer], news: None, again: None };
@@ -113,8 +174,10 @@ pub fn reconcile(world: &World<'_>, memory: &mut Memory) -> Plan {
     let known = revisions(world, &wanted);
     let state = status::state_of(world.game_fleet);
     let score = |name: Option<&String>| name.and_then(|name| world.scores.get(name)).copied().unwrap_or_default();
+    let mut rules = world.game_fleet.spec.rollout.clone();
+    rules.paused |= world.blind.is_some();
     let decision = rollout::decide(
-        &world.game_fleet.spec.rollout,
+        &rules,
         &wanted.name,
         &state,
         &score(state.stable.as_ref()),
@@ -130,20 +193,38 @@ pub fn reconcile(world: &World<'_>, memory: &mut Memory) -> Plan {
         for size in sizes {
             let Some(revision) = known.get(&size.revision) else { continue };
             match build(world, memory, revision, region, size.servers) {
-                Ok((write, again)) => {
-                    plan.writes.extend(write);
+                Ok((writes, again)) => {
+                    plan.writes.extend(writes);
                     plan.again = soonest(plan.again, again);
                 }
                 Err(error) => fault = Some(error),
             }
         }
     }
-    plan.writes.extend(drain(world, &decision.state));
-    let status = status::status(world, &decision, &known, &desired, fault.as_ref());
-    if world.game_fleet.status.as_ref() != Some(&status) {
-        plan.writes.push(Write::Status(Box::new(status)));
+    plan.writes.extend(leaving::fleets(world, &decision.state));
+    plan.writes.extend(leaving::servers(world));
+    if decision.state.canary.is_some() {
+        plan.again = soonest(plan.again, Some(world.elapsed + JUDGE_EVERY));
     }
+    tell(world, memory, &mut plan, status::status(world, &decision, &known, &desired, fault.as_ref()));
     plan
+}
+
+/// Plans the write of a status that says something new. Counts alone wait until the last write is [`COUNTS_AGE`] old.
+fn tell(world: &World<'_>, memory: &mut Memory, plan: &mut Plan, status: GameFleetStatus) {
+    let standing = world.game_fleet.status.as_ref();
+    if standing == Some(&status) {
+        return;
+    }
+    let counts_alone =
+        standing.is_some_and(|standing| status::without_counts(standing) == status::without_counts(&status));
+    let due = memory.told.map(|told| told + COUNTS_AGE).filter(|due| counts_alone && world.elapsed < *due);
+    if let Some(due) = due {
+        plan.again = soonest(plan.again, Some(due));
+        return;
+    }
+    memory.told = Some(world.elapsed);
+    plan.writes.push(Write::Status(Box::new(status)));
 }
 
 /// Every revision that a Fleet was made from, as it was frozen, and the one that is wanted now.
@@ -161,7 +242,7 @@ fn build(
     revision: &Revision,
     region: &Region,
     servers: u32,
-) -> Result<(Option<Write>, Option<Duration>), TemplateError> {
+) -> Result<(Vec<Write>, Option<Duration>), TemplateError> {
     let name = render::fleet_name(&world.game_fleet.name_any(), &region.name, &revision.name);
     let Some(standing) = world.fleets.iter().find(|fleet| fleet.name_any() == name) else {
         let namespace = world.game_fleet.namespace().unwrap_or_default();
@@ -176,10 +257,15 @@ fn build(
             metagame: world.metagame,
         };
         let fleet = render::fleet(revision, place, Some(servers))?;
-        return Ok((Some(Write::CreateFleet(Box::new(fleet))), None));
+        return Ok((vec![Write::CreateFleet(Box::new(fleet))], None));
     };
     if standing.metadata.deletion_timestamp.is_some() {
-        return Ok((None, None));
+        return Ok((Vec::new(), None));
+    }
+    let mut writes = Vec::new();
+    if standing.annotations().contains_key(labels::DRAIN_DEADLINE) {
+        let version = standing.resource_version().unwrap_or_default();
+        writes.push(Write::DrainFleet { fleet: name.clone(), version, drain: None });
     }
     let delay = Duration::from_secs(u64::from(world.game_fleet.spec.scaling.scale_down_delay_seconds));
     let now = standing.spec.replicas.unwrap_or(0);
@@ -189,54 +275,25 @@ fn build(
         shrinking.settle(world.elapsed, now, delay);
         shrinking
     });
+    let servers = if world.blind.is_some() { servers.max(now) } else { servers };
     let size = shrinking.settle(world.elapsed, servers, delay);
-    let write = (size != now).then_some(Write::Scale { fleet: name, replicas: size });
-    Ok((write, shrinking.next(delay)))
-}
-
-/// Fleets of revisions and regions that nobody wants any more: down to their busy servers, at once, and gone when empty.
-fn drain(world: &World<'_>, state: &rollout::State) -> Vec<Write> {
-    let wanted = |fleet: &&Fleet| {
-        let label = |key| fleet.labels().get(key);
-        let revision = label(labels::REVISION);
-        let kept = revision.is_some() && (revision == state.stable.as_ref() || revision == state.canary.as_ref());
-        let region = label(labels::REGION);
-        kept && world.game_fleet.spec.regions.iter().any(|r| region == Some(&r.name))
-    };
-    world.fleets.iter().filter(|fleet| !wanted(fleet)).filter_map(|fleet| empty(world, fleet)).collect()
-}
-
-/// The next write that empties a Fleet, and then deletes it.
-fn empty(world: &World<'_>, fleet: &Fleet) -> Option<Write> {
-    if fleet.metadata.deletion_timestamp.is_some() {
-        return None;
+    if size != now {
+        writes.push(Write::Scale { fleet: name, version: version_of(standing, &writes), replicas: size });
     }
-    let name = fleet.name_any();
-    let servers: Vec<&Server> = world.servers.iter().filter(|server| server.fleet == name).collect();
-    let busy = servers.iter().filter(|server| server.busy).count() as u32;
-    if fleet.spec.replicas.unwrap_or(0) != busy {
-        return Some(Write::Scale { fleet: name, replicas: busy });
-    }
-    let counted = fleet.status.as_ref().map_or(0, |status| status.replicas);
-    (servers.is_empty() && counted == 0).then(|| Write::DeleteFleet {
-        fleet: name,
-        uid: fleet.uid().unwrap_or_default(),
-        version: fleet.resource_version().unwrap_or_default(),
-    })
+    Ok((writes, shrinking.next(delay)))
 }
 
 /// A GameFleet that was deleted: its servers drain, its Fleets go, then it does.
-fn leave(world: &World<'_>) -> Plan {
-    let mut writes: Vec<Write> = world.fleets.iter().filter_map(|fleet| empty(world, fleet)).collect();
-    let status = status::leaving(world);
-    if world.game_fleet.status.as_ref() != Some(&status) {
-        writes.push(Write::Status(Box::new(status)));
-    }
+fn leave(world: &World<'_>, memory: &mut Memory) -> Plan {
     let ours = world.game_fleet.finalizers().iter().any(|name| name == labels::FINALIZER);
-    if world.fleets.is_empty() && ours {
-        writes = vec![Write::RemoveFinalizer];
+    if world.fleets.is_empty() {
+        let writes = if ours { vec![Write::RemoveFinalizer] } else { Vec::new() };
+        return Plan { writes, news: None, again: None };
     }
-    Plan { writes, news: None, again: None }
+    let mut plan = Plan { writes: leaving::all(world), news: None, again: None };
+    plan.writes.extend(leaving::servers(world));
+    tell(world, memory, &mut plan, status::leaving(world));
+    plan
 }
 
 /// What the user allows a region now.
@@ -255,6 +312,11 @@ pub fn bounds(world: &World<'_>, region: &Region) -> Bounds {
 /// Servers that demand asks of a region.
 pub fn wanted(world: &World<'_>, region: &Region) -> u32 {
     scale::wanted(&world.demand.get(&region.name).copied().unwrap_or_default(), &bounds(world, region))
+}
+
+/// The version that a write must name, unless the plan changes the Fleet before.
+pub(super) fn version_of(fleet: &Fleet, before: &[Write]) -> Option<String> {
+    if before.is_empty() { fleet.resource_version() } else { None }
 }
 
 fn soonest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {

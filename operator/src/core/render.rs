@@ -12,8 +12,9 @@ use crds::{
     GamePort, GameServerTemplate, Placement, PoolKind, PortPolicy, PortProtocol, Preserved, Region, Resources, labels,
 };
 use k8s_openapi::api::core::v1::{
-    Affinity, Container, EnvVar, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
-    ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    Affinity, Container, EmptyDirVolumeSource, EnvVar, PodSecurityContext, PodSpec, PodTemplateSpec,
+    ProjectedVolumeSource, ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -34,8 +35,14 @@ const TOKEN_FOLDER: &str = "/var/run/secrets/muster.dev";
 const TOKEN_AUDIENCE: &str = "muster-allocator";
 /// How long such a token is good; the kubelet renews it at 80 %.
 const TOKEN_SECONDS: i64 = 3_600;
-/// Seconds that a pod is granted after its drain deadline, for the result and the goodbye.
-const GRACE_MARGIN_SECONDS: u32 = 30;
+/// Volume where results wait that metagame has not taken; gone with the pod, not with its container.
+const SPOOL_VOLUME: &str = "muster-spool";
+/// Where that volume is mounted.
+const SPOOL_FOLDER: &str = "/var/lib/muster/spool";
+/// Where a game server in a pod serves health and metrics.
+const ADMIN: &str = "0.0.0.0:7778";
+/// Seconds that a server is granted after its drain deadline, for the result and the goodbye.
+pub const GRACE_MARGIN_SECONDS: u32 = 30;
 
 /// What a Fleet is rendered for.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +176,7 @@ fn pod(revision: &Revision, place: Place<'_>, labels: &BTreeMap<String, String>)
         }),
         spec: Some(PodSpec {
             containers: vec![game(revision, place)],
-            volumes: Some(vec![token_volume()]),
+            volumes: Some(vec![token_volume(), spool_volume()]),
             node_selector: (!node_selector.is_empty()).then_some(node_selector),
             tolerations: (!tolerations.is_empty()).then_some(tolerations),
             image_pull_secrets: (!template.image_pull_secrets.is_empty()).then(|| template.image_pull_secrets.clone()),
@@ -232,12 +239,13 @@ fn game(revision: &Revision, place: Place<'_>) -> Container {
     let mut env = settings(revision, place);
     // The user's own win: Kubernetes takes the last of two with one name.
     env.extend(template.env.clone());
-    let mut mounts = vec![VolumeMount {
-        name: TOKEN_VOLUME.into(),
-        mount_path: TOKEN_FOLDER.into(),
-        read_only: Some(true),
+    let mount = |name: &str, path: &str, read_only| VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only,
         ..VolumeMount::default()
-    }];
+    };
+    let mut mounts = vec![mount(TOKEN_VOLUME, TOKEN_FOLDER, Some(true)), mount(SPOOL_VOLUME, SPOOL_FOLDER, None)];
     mounts.extend(template.volume_mounts.clone());
     Container {
         name: CONTAINER.into(),
@@ -256,7 +264,7 @@ fn game(revision: &Revision, place: Place<'_>) -> Container {
 /// What a game server of Muster reads from its environment.
 fn settings(revision: &Revision, place: Place<'_>) -> Vec<EnvVar> {
     let plain = |name: &str, value: String| EnvVar { name: name.into(), value: Some(value), value_from: None };
-    vec![
+    let mut settings = vec![
         plain("MUSTER_FLEET", place.game_fleet.into()),
         plain("MUSTER_BUILD", revision.build.clone()),
         plain("MUSTER_REGION", place.region.name.clone()),
@@ -267,7 +275,18 @@ fn settings(revision: &Revision, place: Place<'_>) -> Vec<EnvVar> {
         plain("MUSTER_METAGAME", place.metagame.into()),
         plain("MUSTER_POD_TOKEN", format!("{TOKEN_FOLDER}/token")),
         plain("MUSTER_DRAIN_DEADLINE", format!("{}s", revision.grace_seconds)),
-    ]
+        plain("MUSTER_ADMIN", ADMIN.into()),
+        plain("MUSTER_SPOOL", SPOOL_FOLDER.into()),
+    ];
+    // With portPolicy Passthrough Agones chooses the number later, and the server asks its SDK for it.
+    if let Some(port) = revision.template.ports.first().and_then(|port| port.container_port) {
+        settings.push(plain("MUSTER_BIND", format!("0.0.0.0:{port}")));
+    }
+    settings
+}
+
+fn spool_volume() -> Volume {
+    Volume { name: SPOOL_VOLUME.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
 }
 
 fn token_volume() -> Volume {

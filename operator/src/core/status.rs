@@ -6,7 +6,7 @@ use crds::{Conditions, GameFleet, GameFleetStatus, RegionStatus, RevisionPhase, 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::reconcile::{Server, World};
+use super::reconcile::{Blind, Server, World};
 use super::render::TemplateError;
 use super::revision::Revision;
 use super::rollout::{Decision, Stands, State};
@@ -62,11 +62,14 @@ pub(super) fn status(
                     format!("revision {name} failed{why}; change the template, or put the old one back"),
                 );
             }
-            _ => set("Degraded", false, "AsWished", String::new()),
+            _ => degraded_by_silence(world, &mut set),
         },
     }
     let progressing = state.canary.is_some() && !matches!(decision.stands, Some(Stands::Failed(_)));
     match &decision.stands {
+        Some(Stands::Paused) if !world.game_fleet.spec.rollout.paused => {
+            set("Progressing", true, "Waiting", format!("{}; it goes on when all services answer", status.rollout));
+        }
         Some(Stands::Paused) => set("Progressing", false, "Paused", "spec.rollout.paused is set".into()),
         _ if progressing => set("Progressing", true, "RollingOut", status.rollout.clone()),
         _ => set("Progressing", false, "Done", String::new()),
@@ -78,6 +81,52 @@ pub(super) fn status(
     set("Draining", false, "NotDraining", String::new());
     status.conditions = conditions.into_vec();
     status
+}
+
+/// Says that a service does not answer once it lasts. Until then what was said stands.
+fn degraded_by_silence(world: &World<'_>, set: &mut impl FnMut(&str, bool, &str, String)) {
+    match world.blind {
+        Some(Blind { service, lasting: true }) => {
+            let message = format!(
+                "the {service} does not answer: sizes are held and rollouts wait; look at its pods and their logs"
+            );
+            set("Degraded", true, reason_of(service), message);
+        }
+        Some(Blind { lasting: false, .. }) => {
+            let before = standing(world);
+            match before.get("Degraded") {
+                Some(said) => {
+                    let holds = before.holds("Degraded");
+                    set("Degraded", holds, &said.reason.clone(), said.message.clone());
+                }
+                None => set("Degraded", false, "AsWished", String::new()),
+            }
+        }
+        None => set("Degraded", false, "AsWished", String::new()),
+    }
+}
+
+fn reason_of(service: &str) -> &'static str {
+    match service {
+        "allocator" => "AllocatorUnreachable",
+        _ => "MatchmakerUnreachable",
+    }
+}
+
+/// A status without what changes with each match: counts, and the messages that count.
+pub(super) fn without_counts(status: &GameFleetStatus) -> GameFleetStatus {
+    let mut plain = status.clone();
+    (plain.servers, plain.matches, plain.free_rooms) = (0, 0, 0);
+    for revision in &mut plain.revisions {
+        (revision.servers, revision.busy) = (0, 0);
+    }
+    for region in &mut plain.regions {
+        (region.servers, region.desired, region.free_rooms) = (0, 0, 0);
+    }
+    for condition in &mut plain.conditions {
+        condition.message.clear();
+    }
+    plain
 }
 
 /// The status of a fleet that was deleted.

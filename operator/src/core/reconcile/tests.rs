@@ -13,6 +13,8 @@ struct Cluster {
     demand: BTreeMap<String, Demand>,
     scores: BTreeMap<String, Score>,
     memory: Memory,
+    made: u32,
+    blind: Option<Blind>,
     seconds: u64,
     writes: Vec<Write>,
 }
@@ -34,6 +36,8 @@ impl Cluster {
             demand: BTreeMap::new(),
             scores: BTreeMap::new(),
             memory: Memory::default(),
+            made: 0,
+            blind: None,
             seconds: 1_000,
             writes: Vec::new(),
         }
@@ -49,6 +53,7 @@ impl Cluster {
             servers: &self.servers,
             demand: &self.demand,
             scores: &self.scores,
+            blind: self.blind,
             allocator: "http://allocator",
             metagame: "http://metagame",
             now: Timestamp::from_second(self.seconds as i64).expect("in range"),
@@ -72,7 +77,13 @@ impl Cluster {
                     fleet.metadata.resource_version = Some("1".into());
                     self.fleets.push(fleet);
                 }
-                Write::Scale { fleet, replicas } => self.fleet(fleet).spec.replicas = Some(*replicas),
+                Write::DrainFleet { fleet, drain, .. } => annotate(self.fleet(fleet).annotations_mut(), drain.as_ref()),
+                Write::DrainServer { server, drain, .. } => {
+                    let server = self.servers.iter_mut().find(|standing| standing.name == *server).expect("there");
+                    server.drain = Some(drain.clone());
+                }
+                Write::DeleteServer { server, .. } => self.servers.retain(|standing| standing.name != *server),
+                Write::Scale { fleet, replicas, .. } => self.fleet(fleet).spec.replicas = Some(*replicas),
                 Write::DeleteFleet { fleet, .. } => {
                     let busy = self.servers.iter().any(|server| server.fleet == *fleet && server.busy);
                     assert!(!busy, "an Allocated server would have been ended with {fleet}");
@@ -95,7 +106,14 @@ impl Cluster {
             let (name, wanted) = (fleet.name_any(), fleet.spec.replicas.unwrap_or(0) as usize);
             let count = |servers: &[Server]| servers.iter().filter(|server| server.fleet == name).count();
             while count(&self.servers) < wanted {
-                let server = Server { fleet: name.clone(), busy: false, in_pool: true, free_rooms: 1, matches: 0 };
+                self.made += 1;
+                let server = Server {
+                    name: format!("{name}-{}", self.made),
+                    fleet: name.clone(),
+                    in_pool: true,
+                    free_rooms: 1,
+                    ..Server::default()
+                };
                 self.servers.push(server);
             }
             while count(&self.servers) > wanted {
@@ -131,6 +149,12 @@ impl Cluster {
         *game_fleet.metadata.generation.get_or_insert(1) += 1;
     }
 
+    fn delete(&mut self) {
+        let at = Timestamp::from_second(self.seconds as i64).expect("in range");
+        self.game_fleet.as_mut().expect("there").metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at));
+    }
+
     fn play_on(&mut self, nth: usize) {
         let server = &mut self.servers[nth];
         (server.busy, server.free_rooms, server.matches) = (true, 0, 1);
@@ -140,6 +164,7 @@ impl Cluster {
         for server in &mut self.servers {
             (server.busy, server.free_rooms, server.matches) = (false, 1, 0);
         }
+        self.agones();
     }
 
     fn sizes(&self) -> Vec<u32> {
@@ -153,6 +178,14 @@ impl Cluster {
     fn condition(&self, type_: &str) -> (bool, String) {
         let conditions = crds::Conditions::new(self.status().conditions.clone());
         (conditions.holds(type_), conditions.get(type_).expect("set").reason.clone())
+    }
+}
+
+fn annotate(annotations: &mut BTreeMap<String, String>, drain: Option<&Drain>) {
+    annotations.remove(labels::DRAIN_DEADLINE);
+    if let Some(drain) = drain {
+        annotations.insert(labels::DRAIN_DEADLINE.into(), drain.deadline_text());
+        annotations.insert(labels::DRAIN_REASON.into(), drain.reason.clone());
     }
 }
 
@@ -176,9 +209,10 @@ fn it_grows_at_once_and_shrinks_after_the_delay_never_below_what_plays() {
     cluster.settle();
     assert_eq!(cluster.sizes(), [7]);
     cluster.demand.clear();
+    cluster.seconds += 5;
     let plan = cluster.look();
     assert!(plan.writes.iter().all(|write| matches!(write, Write::Status(_))), "{:?}", plan.writes);
-    assert_eq!(plan.again, Some(Duration::from_secs(1_300)));
+    assert_eq!(plan.again, Some(Duration::from_secs(1_305)));
     cluster.seconds += 301;
     cluster.settle();
     assert_eq!(cluster.sizes(), [3]);
@@ -204,6 +238,8 @@ fn a_changed_template_is_tried_then_promoted_and_the_old_revision_goes_when_its_
         assert_eq!(cluster.status().rollout, weight);
     }
     assert_eq!(cluster.status().stable.as_ref(), Some(&canary));
+    cluster.seconds += 2;
+    cluster.settle();
     let old = cluster.status().revisions.iter().find(|revision| revision.name != canary).expect("still plays").clone();
     assert_eq!((old.phase, old.servers, old.busy), (crds::RevisionPhase::Draining, 1, 1));
     cluster.end_matches();
@@ -241,10 +277,12 @@ fn a_deleted_fleet_lets_its_matches_end_and_then_goes() {
     let mut cluster = Cluster::new(&json!({}));
     cluster.settle();
     cluster.play_on(1);
-    cluster.game_fleet.as_mut().expect("there").metadata.deletion_timestamp =
-        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::from_second(1_001).expect("in range")));
+    cluster.delete();
     cluster.settle();
-    assert_eq!((cluster.sizes(), cluster.condition("Draining")), (vec![1], (true, "Deleted".into())));
+    assert_eq!((cluster.sizes(), cluster.condition("Draining")), (vec![0], (true, "Deleted".into())));
+    assert_eq!(cluster.servers.len(), 1, "the one that plays");
+    let drain = Drain::read(cluster.fleets[0].annotations()).expect("told");
+    assert_eq!((drain.deadline.as_second(), drain.reason.as_str()), (1_000 + 1_800, "its GameFleet is deleted"));
     cluster.end_matches();
     cluster.settle();
     assert!(cluster.game_fleet.is_none() && cluster.fleets.is_empty() && cluster.servers.is_empty());
@@ -285,4 +323,101 @@ fn an_operator_that_ends_after_any_write_is_followed_by_one_that_finishes_in_thr
             }
         }
     }
+}
+
+#[test]
+fn while_a_service_is_silent_nothing_shrinks_and_people_are_told_when_it_lasts() {
+    let mut cluster = Cluster::new(&json!({ "scaling": { "scaleDownDelaySeconds": 0 } }));
+    cluster.demand.insert("default".into(), Demand { queued_matches: 6, ..Demand::default() });
+    cluster.settle();
+    cluster.demand.clear();
+    cluster.blind = Some(Blind { service: "allocator", lasting: false });
+    cluster.seconds += 60;
+    cluster.settle();
+    assert_eq!((cluster.sizes(), cluster.condition("Degraded").0), (vec![7], false));
+    cluster.blind = Some(Blind { service: "allocator", lasting: true });
+    cluster.settle();
+    assert_eq!((cluster.sizes(), cluster.condition("Degraded")), (vec![7], (true, "AllocatorUnreachable".into())));
+    cluster.blind = None;
+    cluster.settle();
+    assert_eq!((cluster.sizes(), cluster.condition("Degraded").0), (vec![3], false));
+}
+
+#[test]
+fn counts_alone_are_told_every_two_seconds_and_a_rollout_at_once() {
+    let mut cluster = Cluster::new(&json!({}));
+    cluster.settle();
+    cluster.play_on(0);
+    let plan = cluster.look();
+    assert_eq!((plan.writes.len(), plan.again), (0, Some(Duration::from_secs(1_002))));
+    cluster.change(|spec| spec.build = "2".into());
+    assert!(cluster.look().writes.iter().any(|write| matches!(write, Write::Status(_))));
+    cluster.seconds += 2;
+    cluster.settle();
+    assert_eq!(cluster.status().matches, 1);
+}
+
+#[test]
+fn a_server_whose_node_is_left_is_told_once_and_a_notice_brings_its_deadline_forward() {
+    let mut cluster = Cluster::new(&json!({ "drain": { "deadlineSeconds": 600, "spotDeadlineSeconds": 20 } }));
+    cluster.settle();
+    let cordon = Leave { reason: "its node is cordoned".into(), notice: false };
+    cluster.servers[1].leave = Some(cordon);
+    cluster.play_on(1);
+    let plan = cluster.look();
+    let [Write::DrainServer { server, drain, .. }] = &plan.writes[..] else { panic!("{:?}", plan.writes) };
+    assert_eq!((server, drain.deadline.as_second()), (&cluster.servers[1].name, 1_600));
+    cluster.apply(&plan, usize::MAX);
+    cluster.seconds += 60;
+    cluster.settle();
+    assert_eq!(cluster.servers[1].drain.as_ref().expect("told").deadline.as_second(), 1_600, "once");
+    cluster.servers[1].leave = Some(Leave { reason: "the provider takes its node back".into(), notice: true });
+    cluster.settle();
+    assert_eq!(cluster.servers[1].drain.as_ref().expect("told").deadline.as_second(), 1_080);
+    cluster.seconds += 5;
+    cluster.settle();
+    assert_eq!(cluster.servers[1].drain.as_ref().expect("told").deadline.as_second(), 1_080, "once");
+    cluster.seconds = 1_080 + 29;
+    assert!(
+        !cluster.look().writes.iter().any(|write| matches!(write, Write::DeleteServer { .. })),
+        "not a second early"
+    );
+    let stays = cluster.servers[1].name.clone();
+    cluster.seconds += 1;
+    cluster.settle();
+    assert!(cluster.servers.iter().all(|server| server.name != stays), "it ignored its drain");
+}
+
+#[test]
+fn a_server_of_a_drained_fleet_that_ignores_the_deadline_is_deleted_and_the_fleet_with_it() {
+    let mut cluster = Cluster::new(&json!({ "drain": { "deadlineSeconds": 60 } }));
+    cluster.settle();
+    cluster.play_on(0);
+    cluster.delete();
+    cluster.settle();
+    cluster.seconds += 60 + 29;
+    cluster.settle();
+    assert_eq!(cluster.servers.len(), 1);
+    cluster.seconds += 1;
+    cluster.settle();
+    assert!(cluster.game_fleet.is_none() && cluster.servers.is_empty());
+}
+
+#[test]
+fn a_revision_that_is_wanted_again_starts_servers_that_do_not_drain() {
+    let mut cluster = Cluster::new(&json!({ "rollout": { "strategy": "Immediate" } }));
+    cluster.settle();
+    cluster.play_on(0);
+    cluster.change(|spec| spec.build = "2".into());
+    for _ in 0..3 {
+        cluster.settle();
+        cluster.seconds += 5;
+    }
+    assert!(Drain::read(cluster.fleets[0].annotations()).is_some() && cluster.sizes()[0] == 0, "{:?}", cluster.sizes());
+    cluster.change(|spec| spec.build = "1".into());
+    for _ in 0..3 {
+        cluster.settle();
+        cluster.seconds += 5;
+    }
+    assert_eq!((Drain::read(cluster.fleets[0].annotations()), cluster.sizes()[0]), (None, 3));
 }

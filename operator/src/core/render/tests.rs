@@ -49,6 +49,13 @@ fn a_fleet_carries_what_the_pod_needs_and_who_it_belongs_to() {
     assert_eq!(pod["nodeSelector"], json!({ "zone": "eu" }));
     assert_eq!(pod["tolerations"][0]["key"], "games");
     assert_eq!(pod["containers"][0]["resources"]["requests"]["cpu"], "1");
+    assert_eq!(pod["volumes"][1], json!({ "name": "muster-spool", "emptyDir": {} }));
+    let env = pod["containers"][0]["env"].as_array().expect("a list");
+    for (name, value) in
+        [("MUSTER_BIND", "0.0.0.0:7777"), ("MUSTER_ADMIN", "0.0.0.0:7778"), ("MUSTER_SPOOL", "/var/lib/muster/spool")]
+    {
+        assert!(env.contains(&json!({ "name": name, "value": value })), "{name}");
+    }
     let projected = &pod["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"];
     assert_eq!(projected["audience"], "muster-allocator");
 }

@@ -43,7 +43,7 @@ pub(crate) enum Task {
     Webhooks(WebhooksOptions),
     /// Look whether an installation on this machine or on a cluster is healthy; status 3 if it is not.
     Doctor(DoctorOptions),
-    /// Ask a program whether it is well, for health checks of containers; status 1 if it is not.
+    /// Ask a program whether it is well, for health checks of containers; status 1 if not.
     Probe(ProbeOptions),
     /// Look at Muster on a cluster, drain servers, steer rollouts; also as the plugin `kubectl muster`.
     Kubectl(KubectlOptions),

@@ -29,6 +29,8 @@ async fn the_create_webhook_writes_replicas_and_defaults() {
     assert_eq!(made.data["spec"]["replicas"], 0);
     assert_eq!(made.data["spec"]["scheduling"], "Packed");
     assert_eq!(made.data["spec"]["strategy"]["type"], "RollingUpdate");
+    let container = &made.data["spec"]["template"]["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["resources"], json!({}), "what Agones reads it writes back, empty fields included");
     stage.end().await;
 }
 
@@ -100,7 +102,11 @@ async fn replicas_created_by_post_survive_an_apply_without_them() {
 async fn a_pod_server_gets_port_address_sidecar_and_account() {
     let stage = Stage::new("pod").await;
     stage.create(&pod_fleet("a", 1, "reserve 0")).await;
-    let servers = stage.until_servers(|servers| states(servers) == ["Reserved"]).await;
+    let has_pod_ip = |server: &stage::Object| {
+        let addresses = server.data["status"]["addresses"].as_array();
+        addresses.into_iter().flatten().any(|address| address["type"] == "PodIP")
+    };
+    let servers = stage.until_servers(|servers| states(servers) == ["Reserved"] && has_pod_ip(&servers[0])).await;
     let (server, name) = (&servers[0], servers[0].metadata.name.clone().unwrap());
     let port = server.data["status"]["ports"][0]["port"].as_u64().unwrap();
     assert!(port >= 7000, "{port}");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -20,10 +21,14 @@ use super::core::object::{Kind, Object, ROLE, controller};
 use super::endpoint::Endpoint;
 use super::error::StandinError;
 use super::servers::PortsInFlight;
-use super::work::{self, Key};
+use super::work::{self, Key, News};
 use super::{allocation, endpoint, fleets, install, servers, sets, webhook};
 
-/// Looks at GameServers, sets and fleets wait for each other in one queue; this is its program's whole configuration.
+/// Changes of servers are gathered for so long before their set is looked at, and those of sets for their fleet: a look
+/// at a set is as long as the set is large.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// The controller's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Namespaces of the game servers. Others are left alone, so several stand-ins share a cluster.
@@ -46,7 +51,7 @@ pub(super) struct Context {
     pub(super) client: Client,
     pub(super) cache: Cache,
     pub(super) sidecar_image: String,
-    keys: mpsc::UnboundedSender<Key>,
+    news: mpsc::UnboundedSender<News>,
     ports: RangeInclusive<u16>,
     ports_from: u16,
     ports_in_flight: Mutex<PortsInFlight>,
@@ -60,27 +65,27 @@ impl Context {
 
     /// An object was seen or written: it and what it belongs to are looked at.
     pub(super) fn took(&self, kind: Kind, object: Object) {
-        let keys = affected(kind, &object);
+        let news = affected(kind, &object);
         if self.cache.put(kind, object) {
-            keys.into_iter().for_each(|key| self.enqueue(key));
+            news.into_iter().for_each(|news| self.enqueue(news));
         }
     }
 
     fn lost(&self, kind: Kind, object: &Object) {
         self.cache.remove(kind, object);
-        affected(kind, object).into_iter().for_each(|key| self.enqueue(key));
+        affected(kind, object).into_iter().for_each(|news| self.enqueue(news));
     }
 
-    fn enqueue(&self, key: Key) {
+    fn enqueue(&self, news: News) {
         // Only when the program ends nobody listens.
-        let _ = self.keys.send(key);
+        let _ = self.news.send(news);
     }
 
     fn enqueue_owner_of(&self, pod: &Pod) {
         let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
         if let Some(owner) = owner.filter(|owner| owner.kind == Kind::Server.name()) {
             let namespace = pod.namespace().unwrap_or_default();
-            self.enqueue(Key { kind: Kind::Server, namespace, name: owner.name.clone() });
+            self.enqueue((Key { kind: Kind::Server, namespace, name: owner.name.clone() }, Duration::ZERO));
         }
     }
 
@@ -102,8 +107,8 @@ impl Context {
     }
 }
 
-/// The object's own key, and that of what controls it.
-fn affected(kind: Kind, object: &Object) -> Vec<Key> {
+/// The object's own key, and a little later that of what controls it.
+fn affected(kind: Kind, object: &Object) -> Vec<News> {
     let own = Key::of(kind, object);
     let above = match kind {
         Kind::Server => Some(Kind::Set),
@@ -112,7 +117,8 @@ fn affected(kind: Kind, object: &Object) -> Vec<Key> {
     };
     let owner = above.zip(controller(object)).filter(|(above, owner)| owner.kind == above.name());
     let owner = owner.map(|(kind, owner)| Key { kind, namespace: own.namespace.clone(), name: owner.name.clone() });
-    [Some(own), owner].into_iter().flatten().collect()
+    let owner = owner.map(|owner| (owner, GATHER));
+    [Some((own, Duration::ZERO)), owner].into_iter().flatten().collect()
 }
 
 /// Plays Agones until `stop`; `ready` is called once the webhook stands and everything has been listed.
@@ -133,12 +139,12 @@ pub async fn run(
         install::account(&client, namespace).await?;
     }
     let (endpoint, listener) = Endpoint::open(&config, &first_namespace).await?;
-    let (send, keys) = mpsc::unbounded_channel();
+    let (send, news) = mpsc::unbounded_channel();
     let context = Arc::new(Context {
         client: client.clone(),
         cache: Cache::default(),
         sidecar_image: config.sidecar_image.clone(),
-        keys: send,
+        news: send,
         ports_from: first_port(&config),
         ports: config.ports.clone(),
         ports_in_flight: Mutex::default(),
@@ -174,7 +180,7 @@ pub async fn run(
                 }
             }
         };
-        work::run(keys, stop.clone(), look).await;
+        work::run(news, stop.clone(), look).await;
     }
     serving.abort();
     webhook::unregister(&client, &config.namespaces).await?;

@@ -24,7 +24,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use super::core::message::health;
-use super::core::object::{Kind, Object, state, text};
+use super::core::object::{Kind, Object, text};
 use super::core::pod::SIDECAR_HEALTH_PORT;
 use super::core::sdk::{Operation, Queue};
 use super::error::StandinError;
@@ -43,8 +43,6 @@ pub struct Config {
     pub grpc: SocketAddr,
     /// Address of the health checks that the node asks.
     pub health: SocketAddr,
-    /// Whether it outlives the order to stop until its game server is shut down, if that ever asked for a state.
-    pub waits_for_shutdown: bool,
 }
 
 impl Config {
@@ -55,7 +53,6 @@ impl Config {
             namespace,
             grpc: SocketAddr::from(([127, 0, 0, 1], grpc_port)),
             health: SocketAddr::from(([0, 0, 0, 0], SIDECAR_HEALTH_PORT)),
-            waits_for_shutdown: true,
         }
     }
 }
@@ -112,17 +109,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let serving = serve(&config, &shared).await?;
     tokio::select! {
         failed = serving => failed,
-        () = over(&config, &shared, &stop) => Ok(()),
-    }
-}
-
-/// The end: asked to stop, and nothing of the game server's last wish is left to write.
-async fn over(config: &Config, shared: &Shared, stop: &CancellationToken) {
-    stop.cancelled().await;
-    if config.waits_for_shutdown && shared.queue().has_wanted() {
-        let mut object = shared.object.subscribe();
-        // A closed channel is an end, too.
-        let _ = object.wait_for(|server| state(server) == agones::State::Shutdown).await;
+        // With whatever it has not written: a native sidecar of Agones does not wait, either.
+        () = stop.cancelled() => Ok(()),
     }
 }
 

@@ -41,37 +41,67 @@ impl Key {
 /// What a look leaves to do: nothing, or another look after a time.
 pub(super) type Looked = Result<Option<Duration>, StandinError>;
 
+/// A key and how long its look may wait: what changes often is looked at once for many changes.
+pub(super) type News = (Key, Duration);
+
+/// Keys by the time at which they are due; each at most once, at its earliest time.
+#[derive(Debug, Default)]
+struct Agenda {
+    times: BTreeMap<Key, Instant>,
+    order: BTreeSet<(Instant, Key)>,
+}
+
+impl Agenda {
+    fn add(&mut self, key: Key, at: Instant) {
+        match self.times.get(&key) {
+            Some(known) if *known <= at => return,
+            Some(later) => drop(self.order.remove(&(*later, key.clone()))),
+            None => {}
+        }
+        self.times.insert(key.clone(), at);
+        self.order.insert((at, key));
+    }
+
+    /// The first key that is not running, and when it is due.
+    fn first(&self, running: &BTreeSet<Key>) -> Option<(Instant, Key)> {
+        self.order.iter().find(|(_, key)| !running.contains(key)).cloned()
+    }
+
+    fn remove(&mut self, at: Instant, key: &Key) {
+        self.times.remove(key);
+        self.order.remove(&(at, key.clone()));
+    }
+}
+
 /// Runs `look` for every key that arrives, until `stop`.
-pub(super) async fn run<F>(mut keys: mpsc::UnboundedReceiver<Key>, stop: CancellationToken, look: impl Fn(Key) -> F)
+pub(super) async fn run<F>(mut news: mpsc::UnboundedReceiver<News>, stop: CancellationToken, look: impl Fn(Key) -> F)
 where
     F: Future<Output = Looked> + Send + 'static,
 {
-    let (mut due, mut running, mut tasks) = (BTreeMap::<Key, Instant>::new(), BTreeSet::<Key>::new(), JoinSet::new());
+    let (mut agenda, mut running, mut tasks) = (Agenda::default(), BTreeSet::<Key>::new(), JoinSet::new());
     loop {
-        while running.len() < SIDE_BY_SIDE_MAX {
-            let now = Instant::now();
-            let next = due.iter().filter(|(key, at)| **at <= now && !running.contains(*key)).min_by_key(|(_, at)| **at);
-            let Some(key) = next.map(|(key, _)| key.clone()) else { break };
-            due.remove(&key);
+        let mut next = agenda.first(&running);
+        while let Some((at, key)) = next.take_if(|(at, _)| *at <= Instant::now() && running.len() < SIDE_BY_SIDE_MAX) {
+            agenda.remove(at, &key);
             running.insert(key.clone());
             let looking = look(key.clone());
             tasks.spawn(async move { (key, looking.await) });
+            next = agenda.first(&running);
         }
-        let wake = due.iter().filter(|(key, _)| !running.contains(*key)).map(|(_, at)| *at).min();
-        let is_full = running.len() >= SIDE_BY_SIDE_MAX;
+        let wake = next.map(|(at, _)| at).filter(|_| running.len() < SIDE_BY_SIDE_MAX);
         tokio::select! {
             () = stop.cancelled() => return,
-            key = keys.recv() => match key {
-                Some(key) => { due.insert(key, Instant::now()); }
+            arrived = news.recv() => match arrived {
+                Some((key, wait)) => agenda.add(key, Instant::now() + wait),
                 None => return,
             },
             Some(Ok((key, looked))) = tasks.join_next(), if !tasks.is_empty() => {
                 running.remove(&key);
                 if let Some(after) = again(&key, looked) {
-                    due.entry(key).or_insert(Instant::now() + after);
+                    agenda.add(key, Instant::now() + after);
                 }
             }
-            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() && !is_full => {}
+            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
 }
@@ -101,16 +131,16 @@ mod tests {
     /// Asks for ten more looks at one key during each of its looks.
     #[tokio::test]
     async fn a_key_is_looked_at_by_one_task_at_a_time_and_again_after_what_came_meanwhile() {
-        let (send, keys) = mpsc::unbounded_channel();
+        let (send, news) = mpsc::unbounded_channel();
         let (stop, busy, looks) =
             (CancellationToken::new(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-        send.send(key("a")).unwrap();
+        send.send((key("a"), Duration::ZERO)).unwrap();
         let (stopping, counted) = (stop.clone(), looks.clone());
-        run(keys, stop, move |key| {
+        run(news, stop, move |key| {
             let (send, stop, busy, looks) = (send.clone(), stopping.clone(), busy.clone(), counted.clone());
             async move {
                 assert!(!busy.swap(true, Ordering::SeqCst), "two tasks look at {key:?}");
-                (0..10).for_each(|_| send.send(key.clone()).unwrap());
+                (0..10).for_each(|_| send.send((key.clone(), Duration::ZERO)).unwrap());
                 tokio::task::yield_now().await;
                 busy.store(false, Ordering::SeqCst);
                 if looks.fetch_add(1, Ordering::SeqCst) == 4 {
@@ -123,13 +153,26 @@ mod tests {
         assert!(looks.load(Ordering::SeqCst) >= 5, "news during a look asks for another one");
     }
 
+    #[test]
+    fn a_key_keeps_its_earliest_time() {
+        let (mut agenda, now) = (Agenda::default(), Instant::now());
+        let at = |ms| now + Duration::from_millis(ms);
+        for (name, ms) in [("a", 50), ("b", 30), ("a", 90), ("a", 10)] {
+            agenda.add(key(name), at(ms));
+        }
+        assert_eq!(agenda.first(&BTreeSet::new()), Some((at(10), key("a"))));
+        assert_eq!(agenda.first(&BTreeSet::from([key("a")])), Some((at(30), key("b"))));
+        agenda.remove(at(10), &key("a"));
+        assert_eq!((agenda.times.len(), agenda.order.len()), (1, 1));
+    }
+
     #[tokio::test]
     async fn a_look_may_ask_for_another_one_and_a_failed_one_gets_it() {
-        let (send, keys) = mpsc::unbounded_channel();
+        let (send, news) = mpsc::unbounded_channel();
         let (stop, looks) = (CancellationToken::new(), Arc::new(AtomicU32::new(0)));
-        send.send(key("a")).unwrap();
+        send.send((key("a"), Duration::ZERO)).unwrap();
         let (stopping, counted) = (stop.clone(), looks.clone());
-        run(keys, stop, move |_| {
+        run(news, stop, move |_| {
             let (stop, looks) = (stopping.clone(), counted.clone());
             async move {
                 match looks.fetch_add(1, Ordering::SeqCst) {

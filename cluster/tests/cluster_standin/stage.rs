@@ -217,13 +217,7 @@ impl Stage {
     /// A sidecar in this process for a server that has no pod.
     pub(crate) async fn sidecar(&self, name: &str) -> Sidecar {
         let [grpc, health] = free_ports().await;
-        let config = sidecar::Config {
-            name: name.to_owned(),
-            namespace: self.namespace.clone(),
-            grpc,
-            health,
-            waits_for_shutdown: false,
-        };
+        let config = sidecar::Config { name: name.to_owned(), namespace: self.namespace.clone(), grpc, health };
         let stop = CancellationToken::new();
         let running = tokio::spawn(sidecar::run(config, self.client.clone(), stop.clone()));
         self.until("the sidecar listens", async || tokio::net::TcpStream::connect(grpc).await.ok().map(drop)).await;

@@ -74,12 +74,25 @@ pub fn fleet(fleet: &Value) -> Vec<Value> {
         defaults.default("/spec/strategy/rollingUpdate/maxSurge", json!("25%"));
         defaults.default("/spec/strategy/rollingUpdate/maxUnavailable", json!("25%"));
     }
-    // Empty parts of the template that the round trip through the struct leaves behind.
-    for folder in ["/spec/template/spec/health", "/spec/template/spec/sdkServer"] {
+    for folder in ["/spec/template/metadata", "/spec/template/spec/health", "/spec/template/spec/sdkServer"] {
         defaults.folder(folder);
     }
+    pod_template(&mut defaults, "/spec/template/spec/template");
     defaults.version_annotation();
     defaults.operations
+}
+
+/// Empty parts of a pod's template that the round trip through the struct leaves behind.
+fn pod_template(defaults: &mut Defaults, pointer: &str) {
+    defaults.folder(pointer);
+    for folder in ["metadata", "spec"] {
+        defaults.folder(&format!("{pointer}/{folder}"));
+    }
+    for list in ["initContainers", "containers"] {
+        let list = format!("{pointer}/spec/{list}");
+        let count = defaults.object.pointer(&list).and_then(Value::as_array).map_or(0, Vec::len);
+        (0..count).for_each(|index| defaults.folder(&format!("{list}/{index}/resources")));
+    }
 }
 
 /// What the webhook adds to a GameServer on create: its finalizer, its first state, and every default of its spec.
@@ -91,6 +104,7 @@ pub fn game_server(server: &Value) -> Vec<Value> {
     for folder in ["/spec", "/spec/health", "/spec/sdkServer", "/spec/eviction", "/status"] {
         defaults.folder(folder);
     }
+    pod_template(&mut defaults, "/spec/template");
     container(&mut defaults);
     ports(&mut defaults);
     health(&mut defaults);
@@ -140,9 +154,10 @@ fn status(defaults: &mut Defaults) {
     defaults.default("/status/state", json!(first));
     let eviction = defaults.object.pointer("/spec/eviction").cloned().unwrap_or(Value::Null);
     defaults.set("/status/eviction", eviction);
-    for (field, empty) in [("ports", Value::Null), ("address", json!("")), ("nodeName", json!(""))] {
+    let empty = json!({"ports": null, "players": null, "reservedUntil": null, "address": "", "nodeName": ""});
+    for (field, empty) in empty.as_object().into_iter().flatten() {
         if defaults.object.pointer(&format!("/status/{field}")).is_none() {
-            defaults.set(&format!("/status/{field}"), empty);
+            defaults.set(&format!("/status/{field}"), empty.clone());
         }
     }
 }
@@ -168,6 +183,8 @@ mod tests {
         assert_eq!(fleet["spec"]["scheduling"], "Distributed");
         assert_eq!(fleet["spec"]["strategy"]["rollingUpdate"]["maxSurge"], "25%");
         assert_eq!(fleet["spec"]["template"]["spec"]["ports"], given["spec"]["template"]["spec"]["ports"]);
+        let container = &fleet["spec"]["template"]["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container, &json!({"name": "game", "resources": {}}), "as a Go struct comes back");
         let sized = json!({"metadata": {}, "spec": {"replicas": 3}});
         assert_eq!(patched(&sized, super::fleet(&sized))["spec"]["replicas"], 3);
     }

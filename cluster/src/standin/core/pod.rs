@@ -142,7 +142,6 @@ fn sidecar(server: &Object, image: &str) -> Value {
             "initialDelaySeconds": 3,
             "periodSeconds": 3,
         },
-        "resources": {"requests": {"cpu": "10m"}},
         "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 1000},
     })
 }

@@ -101,11 +101,6 @@ impl Queue {
         self.health.disabled || self.missed_pings < self.health.failure_threshold
     }
 
-    /// Whether the game server has ever asked for a state: then the sidecar stays until it is shut down.
-    pub fn has_wanted(&self) -> bool {
-        self.wanted.is_some()
-    }
-
     /// When [`advance`](Self::advance) has something to do next.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.due.values().copied().chain(self.reserved_until).chain(self.next_look).min()
@@ -189,7 +184,7 @@ impl Queue {
             let until = at.checked_add(k8s_openapi::jiff::SignedDuration::try_from(time).ok()?).ok()?;
             patch.push(json!({"op": "add", "path": "/status/reservedUntil", "value": seconds_only(until)}));
         } else if !text(server, "/status/reservedUntil").is_empty() {
-            patch.push(json!({"op": "remove", "path": "/status/reservedUntil"}));
+            patch.push(json!({"op": "add", "path": "/status/reservedUntil", "value": null}));
         }
         if wanted == State::Allocated {
             let has_annotations = server.metadata.annotations.is_some();

@@ -58,8 +58,27 @@ pub fn next(server: &Object, pod: Option<&Pod>, node: Option<&Node>) -> Step {
         }
         State::RequestReady => Step::Become(State::Ready, json!({})),
         State::Shutdown => Step::Delete,
+        State::Scheduled | State::Ready | State::Reserved | State::Allocated => with_pod_ips(server, pod)
+            .map_or(Step::Wait, |addresses| Step::Become(state, json!({ "addresses": addresses }))),
         _ => Step::Wait,
     }
+}
+
+/// Its addresses with those of its pod, if these came after it was scheduled.
+fn with_pod_ips(server: &Object, pod: Option<&Pod>) -> Option<Vec<Value>> {
+    let mut addresses = server.data.pointer("/status/addresses").and_then(Value::as_array)?.clone();
+    let known = addresses.len();
+    for ip in pod_ips(pod?) {
+        if !addresses.contains(&ip) {
+            addresses.push(ip);
+        }
+    }
+    (addresses.len() > known).then_some(addresses)
+}
+
+fn pod_ips(pod: &Pod) -> impl Iterator<Item = Value> {
+    let ips = pod.status.iter().filter_map(|status| status.pod_ips.as_ref()).flatten();
+    ips.map(|ip| json!({"address": ip.ip, "type": "PodIP"}))
 }
 
 /// A server that runs elsewhere: Ready as soon as it is seen.
@@ -108,11 +127,10 @@ fn address(server: &Object, pod: Option<&Pod>, node: Option<&Node>) -> Option<Va
     let addresses = node?.status.as_ref()?.addresses.clone()?;
     let of = |kind: &str| addresses.iter().find(|address| address.type_ == kind);
     let primary = ["ExternalDNS", "ExternalIP", "InternalDNS", "InternalIP"].into_iter().find_map(of)?;
-    let pod_ips = pod.status.iter().filter_map(|status| status.pod_ips.as_ref()).flatten();
     let all: Vec<Value> = addresses
         .iter()
         .map(|address| json!({"address": address.address, "type": address.type_}))
-        .chain(pod_ips.map(|ip| json!({"address": ip.ip, "type": "PodIP"})))
+        .chain(pod_ips(pod))
         .collect();
     Some(json!({"address": primary.address, "addresses": all, "nodeName": node_name, "ports": ports(server)}))
 }

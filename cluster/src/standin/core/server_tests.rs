@@ -47,6 +47,16 @@ fn request_ready_becomes_ready_and_pool_states_stay() {
 }
 
 #[test]
+fn an_address_that_the_pod_gets_late_is_added_once() {
+    let (running, mut scheduled) = (pod("Running", "n"), server("Reserved"));
+    scheduled.data["status"]["addresses"] = json!([{"address": "n", "type": "Hostname"}]);
+    let Step::Become(State::Reserved, status) = next(&scheduled, Some(&running), None) else { panic!("it is added") };
+    assert_eq!(status["addresses"][1], json!({"address": "10.1.0.5", "type": "PodIP"}));
+    scheduled.data["status"]["addresses"] = status["addresses"].clone();
+    assert_eq!(next(&scheduled, Some(&running), None), Step::Wait);
+}
+
+#[test]
 fn a_lost_or_failed_pod_makes_any_running_server_unhealthy() {
     for state in ["Scheduled", "Ready", "Reserved", "Allocated"] {
         assert_eq!(next(&server(state), None, None), Step::Become(State::Unhealthy, json!({})), "{state}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::lease::Leadership;
-use crds::{GameFleet, PoolKind};
+use crds::{Conditions, GameFleet, PoolKind};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
@@ -27,6 +27,8 @@ use crate::watches::{Key, Marks, Stores, lock};
 
 /// A queue's counts are written at most this often.
 const QUEUE_COUNTS_EVERY: Duration = Duration::from_secs(5);
+/// What is measured of a GameFleet's conditions.
+const CONDITIONS: [&str; 4] = ["Ready", "Progressing", "Degraded", "Draining"];
 /// Plans that are carried out at once.
 const RUNNING_MAX: usize = 16;
 
@@ -168,6 +170,9 @@ impl Actor {
         let State { picture, forecasts, memory, work, grew, .. } = &mut self.state;
         let Some(scene) = sight::scene(&self.stores, picture, forecasts, (namespace, name), (now, elapsed)) else {
             (memory.remove(key), grew.remove(name));
+            for type_ in CONDITIONS {
+                metrics::condition(namespace, name, type_, None);
+            }
             work.forget(key);
             work.done(key, elapsed, Looked::Well(None), 0);
             return;
@@ -250,6 +255,12 @@ impl Actor {
     fn measure(&self, namespace: &str, game_fleet: &GameFleet) {
         for region in game_fleet.status.iter().flat_map(|status| &status.regions) {
             metrics::region(namespace, &game_fleet.name_any(), &region.name, region.desired, region.servers);
+        }
+        let said = game_fleet.status.as_ref().map(|status| Conditions::new(status.conditions.clone()));
+        for type_ in CONDITIONS {
+            if let Some(said) = said.as_ref().filter(|said| said.get(type_).is_some()) {
+                metrics::condition(namespace, &game_fleet.name_any(), type_, Some(said.holds(type_)));
+            }
         }
     }
 }

@@ -296,9 +296,17 @@ impl Engine {
         self.0.synced.send_replace(true);
     }
 
-    /// Resolves when the cluster's servers have been read.
-    pub async fn synced(&self) {
+    /// Resolves when the cluster's servers have been read, and once more if this process leads: from then on a request
+    /// waits for nothing but its own write.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub async fn ready(&self) -> Result<(), AllocateError> {
         self.0.synced.subscribe().wait_for(|synced| *synced).await.ok();
+        match self.0.leads() {
+            Ok(epoch) => self.take_over(epoch).await,
+            Err(_) => Ok(()),
+        }
     }
 
     /// Does something with the book, and hands out what it granted.

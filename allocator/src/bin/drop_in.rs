@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
     let running = start(config, shutdown).await?;
-    running.engine.synced().await;
+    running.engine.ready().await?;
     println!("serving");
     running.wait().await;
     Ok(())

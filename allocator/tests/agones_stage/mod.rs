@@ -53,13 +53,8 @@ impl Stage {
         Self { client, namespace }
     }
 
-    /// Removes the namespace and what is in it.
+    /// Removes the namespace, and with it what is in it, in the cluster's own time.
     pub(crate) async fn remove(self) {
-        let all = DeleteParams {
-            propagation_policy: Some(kube::api::PropagationPolicy::Background),
-            ..DeleteParams::default()
-        };
-        self.api().delete_collection(&all, &ListParams::default()).await.expect("deleted");
         let namespaces: Api<Namespace> = Api::all(self.client);
         namespaces.delete(&self.namespace, &DeleteParams::default()).await.expect("deleted");
     }
@@ -224,7 +219,8 @@ pub(crate) async fn start(namespace: &str, certificates: &Path, shutdown: &Shutd
         interfaces: Some(Interfaces { grpc: any, rest: any, tls: TlsFiles::in_folder(certificates) }),
     };
     let running = agones::start(config, shutdown.clone()).await.expect("starts");
-    tokio::time::timeout(Duration::from_secs(60), running.engine.synced()).await.expect("reads the game servers");
+    let ready = tokio::time::timeout(Duration::from_secs(60), running.engine.ready());
+    ready.await.expect("in time").expect("reads the game servers");
     running
 }
 

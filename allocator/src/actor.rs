@@ -15,6 +15,7 @@ use tonic::Status;
 
 use crate::convert::{self, OrderContext};
 use crate::core::audit::NotSettled;
+use crate::core::cluster::ClusterPicture;
 use crate::core::effect::{AllocateError, CallId, Effect, Order, Placed};
 use crate::core::events::CursorOutOfRange;
 use crate::core::link::LinkId;
@@ -130,6 +131,7 @@ impl Actor {
         mut self,
         mut commands: mpsc::Receiver<Command>,
         mut expected: Option<watch::Receiver<BTreeSet<String>>>,
+        mut cluster: Option<watch::Receiver<Arc<ClusterPicture>>>,
         shutdown: Shutdown,
     ) {
         let mut tick = tokio::time::interval(TICK);
@@ -143,6 +145,10 @@ impl Actor {
                 },
                 _ = tick.tick() => self.tick(),
                 names = changed(&mut expected) => self.core.set_expected(&names, self.now()),
+                picture = changed(&mut cluster) => {
+                    self.touched = true;
+                    self.core.set_cluster(&picture, self.now());
+                }
                 () = shutdown.wait(), if stop_by.is_none() => {
                     self.core.stop(self.now());
                     stop_by = Some(Instant::now() + self.timing.assign_timeout + Duration::from_millis(500));
@@ -313,13 +319,13 @@ impl Actor {
     }
 }
 
-/// The next list of expected servers; never, once its source is gone.
-async fn changed(expected: &mut Option<watch::Receiver<BTreeSet<String>>>) -> BTreeSet<String> {
-    if let Some(names) = expected {
-        if names.changed().await.is_ok() {
-            return names.borrow_and_update().clone();
+/// The next value; never, once its source is gone.
+async fn changed<T: Clone>(source: &mut Option<watch::Receiver<T>>) -> T {
+    if let Some(values) = source {
+        if values.changed().await.is_ok() {
+            return values.borrow_and_update().clone();
         }
-        *expected = None;
+        *source = None;
     }
     std::future::pending().await
 }

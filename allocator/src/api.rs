@@ -6,20 +6,20 @@ use std::sync::Arc;
 use protocol::pb;
 use protocol::pb::allocator_server::Allocator;
 use service::token::Caller;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::agones::Backend;
-use crate::client::{ActorClient, ActorEnded};
+use crate::client::ActorEnded;
 use crate::convert::{self, BadMessage};
 use crate::core::effect::AllocateError;
 use crate::core::updates::JoinGrantError;
-use crate::follow::{self, EVENTS_PER_PAGE, Pictures, WATCHER_PATIENCE};
+use crate::follow::{self, EVENTS_PER_PAGE, WATCHER_PATIENCE};
 use crate::metrics;
 use crate::mint::Mint;
+use crate::term::{OfficeSeen, Term};
 
 /// Programs that may call any method at all; each method narrows them down.
 pub(crate) const CALLERS: &[&str] = &["matchmaker", "metagame", "operator", "console", "muster"];
@@ -37,51 +37,42 @@ const OBSERVERS: &[&str] = &["operator", "console", "muster"];
 /// How long a caller should wait before it tries again, in milliseconds.
 const RETRY_MS: &str = "500";
 
-/// Serves the Allocator service.
+/// Serves the Allocator service: the one who leads answers.
 #[derive(Debug, Clone)]
 pub(crate) struct AllocatorService {
-    actor: ActorClient,
+    office: OfficeSeen,
     mint: Mint,
-    newest: watch::Receiver<u64>,
-    pictures: Pictures,
     watchers: Arc<Semaphore>,
     /// For GameFleets that the control link does not reach.
     agones: Option<Backend>,
-    end: CancellationToken,
 }
 
 impl AllocatorService {
-    /// A service whose streams all end when `end` is cancelled.
-    pub(crate) fn new(
-        actor: ActorClient,
-        mint: Mint,
-        newest: watch::Receiver<u64>,
-        pictures: Pictures,
-        watchers_max: usize,
-        agones: Option<Backend>,
-        end: CancellationToken,
-    ) -> Self {
-        Self { actor, mint, newest, pictures, watchers: Arc::new(Semaphore::new(watchers_max)), agones, end }
+    /// A service of whoever is in office.
+    pub(crate) fn new(office: OfficeSeen, mint: Mint, watchers_max: usize, agones: Option<Backend>) -> Self {
+        Self { office, mint, watchers: Arc::new(Semaphore::new(watchers_max)), agones }
     }
 
-    /// A stream that `follow` fills, one of at most `watchers_max`, until its reader or the service ends.
+    /// A stream that `follow` fills, one of at most `watchers_max`, until its reader or the leadership ends.
     fn stream<T: Send + 'static, F>(
         &self,
         room: usize,
-        follow: impl FnOnce(ActorClient, mpsc::Sender<Result<T, Status>>) -> F,
+        follow: impl FnOnce(Term, mpsc::Sender<Result<T, Status>>) -> F,
     ) -> Result<Watched<T>, Status>
     where
         F: Future<Output = Option<Status>> + Send + 'static,
     {
+        let term = self.office.term()?;
         let permit = self.watchers.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("too many watchers"))?;
         let (send, receive) = mpsc::channel(room);
-        let (follow, end) = (follow(self.actor.clone(), send.clone()), self.end.clone());
+        let end = term.end.clone();
+        let follow = follow(term, send.clone());
         tokio::spawn(async move {
             let status = tokio::select! {
                 status = follow => status,
                 () = send.closed() => None,
-                () = end.cancelled() => Some(Status::unavailable("the allocator is shutting down: watch again")),
+                () = end.cancelled() => Some(Status::unavailable("the allocator leads no more: watch again")),
             };
             if let Some(status) = status {
                 tokio::time::timeout(WATCHER_PATIENCE, send.send(Err(status))).await.ok();
@@ -110,7 +101,7 @@ impl Allocator for AllocatorService {
             tracing::info!(%match_id, trace_id, attempt, error, "asked for a server of an Agones fleet");
             return answer.map(Response::new);
         }
-        let answer = self.actor.allocate(request, attempt, wait).await.map_err(ended)?;
+        let answer = self.office.term()?.actor.allocate(request, attempt, wait).await.map_err(ended)?;
         match answer {
             Ok(placed) => {
                 let took_us = u64::try_from(placed.took.as_micros()).unwrap_or(u64::MAX);
@@ -133,15 +124,16 @@ impl Allocator for AllocatorService {
         let request = request.into_inner();
         let match_id = convert::match_id(&request.match_id).map_err(bad)?;
         let player_id = convert::player_id(&request.player_id).map_err(bad)?;
-        let grant = self.actor.join_grant(match_id, player_id).await.map_err(ended)?.map_err(|error| {
-            let (outcome, status) = match error {
-                JoinGrantError::NotLive => ("not_live", Status::not_found(error.to_string())),
-                JoinGrantError::NotSettled => ("not_settled", retry(Status::unavailable(error.to_string()))),
-                JoinGrantError::NotOnRoster => ("not_on_roster", Status::permission_denied(error.to_string())),
-            };
-            metrics::join_token(outcome);
-            status
-        })?;
+        let grant =
+            self.office.term()?.actor.join_grant(match_id, player_id).await.map_err(ended)?.map_err(|error| {
+                let (outcome, status) = match error {
+                    JoinGrantError::NotLive => ("not_live", Status::not_found(error.to_string())),
+                    JoinGrantError::NotSettled => ("not_settled", retry(Status::unavailable(error.to_string()))),
+                    JoinGrantError::NotOnRoster => ("not_on_roster", Status::permission_denied(error.to_string())),
+                };
+                metrics::join_token(outcome);
+                status
+            })?;
         let now_unix_s = service::clock::unix_s();
         let (join_token, expires_at_s) = self.mint.join_token(&grant, now_unix_s, service::random::bytes());
         metrics::join_token("minted");
@@ -158,7 +150,8 @@ impl Allocator for AllocatorService {
         allow(&request, PLACERS)?;
         let request = request.into_inner();
         let match_id = convert::match_id(&request.match_id).map_err(bad)?;
-        let released = self.actor.release(match_id, convert::reason(request.reason)).await.map_err(ended)?;
+        let released =
+            self.office.term()?.actor.release(match_id, convert::reason(request.reason)).await.map_err(ended)?;
         released.map_err(|error| Status::failed_precondition(error.to_string()))?;
         Ok(Response::new(pb::ReleaseMatchResponse {}))
     }
@@ -175,8 +168,8 @@ impl Allocator for AllocatorService {
         request: Request<pb::WatchMatchesRequest>,
     ) -> Result<Response<Self::WatchMatchesStream>, Status> {
         allow(&request, WATCHERS)?;
-        let (newest, cursor) = (self.newest.clone(), request.into_inner().cursor);
-        let follow = |actor, send| async move { follow::matches(&actor, newest, cursor, &send).await };
+        let cursor = request.into_inner().cursor;
+        let follow = |term: Term, send| async move { follow::matches(&term.actor, term.newest, cursor, &send).await };
         self.stream(EVENTS_PER_PAGE, follow).map(Response::new)
     }
 
@@ -187,8 +180,10 @@ impl Allocator for AllocatorService {
         request: Request<pb::WatchPoolRequest>,
     ) -> Result<Response<Self::WatchPoolStream>, Status> {
         allow(&request, OBSERVERS)?;
-        let pictures = self.pictures.subscribe();
-        let follow = |actor, send| async move { follow::pool(&actor, pictures, &send).await };
+        let follow = |term: Term, send| async move {
+            let pictures = term.pictures.subscribe();
+            follow::pool(&term.actor, pictures, &send).await
+        };
         self.stream(1, follow).map(Response::new)
     }
 
@@ -198,14 +193,14 @@ impl Allocator for AllocatorService {
     ) -> Result<Response<pb::AuditMatchesResponse>, Status> {
         allow(&request, AUDITORS)?;
         let believed = convert::match_ids(&request.into_inner().match_ids).map_err(bad)?;
-        let audited = self.actor.audit(believed).await.map_err(ended)?;
+        let audited = self.office.term()?.actor.audit(believed).await.map_err(ended)?;
         let lost = audited.map_err(|error| retry(Status::unavailable(error.to_string())))?;
         Ok(Response::new(pb::AuditMatchesResponse { lost }))
     }
 
     async fn get_pool(&self, request: Request<pb::GetPoolRequest>) -> Result<Response<pb::GetPoolResponse>, Status> {
         allow(&request, OBSERVERS)?;
-        Ok(Response::new(self.actor.pool().await.map_err(ended)?))
+        Ok(Response::new(self.office.term()?.actor.pool().await.map_err(ended)?))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use protocol::pb;
 use protocol::pb::control_link_server::ControlLink;
+use service::verify::PodIdentity;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_stream::Stream;
@@ -20,7 +21,9 @@ use crate::convert;
 use crate::core::link::LinkId;
 use crate::core::registration::RegisterError;
 use crate::core::settings::{Limits, Timing};
+use crate::kubernetes::pods::PodBook;
 use crate::metrics;
+use crate::term::OfficeSeen;
 
 /// Programs that may open a control link.
 pub(crate) const CALLERS: &[&str] = &["gameserver"];
@@ -32,19 +35,19 @@ const SPARE_LINKS: usize = 256;
 /// Serves control links.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlService {
-    actor: ActorClient,
+    office: OfficeSeen,
+    pods: Option<PodBook>,
     timing: Timing,
     limits: Limits,
     links_made: Arc<AtomicU64>,
     links: Arc<Semaphore>,
-    end: CancellationToken,
 }
 
 impl ControlService {
-    /// A service whose streams all end when `end` is cancelled.
-    pub(crate) fn new(actor: ActorClient, timing: Timing, limits: Limits, end: CancellationToken) -> Self {
+    /// A service of whoever is in office. With `pods`, a server has to be the pod of its GameServer.
+    pub(crate) fn new(office: OfficeSeen, pods: Option<PodBook>, timing: Timing, limits: Limits) -> Self {
         let links = Arc::new(Semaphore::new(limits.servers_max + SPARE_LINKS));
-        Self { actor, timing, limits, links_made: Arc::default(), links, end }
+        Self { office, pods, timing, limits, links_made: Arc::default(), links }
     }
 }
 
@@ -54,6 +57,15 @@ impl ControlLink for ControlService {
 
     /// Answers at once with an empty stream: a server may well wait for the headers before it says Register.
     async fn link(&self, request: Request<Streaming<pb::ServerMessage>>) -> Result<Response<Self::LinkStream>, Status> {
+        let term = self.office.term().inspect_err(|_| metrics::link_refused("not_leader"))?;
+        let proof = match &self.pods {
+            None => None,
+            Some(book) => {
+                let pod = request.extensions().get::<PodIdentity>().cloned();
+                let pod = pod.ok_or_else(|| Status::unauthenticated("a game server must prove which pod it is"))?;
+                Some((book.clone(), pod))
+            }
+        };
         let permit = self.links.clone().try_acquire_owned().map_err(|_| {
             metrics::link_refused("too_many");
             Status::resource_exhausted("too many control links")
@@ -61,10 +73,11 @@ impl ControlLink for ControlService {
         let (send, receive) = mpsc::channel(ORDERS_MAX);
         let task = LinkTask {
             id: LinkId(self.links_made.fetch_add(1, Ordering::Relaxed)),
-            actor: self.actor.clone(),
+            actor: term.actor,
+            proof,
             incoming: request.into_inner(),
             send,
-            close: self.end.child_token(),
+            close: term.end.child_token(),
             _permit: permit,
         };
         tokio::spawn(task.run(self.timing.clone(), self.limits.clone()));
@@ -75,6 +88,8 @@ impl ControlLink for ControlService {
 struct LinkTask {
     id: LinkId,
     actor: ActorClient,
+    /// On Kubernetes: who it has proved to be.
+    proof: Option<(PodBook, PodIdentity)>,
     incoming: Streaming<pb::ServerMessage>,
     send: mpsc::Sender<Outgoing>,
     close: CancellationToken,
@@ -110,6 +125,9 @@ impl LinkTask {
         };
         let registration = convert::registration(first, limits)
             .map_err(|error| ("bad_register", Status::invalid_argument(error.to_string())))?;
+        if let Some((book, pod)) = &self.proof {
+            book.check(pod, &registration.facts.name).map_err(|error| (error.label(), error.status()))?;
+        }
         let out = LinkOut { send: self.send.clone(), close: self.close.clone() };
         let registered = self.actor.register(self.id, registration, out).await;
         let registered = registered.map_err(|_| ("stopping", stopping()))?;

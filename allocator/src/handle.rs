@@ -6,17 +6,18 @@ use protocol::pb;
 
 use crate::actor::StandingOrder;
 use crate::client::{ActorClient, ActorEnded};
+use crate::term::OfficeSeen;
 
 /// Talks to a running allocator. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    actor: ActorClient,
+    office: OfficeSeen,
 }
 
 /// Why the allocator did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
-    /// It has ended.
+    /// It has ended, or another replica leads.
     #[error("the allocator has ended")]
     Ended,
     /// No server of this name is known.
@@ -31,14 +32,20 @@ impl From<ActorEnded> for HandleError {
 }
 
 impl Handle {
-    pub(crate) fn new(actor: ActorClient) -> Self {
-        Self { actor }
+    pub(crate) fn new(office: OfficeSeen) -> Self {
+        Self { office }
+    }
+
+    fn actor(&self) -> Result<ActorClient, HandleError> {
+        self.office.term().map(|term| term.actor).map_err(|_| HandleError::Ended)
     }
 
     /// Says that the process or GameServer `name` is gone: its matches are lost at once, and nobody waits for it. An
     /// allocator that has ended no longer cares.
     pub async fn server_gone(&self, name: &str) {
-        self.actor.server_gone(name.to_owned()).await.ok();
+        if let Ok(actor) = self.actor() {
+            actor.server_gone(name.to_owned()).await.ok();
+        }
     }
 
     /// Takes a server out of the pool: no new match, then Shutdown when idle. Said again whenever it reconnects.
@@ -63,11 +70,11 @@ impl Handle {
     /// # Errors
     /// [`HandleError::Ended`].
     pub async fn pool(&self) -> Result<pb::GetPoolResponse, HandleError> {
-        Ok(self.actor.pool().await?)
+        Ok(self.actor()?.pool().await?)
     }
 
     async fn stand(&self, name: &str, order: StandingOrder) -> Result<(), HandleError> {
-        match self.actor.stand(name.to_owned(), order).await? {
+        match self.actor()?.stand(name.to_owned(), order).await? {
             true => Ok(()),
             false => Err(HandleError::UnknownServer(name.to_owned())),
         }

@@ -12,6 +12,8 @@
 //! | `agones/` | servers without a control link: Agones' allocation API |
 //! | `mint.rs`, `http.rs` | join tokens, certificates, the public keys |
 //! | `epoch.rs` | the leader's epoch on one machine |
+//! | `term.rs` | one leadership: its actor and what hangs on it |
+//! | `kubernetes/` | elections, what the cluster shows, which pod may register |
 //! | `start.rs`, `config.rs`, `handle.rs` | starting, stopping, and what the embedding program may ask |
 
 mod actor;
@@ -26,9 +28,11 @@ pub mod epoch;
 mod follow;
 mod handle;
 mod http;
+pub mod kubernetes;
 mod metrics;
 mod mint;
 mod start;
+mod term;
 
 pub use config::Config;
 pub use handle::{Handle, HandleError};

@@ -20,6 +20,7 @@ const TOKENS: &str = "muster_allocator_join_tokens_total";
 const LINKS_REFUSED: &str = "muster_allocator_links_refused_total";
 const LINKS_DROPPED: &str = "muster_allocator_links_dropped_total";
 const BAD_MESSAGES: &str = "muster_allocator_bad_messages_total";
+const GHOSTS: &str = "muster_allocator_ghosts";
 const EPOCH: &str = "muster_allocator_epoch";
 
 /// Says what each metric means.
@@ -36,7 +37,8 @@ pub(crate) fn describe() {
     describe_counter!(LINKS_REFUSED, "Control links that were refused, by reason");
     describe_counter!(LINKS_DROPPED, "Control links that the allocator dropped, by reason");
     describe_counter!(BAD_MESSAGES, "Messages on control links that were not understood and ignored");
-    describe_gauge!(EPOCH, "This leader's epoch");
+    describe_gauge!(EPOCH, "This leader's epoch; 0 while another replica leads");
+    describe_gauge!(GHOSTS, "Game servers that the cluster shows as Allocated although no match is known there");
     // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
     for kind in [MatchEventKind::Joinable, MatchEventKind::Lost] {
         counter!(EVENTS, "kind" => kind.as_str_name()).increment(0);
@@ -83,14 +85,21 @@ pub(crate) fn bad_message() {
     counter!(BAD_MESSAGES).increment(1);
 }
 
+/// This process leads in this epoch; 0: it does not.
+#[expect(clippy::cast_precision_loss, reason = "epochs stay far below 2^52")]
+pub(crate) fn epoch(epoch: u64) {
+    gauge!(EPOCH).set(epoch as f64);
+}
+
 /// Everything as it stands.
 #[expect(clippy::cast_precision_loss, reason = "gauges are f64, and counts stay far below 2^52")]
 pub(crate) fn census(epoch: u64, census: &Census) {
-    gauge!(EPOCH).set(epoch as f64);
+    self::epoch(epoch);
     for (state, count) in LinkState::ALL.iter().zip(census.servers) {
         gauge!(SERVERS, "link" => state.label()).set(count as f64);
     }
     gauge!(FREE_ROOMS).set(census.free_rooms as f64);
+    gauge!(GHOSTS).set(census.ghosts as f64);
     gauge!(WAITING).set(census.waiting as f64);
     let phases = [
         ("held", census.held),

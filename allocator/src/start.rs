@@ -1,27 +1,28 @@
 //! Binds the ports, runs the tasks, ends them in order.
 
+use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::pb::allocator_server::AllocatorServer;
 use protocol::pb::control_link_server::ControlLinkServer;
 use protocol::token::ALLOCATOR_AUDIENCE;
 use service::admin::Admin;
+use service::verify::Verifier;
 use service::{Listener, Shutdown};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::actor::{Actor, COMMANDS_MAX};
+use crate::agones::Backend;
 use crate::api::{self, AllocatorService};
-use crate::client::ActorClient;
 use crate::config::Config;
 use crate::control::{self, ControlService};
-use crate::core::state::{Core, CoreSettings};
 use crate::handle::Handle;
+use crate::kubernetes::pods::PodBook;
 use crate::mint::Mint;
+use crate::term::{Office, OfficeSeen, Surroundings, TermSettings};
 use crate::{http, metrics};
 
 /// How long connections may take to close after the last stream has ended.
@@ -36,6 +37,12 @@ pub enum StartError {
     /// The epoch is 0, which no server obeys.
     #[error("the allocator's epoch must be at least 1")]
     Epoch,
+    /// The cluster's keys for tokens cannot be had.
+    #[error(transparent)]
+    Tokens(#[from] cluster::jwks::FetchError),
+    /// Agones' interfaces cannot be served.
+    #[error(transparent)]
+    Agones(#[from] crate::agones::StartError),
 }
 
 /// Why the allocator ended by itself.
@@ -80,7 +87,7 @@ impl Running {
     }
 }
 
-fn failed(what: &'static str, error: &dyn std::error::Error) -> ServeError {
+pub(crate) fn failed(what: &'static str, error: &dyn std::error::Error) -> ServeError {
     ServeError::Task { what, detail: error.to_string() }
 }
 
@@ -92,8 +99,8 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), ServeError>
     start(config, shutdown).await?.wait().await
 }
 
-/// Binds both ports and starts to serve. At shutdown it stops to be ready, answers the calls that wait, lets servers
-/// answer what they were asked, and closes every stream.
+/// Binds both ports and starts to serve, as the one leader there is. At shutdown it stops to be ready, answers the calls
+/// that wait, lets servers answer what they were asked, and closes every stream.
 ///
 /// # Errors
 /// [`StartError`].
@@ -101,76 +108,109 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     if config.epoch == 0 {
         return Err(StartError::Epoch);
     }
-    let grpc = Listener::bind(config.address, "allocator gRPC").await?;
-    let admin_listener = Listener::bind(config.admin_address, "allocator admin").await?;
-    let (address, admin_address) = (grpc.local_addr(), admin_listener.local_addr());
-    let mint = Mint::new(config.signing_key.clone(), config.timing.certificate_life);
-    let admin = Admin::new("allocator").route(http::routes(mint.jwks()));
-    metrics::describe();
-    let ready = admin.ready_flag();
+    let settings = TermSettings {
+        mint: Mint::new(config.signing_key, config.timing.certificate_life),
+        timing: config.timing,
+        limits: config.limits,
+    };
+    let ground = Ground::bind(config.address, config.admin_address, settings.clone()).await?;
+    let (term, actor) = settings.begin(config.epoch, Surroundings::Machine(config.expected), shutdown.clone());
+    let (office, seen) = watch::channel(Office::Leads(term));
+    let leading = async move {
+        let end = actor.await.map_err(|error| failed("actor", &error));
+        drop(office);
+        end
+    };
+    tracing::info!(epoch = config.epoch, "allocator leads");
+    let verifier = config.service_keys.into();
+    let gates = Gates { verifier, pods: None, agones: config.agones };
+    Ok(ground.serve(gates, OfficeSeen(seen), leading, shutdown))
+}
 
-    let core = Core::new(CoreSettings {
-        epoch: config.epoch,
-        log_id: hex::encode(service::random::bytes::<16>()),
-        expected: config.expected.as_ref().map(|names| names.borrow().clone()),
-        timing: config.timing.clone(),
-        limits: config.limits.clone(),
-    });
-    let (commands, received) = mpsc::channel(COMMANDS_MAX);
-    let (newest, newest_seen) = watch::channel(0);
-    let (pictures, _) = watch::channel(Arc::default());
-    let actor = Actor::new(core, config.epoch, config.timing.clone(), mint.clone(), newest, pictures.clone());
-    let client = ActorClient::new(commands);
+/// Who may come in, and who is sent elsewhere.
+pub(crate) struct Gates {
+    /// Judges service tokens.
+    pub(crate) verifier: Verifier,
+    /// Which pod is which server.
+    pub(crate) pods: Option<PodBook>,
+    /// For GameFleets that the control link does not reach.
+    pub(crate) agones: Option<Backend>,
+}
 
-    // The streams outlive the shutdown signal: servers may still answer what they were asked.
-    let (streams_end, servers_end) = (CancellationToken::new(), CancellationToken::new());
-    let link = ControlService::new(client.clone(), config.timing.clone(), config.limits.clone(), streams_end.clone());
-    let watchers_max = config.limits.watchers_max;
-    let api = AllocatorService::new(
-        client.clone(),
-        mint,
-        newest_seen,
-        pictures,
-        watchers_max,
-        config.agones,
-        streams_end.clone(),
-    );
-    let require = |callers| service::token::require(config.service_keys.clone(), ALLOCATOR_AUDIENCE, callers);
-    let router = Server::builder()
-        .tcp_nodelay(true)
-        .http2_keepalive_interval(Some(Duration::from_secs(10)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-        .add_service(ControlLinkServer::with_interceptor(link, require(control::CALLERS)))
-        .add_service(AllocatorServer::with_interceptor(api, require(api::CALLERS)));
-    let server = router.serve_with_incoming_shutdown(grpc.into_incoming(), servers_end.clone().cancelled_owned());
+/// Both ports, bound.
+pub(crate) struct Ground {
+    grpc: Listener,
+    admin: Listener,
+    settings: TermSettings,
+}
 
-    let actor = actor.run(received, config.expected, shutdown.clone());
-    let admin = admin.serve(admin_listener, shutdown.clone());
-    ready.set(true);
-    tracing::info!(%address, %admin_address, epoch = config.epoch, "allocator is ready");
-    let task = tokio::spawn(async move {
-        let (actor, server, admin) = (tokio::spawn(actor), tokio::spawn(server), tokio::spawn(admin));
-        let signal = shutdown.clone();
-        let unready = tokio::spawn(async move {
-            signal.wait().await;
-            ready.set(false);
+impl Ground {
+    /// Binds both ports.
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        admin_address: SocketAddr,
+        settings: TermSettings,
+    ) -> Result<Self, StartError> {
+        let grpc = Listener::bind(address, "allocator gRPC").await?;
+        let admin = Listener::bind(admin_address, "allocator admin").await?;
+        Ok(Self { grpc, admin, settings })
+    }
+
+    /// Where gRPC is served.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.grpc.local_addr()
+    }
+
+    /// Serves whoever is in `office` until `leading` ends, which it must at shutdown.
+    pub(crate) fn serve(
+        self,
+        gates: Gates,
+        office: OfficeSeen,
+        leading: impl Future<Output = Result<(), ServeError>> + Send + 'static,
+        shutdown: Shutdown,
+    ) -> Running {
+        let Self { grpc, admin: admin_listener, settings: TermSettings { mint, timing, limits } } = self;
+        let (address, admin_address) = (grpc.local_addr(), admin_listener.local_addr());
+        let admin = Admin::new("allocator").route(http::routes(mint.jwks()));
+        metrics::describe();
+        let ready = admin.ready_flag();
+        let servers_end = CancellationToken::new();
+        let api = AllocatorService::new(office.clone(), mint, limits.watchers_max, gates.agones);
+        let link = ControlService::new(office.clone(), gates.pods, timing, limits);
+        let require = |callers| service::token::require(gates.verifier.clone(), ALLOCATOR_AUDIENCE, callers);
+        let router = Server::builder()
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(Duration::from_secs(10)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+            .add_service(ControlLinkServer::with_interceptor(link, require(control::CALLERS)))
+            .add_service(AllocatorServer::with_interceptor(api, require(api::CALLERS)));
+        let server = router.serve_with_incoming_shutdown(grpc.into_incoming(), servers_end.clone().cancelled_owned());
+        let admin = admin.serve(admin_listener, shutdown.clone());
+        ready.set(true);
+        tracing::info!(%address, %admin_address, "allocator is ready");
+        let task = tokio::spawn(async move {
+            let (server, admin) = (tokio::spawn(server), tokio::spawn(admin));
+            let signal = shutdown.clone();
+            let unready = tokio::spawn(async move {
+                signal.wait().await;
+                ready.set(false);
+            });
+            let led = leading.await;
+            // Leading ends at shutdown, or by a fault; either way nothing works without it.
+            shutdown.trigger();
+            servers_end.cancel();
+            unready.await.ok();
+            let server_end = tokio::time::timeout(CLOSE_PATIENCE, server).await;
+            let admin_end = tokio::time::timeout(CLOSE_PATIENCE, admin).await;
+            led?;
+            if let Ok(ended) = server_end {
+                ended.map_err(|e| failed("gRPC server", &e))?.map_err(|e| failed("gRPC server", &e))?;
+            }
+            if let Ok(ended) = admin_end {
+                ended.map_err(|e| failed("admin port", &e))?.map_err(|e| failed("admin port", &e))?;
+            }
+            Ok(())
         });
-        let actor_end = actor.await;
-        // The actor ends at shutdown, or by a fault; either way nothing works without it.
-        shutdown.trigger();
-        streams_end.cancel();
-        servers_end.cancel();
-        unready.await.ok();
-        let server_end = tokio::time::timeout(CLOSE_PATIENCE, server).await;
-        let admin_end = tokio::time::timeout(CLOSE_PATIENCE, admin).await;
-        actor_end.map_err(|error| failed("actor", &error))?;
-        if let Ok(ended) = server_end {
-            ended.map_err(|e| failed("gRPC server", &e))?.map_err(|e| failed("gRPC server", &e))?;
-        }
-        if let Ok(ended) = admin_end {
-            ended.map_err(|e| failed("admin port", &e))?.map_err(|e| failed("admin port", &e))?;
-        }
-        Ok(())
-    });
-    Ok(Running { address, admin_address, handle: Handle::new(client), task })
+        Running { address, admin_address, handle: Handle::new(office), task }
+    }
 }

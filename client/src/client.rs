@@ -322,6 +322,7 @@ impl<P: Predict> Client<P> {
                 Event::PlayerLeft { seat: SeatId(seat), why: Leave::from_code(why).unwrap_or(Leave::Lost) }
             }
             RoomMessage::Game(bytes) => Event::Game(bytes),
+            RoomMessage::Draining { tick } => Event::Draining(Tick(tick)),
             RoomMessage::Ended { reason, standings } => Event::Ended(Ending { reason, standings }),
         };
         if self.play.is_some() {

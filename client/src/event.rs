@@ -25,6 +25,8 @@ pub enum Event {
     Game(Vec<u8>),
     /// A bulk transfer of the game: what it gives to those who join (a map, …).
     Bulk(Vec<u8>),
+    /// The server has to leave: whatever still runs ends at about this tick.
+    Draining(Tick),
     /// The match has ended; the session is closed soon.
     Ended(Ending),
     /// Nothing was heard from the server for 5 s.

@@ -43,6 +43,11 @@ pub enum RoomMessage {
     },
     /// A message of the game.
     Game(Vec<u8>),
+    /// The server has to leave: whatever still runs then ends at about this tick.
+    Draining {
+        /// The tick.
+        tick: u32,
+    },
     /// The match has ended; the server closes the session soon.
     Ended {
         /// Why, in a word.
@@ -86,6 +91,7 @@ const PLAYER_JOINED: u8 = 1;
 const PLAYER_LEFT: u8 = 2;
 const GAME: u8 = 3;
 const ENDED: u8 = 4;
+const DRAINING: u8 = 5;
 
 /// A roster entry and a standing as the codec sees them.
 type RosterFields = ([u8; 16], u8, u32, String, bool);
@@ -113,6 +119,7 @@ impl RoomMessage {
             Self::PlayerJoined { seat } => codec::encode(&(PLAYER_JOINED, *seat)),
             Self::PlayerLeft { seat, why } => codec::encode(&(PLAYER_LEFT, *seat, *why)),
             Self::Game(bytes) => codec::encode(&(GAME, bytes.as_slice())),
+            Self::Draining { tick } => codec::encode(&(DRAINING, *tick)),
             Self::Ended { reason, standings } => {
                 let standings: Vec<StandingFields> = standings.iter().cloned().map(Standing::into_fields).collect();
                 codec::encode(&(ENDED, reason.as_str(), standings))
@@ -148,6 +155,7 @@ impl RoomMessage {
                 let standings = standings.into_iter().map(Standing::from_fields).collect();
                 Self::Ended { reason, standings }
             }),
+            DRAINING => codec::decode(fields).map(|tick| Self::Draining { tick }),
             _ => return None,
         })
     }

@@ -1,6 +1,7 @@
 //! One match, one tick at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use netcode::endpoint::UNRELIABLE_BYTES_MAX;
 use netcode::replication::{Mismatch, Replicator, SeatId, SnapshotHeader, View, World};
@@ -121,6 +122,8 @@ pub struct Room<G: Game> {
     events: Vec<Event>,
     /// The end has been told.
     is_over: bool,
+    /// The tick at which the server has to leave, and whether everyone present has been told.
+    drain: Option<(Tick, bool)>,
     log: Option<InputLog>,
     report: StepReport,
     snapshot: Vec<u8>,
@@ -139,12 +142,23 @@ impl<G: Game> Room<G> {
             log: config.record.then(|| InputLog::new(&setup, Arc::clone(&play.schema), config.entities_max)),
             events: Vec::new(),
             is_over: false,
+            drain: None,
             report: StepReport::default(),
             snapshot: Vec::new(),
             setup,
             config,
             play,
         })
+    }
+
+    /// The server has to leave in so long: everyone is told in the next step, newcomers when they join. Saying so again
+    /// can only bring it closer.
+    pub fn announce_drain(&mut self, left: Duration) {
+        let ticks = left.as_millis() * u128::from(self.setup.tick_rate_hz) / 1_000;
+        let tick = Tick(self.play.tick.0.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX)));
+        if self.drain.is_none_or(|(before, _)| tick.0 < before.0) {
+            self.drain = Some((tick, false));
+        }
     }
 
     /// Takes what happened outside. Bounded: what breaks a limit is counted in the next [`StepReport`].
@@ -196,6 +210,7 @@ impl<G: Game> Room<G> {
         sink.phase(Phase::Events);
         self.run_events(sink);
         if !self.is_over {
+            self.tell_drain(sink);
             sink.phase(Phase::Inputs);
             self.take_inputs();
             sink.phase(Phase::Step);
@@ -342,6 +357,9 @@ impl<G: Game> Room<G> {
         if is_new {
             self.tell(&RoomMessage::PlayerJoined { seat: seat.0 }, |other| other != seat, sink);
         }
+        if let Some((tick, true)) = self.drain {
+            self.tell(&RoomMessage::Draining { tick: tick.0 }, |other| other == seat, sink);
+        }
         if self.is_over {
             self.tell_end(|other| other == seat, sink);
         }
@@ -416,6 +434,13 @@ impl<G: Game> Room<G> {
         let bytes = message.encode();
         let is_welcome = |seat: &SeatId| self.seats[usize::from(seat.0)].joins_waiting == 0;
         self.play.present().filter(|seat| is_welcome(seat) && to(*seat)).for_each(|seat| sink.message(seat, &bytes));
+    }
+
+    fn tell_drain(&mut self, sink: &mut dyn RoomSink) {
+        if let Some((tick, false)) = self.drain {
+            self.drain = Some((tick, true));
+            self.tell(&RoomMessage::Draining { tick: tick.0 }, |_| true, sink);
+        }
     }
 
     fn tell_end(&self, to: impl Fn(SeatId) -> bool, sink: &mut dyn RoomSink) {

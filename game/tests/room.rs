@@ -2,6 +2,8 @@
 
 mod tag_match;
 
+use std::time::Duration;
+
 use game::outbox::GAME_MESSAGE_BYTES_MAX;
 use game::{Leave, Phase, Room, RoomConfig, RoomInput, RoomMessage, SeatId, StartError, Tick};
 use netcode::replication::Replica;
@@ -76,6 +78,31 @@ fn a_client_that_comes_back_is_welcomed_again_without_joining_the_game_again() {
     let mut replica = Replica::new(room.schema().clone());
     replica.apply(bytes).unwrap();
     assert_eq!(replica.newest().entities().count(), 2);
+}
+
+#[test]
+fn everyone_is_told_once_of_a_drain_and_newcomers_when_they_join() {
+    let (mut room, mut sent) = (room(2, 10), Sent::default());
+    join(&mut room, 0);
+    room.step(&mut sent);
+    let tick = room.tick().0;
+    let rate = room.setup().tick_rate_hz;
+    room.announce_drain(Duration::from_secs(5));
+    room.announce_drain(Duration::from_secs(9));
+    let drains = |sent: &Sent, seat| {
+        let drain = |message: &&RoomMessage| matches!(message, RoomMessage::Draining { .. });
+        sent.messages_to(seat).into_iter().filter(drain).cloned().collect::<Vec<_>>()
+    };
+    let expected = [RoomMessage::Draining { tick: tick + 5 * rate }];
+    room.step(&mut sent);
+    room.step(&mut sent);
+    assert_eq!(drains(&sent, 0), expected);
+    join(&mut room, 1);
+    room.step(&mut sent);
+    assert_eq!((drains(&sent, 0), drains(&sent, 1)), (expected.to_vec(), expected.to_vec()));
+    room.announce_drain(Duration::from_secs(1));
+    room.step(&mut sent);
+    assert_eq!((drains(&sent, 0).len(), drains(&sent, 1).len()), (2, 2), "it has come closer");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The host and its matches: from the room's first notice to the result's acknowledgement.
 
+use std::time::Duration;
+
 use protocol::certificate::SignedResult;
 use protocol::id::MatchId;
 use protocol::pb;
@@ -55,6 +57,11 @@ impl Host {
         }
         for attempt in unanswered {
             self.reply(id, attempt, Reply::Joinable(pb::Joinable {}));
+        }
+        // The drain began while the room was being made.
+        if let Some(deadline_ms) = self.drain.deadline_ms() {
+            let left = Duration::from_millis(deadline_ms.saturating_sub(self.now_ms()));
+            self.parts.stage.draining(id, left);
         }
     }
 

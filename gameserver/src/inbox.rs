@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use game::Leave;
 use netcode::Micros;
@@ -70,6 +71,11 @@ pub enum RoomEvent {
         seat: SeatId,
         /// The snapshot's tag.
         tag: u32,
+    },
+    /// The server has to leave: the match is ended then.
+    Draining {
+        /// Time until then.
+        left: Duration,
     },
     /// The match ends now.
     Abort {

@@ -149,6 +149,7 @@ impl<'a, G: Game> Play<'a, G> {
             }
             RoomEvent::Message { seat, payload } => RoomInput::Message { seat, payload },
             RoomEvent::Delivered { seat, tag } => RoomInput::Delivered { seat, tag },
+            RoomEvent::Draining { left } => return self.room.announce_drain(left),
             RoomEvent::Abort { reason } => return self.room.abort(reason),
         };
         self.room.handle(input);

@@ -220,7 +220,8 @@ impl Ground {
             Credential::PodToken(file) => ServiceTokens::in_file(file),
         };
         let tokens = with_token(tokens, ALLOCATOR_AUDIENCE);
-        let allocator = ControlLinkClient::with_interceptor(service::grpc::channel(&config.allocator)?, tokens);
+        let allocator =
+            ControlLinkClient::with_interceptor(service::leader::leader_channel(&config.allocator)?, tokens);
         let admin = Listener::bind(config.admin, "game server admin").await?;
         let sdk = config.sdk.as_deref().map_or_else(|| Ok(Sdk::alone(&config.name)), Sdk::connect)?;
         let server = observed(&sdk).await?;

@@ -48,6 +48,11 @@ pub(crate) trait Stage: Send {
         let _ = (reason, within);
     }
 
+    /// The same for a match that began only then: it has so long.
+    fn draining(&self, id: MatchId, left: Duration) {
+        let _ = (id, left);
+    }
+
     /// A result has come a step further.
     fn result(&self, id: MatchId, step: ResultStep) {
         let _ = (id, step);
@@ -79,6 +84,19 @@ impl Stage for Rooms {
         self.io.send(IoCommand::Refuse);
         for link in self.directory.links() {
             link.inbox.put(RoomEvent::Abort { reason });
+        }
+    }
+
+    fn leaving(&self, _: &str, within: Option<Duration>) {
+        let Some(left) = within else { return };
+        for link in self.directory.links() {
+            link.inbox.put(RoomEvent::Draining { left });
+        }
+    }
+
+    fn draining(&self, id: MatchId, left: Duration) {
+        if let Some(link) = self.directory.find(id) {
+            link.inbox.put(RoomEvent::Draining { left });
         }
     }
 

@@ -26,6 +26,7 @@ use protocol::jwt::{KeySet, SigningKey};
 use protocol::pb::MatchPhase;
 use protocol::pb::allocator_message::Message as Order;
 use service::Shutdown;
+use service::token::ServiceTokens;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -91,8 +92,7 @@ fn histogram() -> Histogram<u64> {
 
 /// Allocator, matchmaker and metagame, with scripted servers; metagame's URL.
 async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
-    let service_key_file = folder.join("service.key");
-    let key = Arc::new(service::key::load_or_create(&service_key_file).unwrap());
+    let key = Arc::new(SigningKey::from_seed(&[0x51; 32]));
     let keys = Arc::new(KeySet::new([key.public_key()]));
     let any = "127.0.0.1:0".parse().unwrap();
     let config = allocator::Config {
@@ -118,8 +118,8 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
         admin: any,
         allocator: allocator_url.clone(),
         queues: QueueSource::Given(Queues::parse("bench", QUEUE).unwrap()),
-        service_key: key,
-        caller_keys: keys,
+        tokens: ServiceTokens::new(key.clone(), "matchmaker"),
+        callers: keys.into(),
         drain: Duration::from_secs(1),
     };
     let matchmaker = matchmaker::start(config, shutdown.child()).await.unwrap();
@@ -128,7 +128,8 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
         admin_address: any,
         database: folder.join("metagame.db"),
         access_key_file: folder.join("access.key"),
-        service_key_file,
+        access_key_mounted: false,
+        tokens: ServiceTokens::new(key, "metagame"),
         matchmaker_url: format!("http://{}", matchmaker.address),
         allocator_url,
         limits: metagame::Limits {

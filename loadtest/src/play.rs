@@ -346,7 +346,12 @@ impl Session {
                     };
                     return Some(self.ended().unwrap_or(unknown));
                 }
-                Event::PlayerJoined(_) | Event::PlayerLeft { .. } | Event::Game(_) | Event::Silent | Event::Heard => {}
+                Event::PlayerJoined(_)
+                | Event::PlayerLeft { .. }
+                | Event::Game(_)
+                | Event::Draining(_)
+                | Event::Silent
+                | Event::Heard => {}
             }
         }
         None

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::jwt::{KeySet, SigningKey};
+use service::token::ServiceTokens;
+use service::verify::Verifier;
 
 use crate::core::queue_config::Queues;
 
@@ -20,10 +20,10 @@ pub struct Config {
     pub allocator: String,
     /// Where the queues come from.
     pub queues: QueueSource,
-    /// Signs the service tokens that the matchmaker shows to the allocator.
-    pub service_key: Arc<SigningKey>,
-    /// Verifies the service tokens of callers.
-    pub caller_keys: Arc<KeySet>,
+    /// The service tokens that the matchmaker shows to the allocator.
+    pub tokens: ServiceTokens,
+    /// Judges the service tokens of callers.
+    pub callers: Verifier,
     /// How long matches that are being placed may take to finish after the shutdown signal. 20 s cover a call to the
     /// allocator that has just begun and the release after it.
     pub drain: Duration,

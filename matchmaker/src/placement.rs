@@ -7,9 +7,9 @@ use protocol::pb;
 use protocol::pb::allocator_client::AllocatorClient;
 use protocol::token::ALLOCATOR_AUDIENCE;
 use service::Shutdown;
+use service::leader::LeaderChannel;
 use service::token::{ServiceTokens, TokenInterceptor, with_token};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::core::pass::NewMatch;
@@ -26,13 +26,13 @@ const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
 /// Places matches, one call of [`place`](Placer::place) each.
 #[derive(Debug, Clone)]
 pub(crate) struct Placer {
-    client: AllocatorClient<InterceptedService<Channel, TokenInterceptor>>,
+    client: AllocatorClient<InterceptedService<LeaderChannel, TokenInterceptor>>,
     /// Triggered when the program is ending.
     hurry: Shutdown,
 }
 
 impl Placer {
-    pub(crate) fn new(allocator: Channel, tokens: ServiceTokens, hurry: Shutdown) -> Self {
+    pub(crate) fn new(allocator: LeaderChannel, tokens: ServiceTokens, hurry: Shutdown) -> Self {
         let client = AllocatorClient::with_interceptor(allocator, with_token(tokens, ALLOCATOR_AUDIENCE));
         Self { client, hurry }
     }

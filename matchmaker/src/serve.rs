@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::pb::matchmaker_server::MatchmakerServer;
 use protocol::token::MATCHMAKER_AUDIENCE;
 use service::admin::Admin;
-use service::token::{ServiceTokens, require};
+use service::token::require;
 use service::{BindError, Listener, Shutdown};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -79,7 +79,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartError> {
-    let allocator = service::grpc::channel(&config.allocator)?;
+    let allocator = service::leader::leader_channel(&config.allocator)?;
     let grpc = Listener::bind(config.listen, "matchmaker gRPC").await?;
     let admin_port = Listener::bind(config.admin, "matchmaker admin").await?;
     let (address, admin_address) = (grpc.local_addr(), admin_port.local_addr());
@@ -96,7 +96,6 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         QueueSource::Given(queues) => (queues, None),
         QueueSource::Kubernetes { client, namespaces } => (Queues::of(Vec::new()), Some((client, namespaces))),
     };
-    let tokens = ServiceTokens::new(config.service_key, "matchmaker");
     let (changes, changed) = watch::channel(());
     let actor = Actor {
         core: Matchmaker::new(&queues, first_cursor, clock.now_ms()),
@@ -104,7 +103,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         clock,
         log: log.clone(),
         changes,
-        placer: Placer::new(allocator, tokens, shutdown.clone()),
+        placer: Placer::new(allocator, config.tokens, shutdown.clone()),
         ready: ready.clone(),
         drain: config.drain,
     };
@@ -117,7 +116,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .add_service(InterceptedService::new(api, require(config.caller_keys, MATCHMAKER_AUDIENCE, CALLERS)))
+        .add_service(InterceptedService::new(api, require(config.callers, MATCHMAKER_AUDIENCE, CALLERS)))
         .serve_with_incoming_shutdown(grpc.into_incoming(), drained.wait_owned());
     let server = tokio::spawn(server);
     let admin_task = tokio::spawn(admin.serve(admin_port, drained.clone()));

@@ -38,8 +38,8 @@ async fn start(client: &Client, namespaces: &[String], shutdown: &Shutdown) -> R
         admin: "127.0.0.1:0".parse().expect("an address"),
         allocator: "http://127.0.0.1:9".into(),
         queues: QueueSource::Kubernetes { client: client.clone(), namespaces: namespaces.to_vec() },
-        service_key: key(),
-        caller_keys: Arc::new(KeySet::new([key().public_key()])),
+        tokens: ServiceTokens::new(key(), "matchmaker"),
+        callers: Arc::new(KeySet::new([key().public_key()])).into(),
         drain: Duration::from_secs(5),
     };
     matchmaker::start(config, shutdown.clone()).await.expect("it starts")

@@ -127,8 +127,8 @@ async fn matchmaker(allocator: &str, shutdown: &Shutdown) -> Running {
         admin: "127.0.0.1:0".parse().expect("an address"),
         allocator: allocator.to_owned(),
         queues: QueueSource::Given(queues(&format!("{DUEL}{TEAMS}"))),
-        service_key: key(),
-        caller_keys: Arc::new(KeySet::new([key().public_key()])),
+        tokens: ServiceTokens::new(key(), "matchmaker"),
+        callers: Arc::new(KeySet::new([key().public_key()])).into(),
         drain: Duration::from_secs(10),
     };
     matchmaker::start(config, shutdown.clone()).await.expect("it starts")

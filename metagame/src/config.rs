@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use service::token::ServiceTokens;
+
 use crate::core::progress::Progression;
 use crate::webhooks::Webhooks;
 
@@ -18,8 +20,10 @@ pub struct Config {
     /// Key file that signs access tokens and guards refresh tokens; made if there is none. With another key every
     /// player has to log in again.
     pub access_key_file: PathBuf,
-    /// Key file of the installation, by which metagame proves itself to matchmaker and allocator.
-    pub service_key_file: PathBuf,
+    /// Whether Kubernetes has mounted that key file: then its own group may read it, and none is made.
+    pub access_key_mounted: bool,
+    /// The service tokens that metagame shows to matchmaker and allocator.
+    pub tokens: ServiceTokens,
     /// The matchmaker, `http://host:port`.
     pub matchmaker_url: String,
     /// The allocator, `http://host:port`.

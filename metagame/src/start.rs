@@ -1,7 +1,6 @@
 //! Starting and stopping: everything is wired here, in order.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use protocol::jwt::SigningKey;
 use protocol::token::{ALLOCATOR_AUDIENCE, MATCHMAKER_AUDIENCE};
 use serde::Serialize;
 use service::admin::Admin;
-use service::token::{ServiceTokens, with_token};
+use service::token::with_token;
 use service::{BindError, Listener, Shutdown};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -190,12 +189,10 @@ async fn assemble(
     shutdown: &Shutdown,
 ) -> Result<App, StartError> {
     let store: Arc<dyn Store> = Arc::new(store.clone());
-    let (access_key, refresh) = access_secrets(&config.access_key_file)?;
-    let service_key = Arc::new(service::key::load_or_create(&config.service_key_file)?);
-    let tokens = ServiceTokens::new(service_key, "metagame");
+    let (access_key, refresh) = access_secrets(config)?;
     let upstream = |peer, address: &str, audience| -> Result<Upstream, StartError> {
-        let channel = service::grpc::channel(address).map_err(|error| StartError::Address { peer, error })?;
-        Ok(InterceptedService::new(channel, with_token(tokens.clone(), audience)))
+        let channel = service::leader::leader_channel(address).map_err(|error| StartError::Address { peer, error })?;
+        Ok(InterceptedService::new(channel, with_token(config.tokens.clone(), audience)))
     };
     let matchmaker = upstream("matchmaker", &config.matchmaker_url, MATCHMAKER_AUDIENCE)?;
     let allocator = upstream("allocator", &config.allocator_url, ALLOCATOR_AUDIENCE)?;
@@ -225,8 +222,9 @@ async fn assemble(
 }
 
 /// The key of access tokens and the secret of refresh tokens, both from one seed.
-fn access_secrets(path: &Path) -> Result<(Arc<SigningKey>, RefreshSecret), StartError> {
-    let seed = service::key::seed(path)?;
+fn access_secrets(config: &Config) -> Result<(Arc<SigningKey>, RefreshSecret), StartError> {
+    let path = &config.access_key_file;
+    let seed = if config.access_key_mounted { service::key::seed_mounted(path)? } else { service::key::seed(path)? };
     Ok((Arc::new(SigningKey::from_seed(&seed)), RefreshSecret::new(&seed)))
 }
 

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use service::Shutdown;
 use service::backoff::Backoff;
+use service::leader::LeaderChannel;
 use service::token::TokenInterceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 use crate::metrics;
 use crate::problem::Problem;
 
 /// A channel that proves who is calling.
-pub(crate) type Upstream = InterceptedService<Channel, TokenInterceptor>;
+pub(crate) type Upstream = InterceptedService<LeaderChannel, TokenInterceptor>;
 
 /// Longest time for an answer.
 const DEADLINE: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use service::logs::Format;
 
-use crate::cluster_options::ClusterOptions;
+use crate::cluster_options::{AccessOptions, ClusterOptions};
 use crate::exit::Failure;
 use crate::kubectl::KubectlOptions;
 use crate::kubernetes::KubernetesOptions;
@@ -382,6 +382,25 @@ pub(crate) struct AllocatorOptions {
     /// Where health and metrics are served.
     #[arg(long, env = "MUSTER_ADMIN_LISTEN", default_value_t = local(7111))]
     pub(crate) admin: SocketAddr,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterOptions,
+    /// Folder with tls.crt, tls.key and ca.crt of Agones' allocation service, which is served where there is one.
+    #[arg(
+        long,
+        env = "MUSTER_DROP_IN_TLS",
+        value_name = "FOLDER",
+        default_value = "/etc/muster/tls",
+        help_heading = "Kubernetes"
+    )]
+    pub(crate) drop_in_tls: Option<PathBuf>,
+    /// Port of Agones' allocation service (gRPC).
+    #[arg(long, env = "MUSTER_DROP_IN_GRPC_PORT", default_value_t = 7443, help_heading = "Kubernetes")]
+    pub(crate) drop_in_grpc_port: u16,
+    /// Port of Agones' allocation service (REST).
+    #[arg(long, env = "MUSTER_DROP_IN_REST_PORT", default_value_t = 7444, help_heading = "Kubernetes")]
+    pub(crate) drop_in_rest_port: u16,
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -405,6 +424,8 @@ pub(crate) struct MatchmakerOptions {
     pub(crate) queues: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) cluster: ClusterOptions,
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
     /// How long matches that are being placed may take to finish after the shutdown signal.
     #[arg(long, env = "MUSTER_DRAIN_SECONDS", default_value_t = 15, value_name = "SECONDS")]
     pub(crate) drain_seconds: u64,
@@ -429,6 +450,10 @@ pub(crate) struct MetagameOptions {
     /// The allocator.
     #[arg(long, env = "MUSTER_ALLOCATOR", default_value = "http://127.0.0.1:7110")]
     pub(crate) allocator: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterOptions,
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
     #[command(flatten)]
     pub(crate) webhooks: WebhookOptions,
 }

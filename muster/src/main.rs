@@ -5,6 +5,7 @@ mod chaos;
 mod check_history;
 mod cli;
 mod cluster_options;
+mod cluster_services;
 mod console;
 mod demo;
 mod doctor;

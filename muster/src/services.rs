@@ -8,13 +8,16 @@ use matchmaker::QueueSource;
 use service::Shutdown;
 
 use crate::cli::{AllocatorOptions, MatchmakerOptions, MetagameOptions};
-use crate::cluster_options;
+use crate::cluster_services;
 use crate::exit::Failure;
 use crate::platform::{ServiceData, queues};
 
 /// Runs the allocator until Ctrl-C or SIGTERM.
 pub(crate) fn allocator(options: &AllocatorOptions) -> Result<ExitCode, Failure> {
     options.common.start_logs();
+    if options.cluster.kubernetes {
+        return until_signal(|shutdown| cluster_services::allocator(options, shutdown));
+    }
     let data = ServiceData::open(&options.data)?;
     // Held until the end: two allocators on one folder would fight over its epoch.
     let _lock = data.lock("allocator")?;
@@ -28,16 +31,14 @@ pub(crate) fn allocator(options: &AllocatorOptions) -> Result<ExitCode, Failure>
 /// Runs the matchmaker until Ctrl-C or SIGTERM.
 pub(crate) fn matchmaker(options: &MatchmakerOptions) -> Result<ExitCode, Failure> {
     options.common.start_logs();
+    if options.cluster.kubernetes {
+        return until_signal(|shutdown| cluster_services::matchmaker(options, shutdown));
+    }
     let data = ServiceData::open(&options.data)?;
     let drain = Duration::from_secs(options.drain_seconds);
+    let queues = QueueSource::Given(queues(options.queues.as_deref())?);
+    let config = data.matchmaker(options.listen, options.admin, &options.allocator, queues, drain);
     until_signal(|shutdown| async move {
-        let queues = if options.cluster.kubernetes {
-            let client = cluster_options::client().await?;
-            QueueSource::Kubernetes { client, namespaces: options.cluster.game_namespaces() }
-        } else {
-            QueueSource::Given(queues(options.queues.as_deref())?)
-        };
-        let config = data.matchmaker(options.listen, options.admin, &options.allocator, queues, drain);
         let running = matchmaker::start(config, shutdown).await.map_err(Failure::setup)?;
         running.wait().await.map_err(Failure::run)
     })
@@ -46,6 +47,9 @@ pub(crate) fn matchmaker(options: &MatchmakerOptions) -> Result<ExitCode, Failur
 /// Runs metagame until Ctrl-C or SIGTERM.
 pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
     options.common.start_logs();
+    if options.cluster.kubernetes {
+        return until_signal(|shutdown| cluster_services::metagame(options, shutdown));
+    }
     let data = ServiceData::open(&options.data)?;
     let config =
         data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker, options.webhooks.read()?);

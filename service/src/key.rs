@@ -83,6 +83,35 @@ pub fn seed(path: &Path) -> Result<[u8; 32], KeyError> {
     if mode & 0o077 != 0 {
         return Err(KeyError::Open { path: path.into(), mode });
     }
+    parse(path)
+}
+
+/// The key in a file that Kubernetes has mounted from a Secret: its group is the pod's own, so that the group may read it.
+///
+/// # Errors
+/// [`KeyError`], which names the file and what to do.
+pub fn load_mounted(path: &Path) -> Result<SigningKey, KeyError> {
+    seed_mounted(path).map(|seed| SigningKey::from_seed(&seed))
+}
+
+/// The 32 secret bytes in a file that Kubernetes has mounted from a Secret.
+///
+/// # Errors
+/// [`KeyError`], which names the file and what to do.
+pub fn seed_mounted(path: &Path) -> Result<[u8; 32], KeyError> {
+    if !path.exists() {
+        return Err(KeyError::Missing { path: path.into() });
+    }
+    let read = |error| KeyError::Read { path: path.into(), error };
+    let mode = std::fs::metadata(path).map_err(read)?.permissions().mode() & 0o777;
+    if mode & 0o027 != 0 {
+        return Err(KeyError::Open { path: path.into(), mode });
+    }
+    parse(path)
+}
+
+fn parse(path: &Path) -> Result<[u8; 32], KeyError> {
+    let read = |error| KeyError::Read { path: path.into(), error };
     let text = std::fs::read_to_string(path).map_err(read)?;
     let mut seed = [0; 32];
     hex::decode_to_slice(text.trim(), &mut seed).map_err(|_| KeyError::Malformed { path: path.into() })?;
@@ -123,6 +152,21 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
         std::fs::write(&path, "not a key").expect("write");
         assert!(matches!(load_or_create(&path), Err(KeyError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_mounted_key_may_be_read_by_its_group_and_by_nobody_else() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("allocator.key");
+        assert!(matches!(load_mounted(&path), Err(KeyError::Missing { .. })) && !path.exists(), "nothing is made");
+        let made = load_or_create(&path).expect("a new key");
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+        mode(0o440);
+        assert_eq!(load_mounted(&path).expect("the key").kid(), made.kid());
+        for open in [0o444, 0o460, 0o442] {
+            mode(open);
+            assert!(matches!(load_mounted(&path), Err(KeyError::Open { .. })), "{open:o}");
+        }
     }
 
     #[test]

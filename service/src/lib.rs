@@ -8,12 +8,14 @@ pub mod backoff;
 pub mod clock;
 pub mod grpc;
 pub mod key;
+pub mod leader;
 mod listener;
 pub mod logs;
 pub mod random;
 pub mod settings;
 mod shutdown;
 pub mod token;
+pub mod verify;
 
 pub use listener::{BindError, Listener};
 pub use shutdown::Shutdown;

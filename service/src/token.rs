@@ -7,11 +7,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use protocol::jwt::{Expect, KeySet, SigningKey};
+use protocol::jwt::SigningKey;
 use protocol::token::{AUTHORIZATION, SERVICE_TYP, ServiceClaims};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
+
+use crate::verify::{Proven, Verifier};
 
 /// Life of a service token in seconds.
 pub const LIFE_S: u64 = 300;
@@ -154,7 +156,7 @@ pub struct Caller(pub String);
 /// Lets only Muster's own programs through; see [`require`].
 #[derive(Debug, Clone)]
 pub struct RequireToken {
-    keys: Arc<KeySet>,
+    verifier: Verifier,
     audience: &'static str,
     callers: &'static [&'static str],
 }
@@ -163,9 +165,13 @@ pub struct RequireToken {
 /// programs that are not among `callers`.
 ///
 /// Counts what it refuses in `muster_service_calls_refused_total`, by audience and reason.
-pub fn require(keys: Arc<KeySet>, audience: &'static str, callers: &'static [&'static str]) -> RequireToken {
+pub fn require(
+    verifier: impl Into<Verifier>,
+    audience: &'static str,
+    callers: &'static [&'static str],
+) -> RequireToken {
     metrics::describe_counter!(REFUSED, "gRPC calls refused for want of a good service token, by reason");
-    RequireToken { keys, audience, callers }
+    RequireToken { verifier: verifier.into(), audience, callers }
 }
 
 impl RequireToken {
@@ -173,40 +179,44 @@ impl RequireToken {
     ///
     /// # Errors
     /// UNAUTHENTICATED or PERMISSION_DENIED, with a sentence that says why.
-    pub fn check(&self, authorization: Option<&str>, now_unix_s: u64) -> Result<Caller, Status> {
+    pub fn check(&self, authorization: Option<&str>, now_unix_s: u64) -> Result<Proven, Status> {
         self.judge(authorization, now_unix_s).map_err(|(reason, status)| {
             metrics::counter!(REFUSED, "audience" => self.audience, "reason" => reason).increment(1);
             status
         })
     }
 
-    fn judge(&self, authorization: Option<&str>, now_unix_s: u64) -> Result<Caller, (&'static str, Status)> {
+    fn judge(&self, authorization: Option<&str>, now_unix_s: u64) -> Result<Proven, (&'static str, Status)> {
         let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| ("no_token", Status::unauthenticated("a service token is required")))?;
-        let expect = Expect { typ: SERVICE_TYP, audience: Some(self.audience), now_unix_s };
-        let claims: ServiceClaims = self
-            .keys
-            .verify(token, expect)
+        let proven = self
+            .verifier
+            .judge(token, self.audience, now_unix_s)
             .map_err(|error| ("bad_token", Status::unauthenticated(format!("service token: {error}"))))?;
-        if !self.callers.contains(&claims.sub.as_str()) {
-            let status = Status::permission_denied(format!("{} may not call {}", claims.sub, self.audience));
+        if !self.callers.contains(&proven.program.as_str()) {
+            let status = Status::permission_denied(format!("{} may not call {}", proven.program, self.audience));
             return Err(("not_a_caller", status));
         }
-        Ok(Caller(claims.sub))
+        Ok(proven)
     }
 }
 
 impl Interceptor for RequireToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let header = request.metadata().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let caller = self.check(header, crate::clock::unix_s())?;
-        request.extensions_mut().insert(caller);
+        let Proven { program, pod } = self.check(header, crate::clock::unix_s())?;
+        request.extensions_mut().insert(Caller(program));
+        if let Some(pod) = pod {
+            request.extensions_mut().insert(pod);
+        }
         Ok(request)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::jwt::KeySet;
+
     use super::*;
 
     fn gate() -> (Arc<SigningKey>, RequireToken) {
@@ -222,7 +232,7 @@ mod tests {
         let bearer =
             |subject: &str, audience: &str| ServiceTokens::new(key.clone(), subject).bearer(audience).expect("a token");
         let good = bearer("matchmaker", "muster-allocator");
-        assert_eq!(gate.check(Some(&good), now).expect("a good token"), Caller("matchmaker".into()));
+        assert_eq!(gate.check(Some(&good), now).expect("a good token").program, "matchmaker");
         let code = |header: Option<&str>, now| gate.check(header, now).expect_err("refused").code();
         assert_eq!(code(None, now), tonic::Code::Unauthenticated);
         assert_eq!(code(Some(&good), now + LIFE_S + 1), tonic::Code::Unauthenticated);

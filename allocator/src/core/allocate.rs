@@ -10,7 +10,7 @@ use protocol::pb::{MatchEventKind, RefusalReason};
 use super::effect::{AllocateError, CallId, Order, Placed};
 use super::matches::{Call, Live, Match, MatchState, OverWhy, Pending, Phase, Stage};
 use super::now::Now;
-use super::placement;
+use super::placement::Wanted;
 use super::pool::Room;
 use super::request::MatchRequest;
 use super::state::{Core, EventDetails};
@@ -134,7 +134,8 @@ impl Core {
         if pending.calls.is_empty() {
             return self.drop_if_unwanted(match_id, now);
         }
-        match placement::choose(&self.pool, &record.request, &pending.excluded) {
+        let rules = self.fleet_rules(&record.request.fleet);
+        match Wanted::new(&record.request, &pending.excluded, rules).choose(&self.pool) {
             Some(server) => self.assign(match_id, server, now),
             None => {
                 for call in pending.calls.clone() {
@@ -156,7 +157,8 @@ impl Core {
             }
             let Some(record) = self.matches.get(match_id) else { continue };
             let Some(pending) = record.pending().filter(|p| p.stage == Stage::Waiting) else { continue };
-            if placement::rank(server, &record.request, &pending.excluded).is_some() {
+            let rules = self.fleet_rules(&record.request.fleet);
+            if Wanted::new(&record.request, &pending.excluded, rules).rank(server).is_some() {
                 self.assign(match_id, server_id, now);
             }
         }

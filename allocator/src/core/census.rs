@@ -32,13 +32,19 @@ pub struct Census {
     pub rooms_taken: u64,
     /// Calls that have no answer yet.
     pub calls: u64,
+    /// Servers that the cluster shows as Allocated although no match is known there.
+    pub ghosts: u64,
 }
 
 impl Core {
     /// Counts everything.
     pub fn census(&self) -> Census {
-        let mut census =
-            Census { waiting: self.queue.len() as u64, calls: self.calls.len() as u64, ..Census::default() };
+        let mut census = Census {
+            waiting: self.queue.len() as u64,
+            calls: self.calls.len() as u64,
+            ghosts: self.ghosts().len() as u64,
+            ..Census::default()
+        };
         for server in self.pool.iter() {
             let state = server.link.state();
             if let Some(at) = LinkState::ALL.iter().position(|s| *s == state) {

@@ -10,12 +10,14 @@
 //! | [`pool`], [`link`], [`placement`] | servers and their rooms; whether they are heard; which one is chosen |
 //! | [`mod@matches`], [`wait_queue`] | one record per match; those that wait for a room |
 //! | [`events`] | the match log that others follow by cursor |
+//! | [`cluster`] | what Kubernetes shows and wishes: who is gone, who must leave, which revision gets a match |
 //! | [`census`] | everything as it stands, for people and metrics |
 //! | [`request`], [`effect`], [`now`], [`settings`] | words that pass the border |
 
 pub mod allocate;
 pub mod audit;
 pub mod census;
+pub mod cluster;
 pub mod effect;
 pub mod events;
 pub mod link;

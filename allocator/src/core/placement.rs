@@ -1,36 +1,74 @@
-//! Which server gets a match: the right fleet and build, the best region, then the fullest server with room, so
-//! that others run empty and can be taken away.
+//! Which server gets a match: the right fleet and build, the best region, the revision whose turn it is, then the fullest
+//! server with room, or the emptiest where the fleet says so.
 
 use std::collections::BTreeSet;
 
 use protocol::id::ServerId;
 
+use super::cluster::FleetRules;
 use super::pool::{Pool, Server};
 use super::request::MatchRequest;
 
-/// Rank of the server's region for this match, 0 best; `None` if the server will not do or takes no match now.
-pub fn rank(server: &Server, request: &MatchRequest, excluded: &BTreeSet<ServerId>) -> Option<usize> {
-    let facts = &server.facts;
-    let fits = facts.fleet == request.fleet
-        && (request.build.is_empty() || facts.build == request.build)
-        && server.takes_matches()
-        && server.free_rooms() > 0
-        && !excluded.contains(&facts.server_id);
-    if !fits {
-        return None;
-    }
-    if request.regions.is_empty() {
-        return Some(0);
-    }
-    request.regions.iter().position(|region| *region == facts.region)
+/// A match that wants a server.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    request: &'a MatchRequest,
+    excluded: &'a BTreeSet<ServerId>,
+    /// Revisions that will do, best first; `None`: all.
+    revisions: Option<Vec<&'a str>>,
+    distributed: bool,
 }
 
-/// The best server for this match, if any has room.
-pub fn choose(pool: &Pool, request: &MatchRequest, excluded: &BTreeSet<ServerId>) -> Option<ServerId> {
-    let ranked = pool.iter().filter_map(|server| Some((rank(server, request, excluded)?, server)));
-    // Among equals the one that has run longest: its caches are warm and it has proved itself. Then any fixed order.
-    let key = |(rank, s): &(usize, &Server)| (*rank, s.free_rooms(), s.started_unix_ms, s.facts.server_id);
-    ranked.min_by_key(key).map(|(_, server)| server.facts.server_id)
+/// How well a server fits: by region, then by revision, 0 best.
+pub type Rank = (usize, usize);
+
+impl<'a> Wanted<'a> {
+    /// What a request wants by the rules of its fleet, where there are any. `excluded` servers are not tried.
+    pub fn new(request: &'a MatchRequest, excluded: &'a BTreeSet<ServerId>, rules: Option<&'a FleetRules>) -> Self {
+        let named = rules.filter(|rules| !rules.revisions.is_empty());
+        let revisions = named.map(|rules| rules.order(request.match_id, &request.build));
+        Self { request, excluded, revisions, distributed: rules.is_some_and(|rules| rules.distributed) }
+    }
+
+    /// Rank of the server for this match; `None` if it will not do or takes no match now.
+    pub fn rank(&self, server: &Server) -> Option<Rank> {
+        let (facts, request) = (&server.facts, self.request);
+        let fits = facts.fleet == request.fleet
+            && (request.build.is_empty() || facts.build == request.build)
+            && server.takes_matches()
+            && server.free_rooms() > 0
+            && !self.excluded.contains(&facts.server_id);
+        if !fits {
+            return None;
+        }
+        let revision = match &self.revisions {
+            None => 0,
+            Some(revisions) => revisions.iter().position(|revision| *revision == facts.revision)?,
+        };
+        let region = match request.regions.is_empty() {
+            true => 0,
+            false => request.regions.iter().position(|region| *region == facts.region)?,
+        };
+        Some((region, revision))
+    }
+
+    /// Among servers of one rank: what comes first. Packed: the fullest server on the fullest node, so that others run
+    /// empty and can be taken away. Distributed: the emptiest.
+    fn fill(&self, server: &Server) -> (u32, u32) {
+        if self.distributed {
+            (u32::try_from(server.rooms.len()).unwrap_or(u32::MAX), server.node_rooms)
+        } else {
+            (server.free_rooms(), u32::MAX - server.node_rooms)
+        }
+    }
+
+    /// The best server for this match, if any has room.
+    pub fn choose(&self, pool: &Pool) -> Option<ServerId> {
+        let ranked = pool.iter().filter_map(|server| Some((self.rank(server)?, server)));
+        // Among equals the one that has run longest: its caches are warm and it has proved itself. Then any fixed order.
+        let key = |(rank, s): &(Rank, &Server)| (*rank, self.fill(s), s.started_unix_ms, s.facts.server_id);
+        ranked.min_by_key(key).map(|(_, server)| server.facts.server_id)
+    }
 }
 
 #[cfg(test)]
@@ -87,9 +125,9 @@ mod tests {
         request.fleet = "arena".into();
         request.build = build.into();
         request.regions = regions.iter().map(|&r| r.to_owned()).collect();
-        assert_eq!(choose(&pool, &request, &BTreeSet::new()), expected.map(id));
+        assert_eq!(Wanted::new(&request, &BTreeSet::new(), None).choose(&pool), expected.map(id));
         let excluded = (0..rows.len()).map(id).collect();
-        assert_eq!(choose(&pool, &request, &excluded), None);
+        assert_eq!(Wanted::new(&request, &excluded, None).choose(&pool), None);
     }
 
     #[test]

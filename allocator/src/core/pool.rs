@@ -97,6 +97,10 @@ pub struct Server {
     pub state: String,
     /// Whether it said that it leaves.
     pub leaving: bool,
+    /// Its node, where the cluster has told; else empty.
+    pub node: String,
+    /// Rooms that are taken on its node, as of about a second ago.
+    pub node_rooms: u32,
     /// What it was told to do until it is gone.
     pub standing: Option<Standing>,
     /// It refused for want of room or state: left alone until then.
@@ -119,6 +123,8 @@ impl Server {
             rooms: BTreeMap::new(),
             state,
             leaving: false,
+            node: String::new(),
+            node_rooms: 0,
             standing: None,
             paused_until: None,
             started_unix_ms: now.unix_ms.saturating_sub(uptime_ms),
@@ -133,6 +139,8 @@ impl Server {
     pub fn again(self, facts: Arc<ServerFacts>, stream: LinkId, state: String, uptime_ms: u64, now: Now) -> Self {
         Self {
             leaving: self.leaving,
+            node: self.node,
+            node_rooms: self.node_rooms,
             standing: self.standing,
             players: self.players,
             tick_load_permille: self.tick_load_permille,

@@ -122,6 +122,7 @@ impl Core {
             self.claim(id, hosted, now);
         }
         self.reconcile(id, rooms, now);
+        self.note_cluster(id, now);
         self.repeat_standing(id, now);
         self.settle(now);
         self.place_waiting(id, now);
@@ -389,7 +390,7 @@ impl Core {
         !ids.is_empty()
     }
 
-    fn repeat_standing(&mut self, id: ServerId, now: Now) {
+    pub(super) fn repeat_standing(&mut self, id: ServerId, now: Now) {
         let order = match self.pool.get(id).and_then(|server| server.standing.as_ref()) {
             None => return,
             Some(Standing::Retire) => Order::Retire,

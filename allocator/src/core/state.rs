@@ -7,6 +7,7 @@ use protocol::id::{MatchId, ServerId};
 use protocol::pb::{self, MatchEventKind};
 
 use super::allocate::pairs;
+use super::cluster::Cluster;
 use super::effect::{AllocateError, CallId, Effect, Order, Placed};
 use super::events::{CursorOutOfRange, EventLog};
 use super::link::LinkState;
@@ -48,6 +49,7 @@ pub struct Core {
     pub(super) settled: bool,
     expected: Option<BTreeSet<String>>,
     complete_since: Option<Duration>,
+    pub(super) cluster: Option<Cluster>,
     effects: Vec<Effect>,
 }
 
@@ -68,6 +70,7 @@ impl Core {
             settled: settings.epoch <= 1,
             expected: settings.expected,
             complete_since: None,
+            cluster: None,
             effects: Vec::new(),
             limits,
         }
@@ -103,6 +106,7 @@ impl Core {
         self.settle(now);
         self.expire_calls(now);
         self.matches.expire(now.at);
+        self.look_at_cluster(now);
     }
 
     /// Another list of the servers that exist. Those that came into being under this leader have no match of an earlier one,

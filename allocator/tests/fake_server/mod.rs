@@ -52,8 +52,8 @@ pub(crate) fn registration(byte: u8, capacity: u32) -> pb::Register {
 
 type Link = (mpsc::Sender<pb::ServerMessage>, Result<Streaming<pb::AllocatorMessage>, Status>);
 
-async fn open(url: &str, key: &Arc<SigningKey>, caller: &str, first: Option<pb::Register>) -> Link {
-    let tokens = with_token(ServiceTokens::new(key.clone(), caller), ALLOCATOR_AUDIENCE);
+async fn open(url: &str, tokens: ServiceTokens, first: Option<pb::Register>) -> Link {
+    let tokens = with_token(tokens, ALLOCATOR_AUDIENCE);
     let channel = service::grpc::channel(url).expect("an address");
     let (send, receive) = mpsc::channel(64);
     if let Some(register) = first {
@@ -65,18 +65,24 @@ async fn open(url: &str, key: &Arc<SigningKey>, caller: &str, first: Option<pb::
 
 impl FakeServer {
     pub(crate) async fn register(url: &str, key: &Arc<SigningKey>, register: pb::Register) -> Self {
+        let tokens = ServiceTokens::new(key.clone(), "gameserver");
+        Self::try_register(url, tokens, register).await.expect("registered")
+    }
+
+    /// Registers by these tokens, if it is let in.
+    pub(crate) async fn try_register(url: &str, tokens: ServiceTokens, register: pb::Register) -> Result<Self, Status> {
         let id = register.server_id.clone();
-        let (send, orders) = open(url, key, "gameserver", Some(register)).await;
-        let mut server = Self { id, jwks: String::new(), send, orders: orders.expect("the link opens") };
-        let first = server.orders.message().await.expect("no fault").expect("an order").message;
+        let (send, orders) = open(url, tokens, Some(register)).await;
+        let mut server = Self { id, jwks: String::new(), send, orders: orders? };
+        let first = server.orders.message().await?.expect("an order").message;
         let Some(Order::Registered(registered)) = first else { panic!("expected Registered, got {first:?}") };
         server.jwks = registered.jwks;
-        server
+        Ok(server)
     }
 
     /// The code that ends the link of a server that is not let in.
     pub(crate) async fn refused(url: &str, key: &Arc<SigningKey>, caller: &str, register: pb::Register) -> Code {
-        let (_send, orders) = open(url, key, caller, Some(register)).await;
+        let (_send, orders) = open(url, ServiceTokens::new(key.clone(), caller), Some(register)).await;
         match orders {
             Err(status) => status.code(),
             Ok(mut orders) => {
@@ -88,7 +94,7 @@ impl FakeServer {
 
     /// The code that ends the link of a server that says nothing.
     pub(crate) async fn silent(url: &str, key: &Arc<SigningKey>) -> Code {
-        let (_send, orders) = open(url, key, "gameserver", None).await;
+        let (_send, orders) = open(url, ServiceTokens::new(key.clone(), "gameserver"), None).await;
         let mut orders = orders.expect("the link opens");
         tokio::time::timeout(PATIENCE, orders.message()).await.expect("an end").expect_err("ended").code()
     }

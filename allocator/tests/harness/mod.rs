@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use allocator::core::cluster::ClusterPicture;
 use allocator::core::effect::{AllocateError, CallId, Effect, Order, Placed};
 use allocator::core::link::LinkId;
 use allocator::core::now::Now;
@@ -124,6 +125,12 @@ impl Harness {
         let registered = self.core.register(LinkId(link), registration, self.now());
         self.collect();
         registered
+    }
+
+    /// The cluster looks like this now.
+    pub(crate) fn show(&mut self, picture: ClusterPicture) {
+        self.core.set_cluster(&std::sync::Arc::new(picture), self.now());
+        self.collect();
     }
 
     pub(crate) fn call(&mut self, request: MatchRequest, attempt: u32, wait_ms: u64) -> CallId {

@@ -70,6 +70,7 @@ fn room_message(bytes: &[u8]) -> Result<u64, String> {
             RoomMessage::PlayerJoined { .. } => 1,
             RoomMessage::PlayerLeft { .. } => 2,
             RoomMessage::Game(_) => 3,
+            RoomMessage::Draining { .. } => 4,
             RoomMessage::Ended { standings, .. } => 32 + standings.len().min(8) as u64,
         })
 }

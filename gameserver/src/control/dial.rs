@@ -6,12 +6,12 @@ use protocol::pb;
 use protocol::pb::control_link_client::ControlLinkClient;
 use service::Shutdown;
 use service::backoff::Backoff;
+use service::leader::LeaderChannel;
 use service::token::TokenInterceptor;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 
 /// Messages that may wait for a slow stream. A host that finds it full cuts the link; unacknowledged updates are
 /// repeated over the next.
@@ -20,7 +20,7 @@ pub const MESSAGES_MAX: usize = 256;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The client of the control link, with a service token on every call.
-pub type Client = ControlLinkClient<InterceptedService<Channel, TokenInterceptor>>;
+pub type Client = ControlLinkClient<InterceptedService<LeaderChannel, TokenInterceptor>>;
 
 /// The host's end of a stream. Dropping it cuts the stream.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! A metagame with its peers, and a client.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use metagame::{Config, Limits, Progression, Running, Webhooks};
 use protocol::id::PlayerId;
@@ -8,6 +9,7 @@ use protocol::jwt::SigningKey;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service::Shutdown;
+use service::token::ServiceTokens;
 
 use crate::fakes::{FakeAllocator, FakeMatchmaker};
 
@@ -97,7 +99,8 @@ impl Harness {
             admin_address: any_port(),
             database: folder.path().join("data/metagame.db"),
             access_key_file: folder.path().join("metagame.key"),
-            service_key_file: folder.path().join("service.key"),
+            access_key_mounted: false,
+            tokens: ServiceTokens::new(Arc::new(service_key), "metagame"),
             matchmaker_url: format!("http://{matchmaker_at}"),
             allocator_url: format!("http://{allocator_at}"),
             limits,
@@ -125,7 +128,7 @@ impl Harness {
     }
 
     pub(crate) fn service_key(&self) -> SigningKey {
-        service::key::load_or_create(&self.config.service_key_file).expect("the key")
+        service::key::load_or_create(&self.folder.path().join("service.key")).expect("the key")
     }
 
     pub(crate) fn access_key(&self) -> SigningKey {

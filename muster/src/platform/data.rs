@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use matchmaker::QueueSource;
 use protocol::jwt::{KeySet, SigningKey};
+use service::token::ServiceTokens;
 
 use crate::exit::Failure;
 
@@ -61,6 +62,11 @@ impl ServiceData {
         Arc::new(KeySet::new([self.service_key.public_key()]))
     }
 
+    /// Service tokens that say "I am `program`".
+    fn tokens(&self, program: &str) -> ServiceTokens {
+        ServiceTokens::new(Arc::clone(&self.service_key), program)
+    }
+
     fn key(&self, name: &str) -> Result<Arc<SigningKey>, Failure> {
         service::key::load_or_create(&self.path(name)).map(Arc::new).map_err(Failure::setup)
     }
@@ -94,8 +100,8 @@ impl ServiceData {
             admin,
             allocator: allocator.to_owned(),
             queues,
-            service_key: Arc::clone(&self.service_key),
-            caller_keys: self.service_keys(),
+            tokens: self.tokens("matchmaker"),
+            callers: self.service_keys().into(),
             drain,
         }
     }
@@ -114,7 +120,8 @@ impl ServiceData {
             admin_address: admin,
             database: self.path("metagame.db"),
             access_key_file: self.path("metagame.key"),
-            service_key_file: self.path("service.key"),
+            access_key_mounted: false,
+            tokens: self.tokens("metagame"),
             matchmaker_url: matchmaker.to_owned(),
             allocator_url: allocator.to_owned(),
             limits: metagame::Limits::default(),

@@ -9,6 +9,7 @@ use protocol::pb::matchmaker_client::MatchmakerClient;
 use protocol::token::{ALLOCATOR_AUDIENCE, AUTHORIZATION, MATCHMAKER_AUDIENCE};
 use service::Shutdown;
 use service::backoff::Backoff;
+use service::leader::LeaderChannel;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
@@ -36,7 +37,7 @@ pub(crate) enum Said {
 
 /// Keeps all streams open until shutdown.
 pub(crate) fn follow(
-    allocator: Channel,
+    allocator: LeaderChannel,
     matchmaker: Channel,
     tokens: PathBuf,
     told: &mpsc::Sender<Said>,

@@ -1,6 +1,7 @@
 //! The behaviour of Agones that Muster stands on, tried on a real API server and node.
 //!
-//! Needs KUBECONFIG, Agones' CRDs, and the image of the stand-in on the node (`cargo xtask image --test-support`). Each
+//! Needs KUBECONFIG, Agones' CRDs, and the image of the stand-in on the node (`cargo xtask image --test-support`, or the one
+//! that `MUSTER_STANDIN_IMAGE` names). Each
 //! test plays Agones itself in a namespace of its own. With `MUSTER_AGONES=real` it takes the Agones that is there: the
 //! same tests judge the stand-in and the real one. `MUSTER_AGONES_NAMESPACE` names a namespace that is there, too, for an
 //! Agones that looks after that one alone; then one test at a time.

@@ -81,7 +81,7 @@ impl Stage {
         let config = controller::Config {
             namespaces: vec![self.namespace.clone()],
             ports: 7000..=8000,
-            sidecar_image: IMAGE.to_owned(),
+            sidecar_image: image(),
             webhook_port: 0,
             allocation_api,
             reach: None,
@@ -259,10 +259,15 @@ fn fleet(name: &str, replicas: u32, template: &Value) -> Object {
     serde_json::from_value(fleet).unwrap()
 }
 
+/// The stand-in's image: sidecar and game.
+fn image() -> String {
+    std::env::var("MUSTER_STANDIN_IMAGE").unwrap_or_else(|_| IMAGE.to_owned())
+}
+
 /// Servers without pods.
 pub(crate) fn dev_fleet(name: &str, replicas: u32) -> Object {
     let port = json!({"name": "game", "portPolicy": "Static", "hostPort": 7000, "containerPort": 7000});
-    let containers = json!([{"name": "game", "image": IMAGE}]);
+    let containers = json!([{"name": "game", "image": image()}]);
     let template = json!({"metadata": {"annotations": {"agones.dev/dev-address": "192.0.2.1"}},
         "spec": {"ports": [port], "template": {"spec": {"containers": containers}}}});
     fleet(name, replicas, &template)
@@ -270,7 +275,7 @@ pub(crate) fn dev_fleet(name: &str, replicas: u32) -> Object {
 
 /// Servers with pods, whose game begins with an order.
 pub(crate) fn pod_fleet(name: &str, replicas: u32, first: &str) -> Object {
-    let container = json!({"name": "game", "image": IMAGE, "imagePullPolicy": "IfNotPresent",
+    let container = json!({"name": "game", "image": image(), "imagePullPolicy": "IfNotPresent",
         "args": ["game", "--first", first]});
     let template = json!({"spec": {
         "ports": [{"name": "game", "containerPort": 7777}],

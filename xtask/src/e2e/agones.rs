@@ -1,6 +1,7 @@
 //! Agones as it is found on the cluster, or the stand-in that plays it.
 
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -11,6 +12,9 @@ use crate::command::{cargo, root, step};
 
 /// Account of game-server pods, as Agones names it.
 const ACCOUNT: &str = "agones-sdk";
+
+/// The stand-in takes its webhook back within this time.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who plays Agones for as long as this lives.
 #[derive(Debug)]
@@ -29,7 +33,16 @@ impl Agones {
         }
         step(
             "build the Agones stand-in",
-            cargo().args(["build", "--quiet", "--package", "cluster", "--bin", "agones-standin"]),
+            cargo().args([
+                "build",
+                "--quiet",
+                "--package",
+                "cluster",
+                "--features",
+                "standin",
+                "--bin",
+                "agones-standin",
+            ]),
         )?;
         let log = root().join("target/e2e-standin.log");
         let log = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -50,8 +63,19 @@ impl Agones {
 impl Drop for Agones {
     fn drop(&mut self) {
         if let Some(standin) = &mut self.standin {
-            standin.kill().ok();
-            standin.wait().ok();
+            end(standin);
         }
+    }
+}
+
+/// By SIGTERM: killed, it would leave its create webhook behind, and the namespaces would refuse every new Fleet.
+fn end(standin: &mut Child) {
+    Command::new("kill").arg(standin.id().to_string()).status().ok();
+    let asked = Instant::now();
+    while matches!(standin.try_wait(), Ok(None)) {
+        if asked.elapsed() > END_TIMEOUT {
+            standin.kill().ok();
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use super::images::STANDIN_IMAGE;
 use super::report::Report;
 use crate::command::cargo;
 use crate::run_tests::Counts;
@@ -13,12 +14,13 @@ const CRATES: [&str; 5] = ["crds", "cluster", "operator", "allocator", "matchmak
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     eprintln!("== tests of single crates on the cluster");
     let mut command = cargo();
-    command.args(["test", "--no-fail-fast"]);
+    // By file: cluster_*.rs in the crate's tests.
+    command.args(["test", "--no-fail-fast", "--test", "cluster_*"]).env("MUSTER_STANDIN_IMAGE", STANDIN_IMAGE);
     for name in CRATES {
         command.args(["--package", name]);
     }
     // One after the other: they change the same cluster.
-    command.args(["--", "--ignored", "--test-threads=1", "cluster_"]).stderr(Stdio::inherit());
+    command.args(["--", "--ignored", "--test-threads=1"]).stderr(Stdio::inherit());
     let output = command.output()?;
     let mut counts = Counts::default();
     for line in String::from_utf8_lossy(&output.stdout).lines() {

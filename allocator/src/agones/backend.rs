@@ -188,6 +188,10 @@ fn assignment(request: &MatchRequest, server: &Server) -> Result<pb::Assignment,
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http;
+    use kube::client::Body;
     use protocol::id::MatchId;
     use service::Shutdown;
 
@@ -232,6 +236,50 @@ mod tests {
         assert_eq!(second.region, "us");
         let none = place(&request(3, &["us"], "2.0")).await.expect_err("no such build");
         assert_eq!(none.code(), tonic::Code::ResourceExhausted);
+    }
+
+    /// An API server whose Agones gives out the servers of `cluster`, and how often it was asked.
+    fn agones(cluster: &Arc<FakeCluster>) -> (Client, Arc<AtomicUsize>) {
+        let (cluster, asked) = (cluster.clone(), Arc::new(AtomicUsize::new(0)));
+        let count = asked.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let (cluster, count) = (cluster.clone(), count.clone());
+            async move {
+                count.fetch_add(1, Ordering::Relaxed);
+                assert!(request.uri().path().ends_with("/namespaces/games/gameserverallocations"));
+                let body = request.into_body().collect_bytes().await?;
+                let mut answer: Value = serde_json::from_slice(&body).expect("JSON");
+                answer["status"] = match cluster.allocated().is_empty() {
+                    true => {
+                        let mark = answer["spec"]["metadata"]["annotations"][MATCH].as_str().expect("a match");
+                        let mut given = Server { state: State::Allocated, ..server("a", "eu") };
+                        given.annotations.insert(MATCH.into(), mark.into());
+                        cluster.put(given);
+                        json!({ "state": "Allocated", "gameServerName": "a" })
+                    }
+                    false => json!({ "state": "UnAllocated", "gameServerName": "" }),
+                };
+                Ok::<_, kube::Error>(http::Response::new(Body::from(answer.to_string().into_bytes())))
+            }
+        });
+        (Client::new(service, "games"), asked)
+    }
+
+    #[tokio::test]
+    async fn agones_is_asked_once_for_a_match_and_a_retry_finds_its_server() {
+        let cluster = Arc::new(FakeCluster::default());
+        cluster.put(server("a", "eu"));
+        let (client, asked) = agones(&cluster);
+        let engine = engine(&cluster, leads(), &Shutdown::new());
+        let backend = Backend::new(engine, Mode::GameServerAllocation(client));
+        let place = async |request: &MatchRequest| backend.allocate("games".into(), request, Duration::ZERO).await;
+        let first = place(&request(1, &["eu"], "1.0")).await.expect("placed").assignment.expect("assigned");
+        assert_eq!((first.region.as_str(), first.address.as_str()), ("eu", "10.0.0.1:7000"));
+        assert_eq!(place(&request(1, &["eu"], "1.0")).await.expect("placed").assignment, Some(first));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let none = place(&request(2, &[], "")).await.expect_err("none is left");
+        assert_eq!(none.code(), tonic::Code::ResourceExhausted);
+        assert_eq!(cluster.writes(), Vec::<String>::new(), "it writes nothing by itself");
     }
 
     #[test]

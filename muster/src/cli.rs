@@ -369,6 +369,15 @@ pub(crate) struct ChaosPlatformOptions {
     pub(crate) log: String,
 }
 
+/// Who gives out servers of GameFleets of pool Agones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AgonesBackend {
+    /// This allocator, by a write of its own.
+    Direct,
+    /// Agones, by its GameServerAllocation API.
+    Gameserverallocation,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AllocatorOptions {
     #[command(flatten)]
@@ -393,6 +402,16 @@ pub(crate) struct AllocatorOptions {
         help_heading = "Kubernetes"
     )]
     pub(crate) drop_in_tls: Option<PathBuf>,
+    /// Who gives out servers of GameFleets of pool Agones for the matchmaker.
+    #[arg(
+        long,
+        env = "MUSTER_AGONES_BACKEND",
+        value_enum,
+        default_value = "direct",
+        hide_possible_values = true,
+        help_heading = "Kubernetes"
+    )]
+    pub(crate) agones_backend: AgonesBackend,
     /// Port of Agones' allocation service (gRPC).
     #[arg(long, env = "MUSTER_DROP_IN_GRPC_PORT", default_value_t = 7443, help_heading = "Kubernetes")]
     pub(crate) drop_in_grpc_port: u16,

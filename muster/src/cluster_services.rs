@@ -5,19 +5,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use allocator::agones::{Interfaces, TlsFiles};
+use allocator::agones::{Interfaces, Mode, TlsFiles};
 use cluster::jwks::ClusterTokens;
 use matchmaker::QueueSource;
 use service::Shutdown;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{AllocatorOptions, MatchmakerOptions, MetagameOptions};
+use crate::cli::{AgonesBackend, AllocatorOptions, MatchmakerOptions, MetagameOptions};
 use crate::cluster_options::{client, pod_name};
 use crate::exit::Failure;
 
 /// Runs the allocator.
 pub(crate) async fn allocator(options: &AllocatorOptions, shutdown: Shutdown) -> Result<(), Failure> {
     let client = client().await?;
+    let agones_backend = match options.agones_backend {
+        AgonesBackend::Direct => Mode::Direct,
+        AgonesBackend::Gameserverallocation => Mode::GameServerAllocation(client.clone()),
+    };
     let key = service::key::load_mounted(&options.access.keys.join("allocator.key")).map_err(Failure::setup)?;
     let config = allocator::kubernetes::Config {
         address: options.listen,
@@ -30,6 +34,7 @@ pub(crate) async fn allocator(options: &AllocatorOptions, shutdown: Shutdown) ->
         advertise: options.access.advertise(options.listen),
         callers: options.access.callers.clone(),
         interfaces: interfaces(options),
+        agones_backend,
         lease: cluster::lease::Timing::default(),
         timing: allocator::Timing::default(),
         limits: allocator::Limits::default(),

@@ -57,6 +57,8 @@ pub struct Config {
     pub callers: Callers,
     /// Agones' own interfaces, where they are served.
     pub interfaces: Option<crate::agones::Interfaces>,
+    /// Who gives out servers of GameFleets of pool `Agones` for the matchmaker.
+    pub agones_backend: Mode,
     /// Times of the election.
     pub lease: cluster::lease::Timing,
     /// How long things may take.
@@ -100,7 +102,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<(Running, Leade
         interfaces: config.interfaces,
     };
     let agones = crate::agones::start(agones, shutdown.child()).await?;
-    let backend = Backend::new(agones.engine.clone(), Mode::Direct);
+    let backend = Backend::new(agones.engine.clone(), config.agones_backend);
     let gates = Gates { verifier: tokens.verifier(), pods: Some(view.pods()), agones: Some(backend) };
     let lead = leading::Leading { settings, leadership: leadership.clone(), view, office };
     let leading = {

@@ -12,6 +12,7 @@ const CONFLICTS: &str = "muster_allocator_agones_conflicts_total";
 const UNCLAIMED: &str = "muster_allocator_agones_unclaimed_total";
 const SERVERS: &str = "muster_allocator_agones_servers";
 const WAITING: &str = "muster_allocator_agones_waiting_calls";
+const CERTIFICATE: &str = "muster_allocator_agones_certificate_expires_seconds";
 
 /// Says what each metric means.
 pub(super) fn describe() {
@@ -21,6 +22,7 @@ pub(super) fn describe() {
     describe_counter!(UNCLAIMED, "Game servers that were given out while nobody was there any more to take them");
     describe_gauge!(SERVERS, "Agones game servers by state: ready, allocated, held (a write is under way)");
     describe_gauge!(WAITING, "Requests that wait for a game server");
+    describe_gauge!(CERTIFICATE, "When the certificate of the drop-in expires, as Unix time");
 }
 
 pub(super) fn answered(outcome: &'static str) {
@@ -45,4 +47,10 @@ pub(super) fn counts(counts: Counts) {
         gauge!(SERVERS, "state" => state).set(count as f64);
     }
     gauge!(WAITING).set(counts.waiting as f64);
+}
+
+pub(super) fn certificate_expires(unix_s: Option<i64>) {
+    if let Some(unix_s) = unix_s {
+        gauge!(CERTIFICATE).set(unix_s as f64);
+    }
 }

@@ -14,8 +14,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::client_certificates::KnownClients;
+use super::metrics;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -109,6 +111,15 @@ impl Material {
     }
 }
 
+impl Material {
+    /// Until when the server's certificate is valid, as Unix time.
+    fn expires_unix_s(&self) -> Option<i64> {
+        let chain = certificates(&self.certificate).ok()?;
+        let (_, certificate) = X509Certificate::from_der(chain.first()?).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    }
+}
+
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }
@@ -158,6 +169,7 @@ impl Tls {
     ) -> Result<Self, TlsError> {
         let material = Material::read(&files)?;
         let config = Arc::new(material.config(&files, protocols)?);
+        metrics::certificate_expires(material.expires_unix_s());
         let tls = Self { files, protocols, current: Arc::new(RwLock::new(Current { material, config })) };
         tokio::spawn(tls.clone().follow(shutdown));
         Ok(tls)
@@ -180,6 +192,7 @@ impl Tls {
             return Ok(false);
         }
         let config = Arc::new(material.config(&self.files, self.protocols)?);
+        metrics::certificate_expires(material.expires_unix_s());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { material, config };
         Ok(true)
     }
@@ -251,5 +264,21 @@ impl axum::serve::Listener for Connections {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_from_its_file() {
+        let mut params = rcgen::CertificateParams::new(vec!["drop-in".to_owned()]).expect("a name");
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        let material = |certificate: Vec<u8>| Material { certificate, key: Vec::new(), client_ca: Vec::new() };
+        assert_eq!(material(pem.into_bytes()).expires_unix_s(), Some(1_893_456_000));
+        assert_eq!(material(b"nothing".to_vec()).expires_unix_s(), None);
     }
 }

@@ -85,16 +85,15 @@ pub(crate) fn bad_message() {
     counter!(BAD_MESSAGES).increment(1);
 }
 
-/// This process leads in this epoch; 0: it does not.
-#[expect(clippy::cast_precision_loss, reason = "epochs stay far below 2^52")]
-pub(crate) fn epoch(epoch: u64) {
-    gauge!(EPOCH).set(epoch as f64);
+/// This process does not lead: what it counted while it did would stand beside the leader's figures.
+pub(crate) fn standing_by() {
+    census(0, &Census::default());
 }
 
 /// Everything as it stands.
 #[expect(clippy::cast_precision_loss, reason = "gauges are f64, and counts stay far below 2^52")]
 pub(crate) fn census(epoch: u64, census: &Census) {
-    self::epoch(epoch);
+    gauge!(EPOCH).set(epoch as f64);
     for (state, count) in LinkState::ALL.iter().zip(census.servers) {
         gauge!(SERVERS, "link" => state.label()).set(count as f64);
     }

@@ -26,7 +26,7 @@ pub(super) fn office(leadership: Leadership) -> (watch::Sender<Office>, OfficeSe
 impl Leading {
     /// Runs until shutdown.
     pub(super) async fn run(mut self, shutdown: Shutdown) -> Result<(), ServeError> {
-        metrics::epoch(0);
+        metrics::standing_by();
         let mut epoch = self.leadership.epoch();
         while !shutdown.is_triggered() {
             epoch = match epoch {
@@ -59,7 +59,7 @@ impl Leading {
                 self.office.send_replace(Office::Follows(self.leadership.clone()));
                 // At once: whatever it would still decide is the next leader's to decide.
                 actor.abort();
-                metrics::epoch(0);
+                metrics::standing_by();
                 tracing::warn!(lost = transitions + 1, "this replica leads no more");
                 Ok(epoch)
             }

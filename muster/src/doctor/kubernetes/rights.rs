@@ -51,16 +51,27 @@ const LEASES: &str = "coordination.k8s.io";
 const AGONES: &str = "agones.dev";
 
 /// What the programs do. The chart's roles say the same.
-const NEEDS: [Need; 17] = [
+const NEEDS: [Need; 22] = [
     need("operator", Place::Own(""), LEASES, "leases", &["create"]),
     need("operator", Place::Own("muster-operator"), LEASES, "leases", &["get", "update"]),
+    need("operator", Place::Own(""), "", "secrets", &["create"]),
+    need("operator", Place::Own("muster-keys"), "", "secrets", &["get"]),
+    need("operator", Place::Own("muster-allocator-tls"), "", "secrets", &["get"]),
     need("operator", Place::Games, crds::GROUP, "gamefleets", &["get", "list", "watch", "patch"]),
     need("operator", Place::Games, crds::GROUP, "matchqueues", READ),
     need("operator", Place::Games, crds::GROUP, "gamefleets/status", &["patch"]),
     need("operator", Place::Games, crds::GROUP, "matchqueues/status", &["patch"]),
     need("operator", Place::Games, AGONES, "fleets", &["get", "list", "watch", "create", "patch", "delete"]),
     need("operator", Place::Games, AGONES, "fleets/scale", &["get", "patch"]),
-    need("operator", Place::Games, AGONES, "gameservers", &["get", "list", "watch", "patch"]),
+    need("operator", Place::Games, AGONES, "gameservers", &["get", "list", "watch", "patch", "delete"]),
+    need(
+        "operator",
+        Place::Games,
+        "autoscaling.agones.dev",
+        "fleetautoscalers",
+        &["get", "list", "watch", "create", "patch", "delete"],
+    ),
+    need("operator", Place::Games, "events.k8s.io", "events", &["create", "patch"]),
     need("operator", Place::Cluster, "", "nodes", READ),
     need("allocator", Place::Own(""), LEASES, "leases", &["create"]),
     need("allocator", Place::Own("muster-allocator"), LEASES, "leases", &["get", "update"]),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use allocator::kubernetes::Config;
 use allocator::{Limits, Timing};
-use crds::agones::{GameServer, GameServerSpec};
+use crds::agones::{GameServer, GameServerHealth, GameServerSpec};
 use crds::labels;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Container, Namespace, Pod, PodSchedulingGate, PodSpec, ServiceAccount};
@@ -78,7 +78,10 @@ impl Stage {
 
     /// A GameServer of Muster's pool, in this state.
     pub(crate) async fn game_server(&self, name: &str, state: &str) -> GameServer {
-        let mut object = GameServer::new(name, GameServerSpec { template: json!({}), ..GameServerSpec::default() });
+        let template = json!({ "spec": { "containers": [{ "name": "game", "image": "none" }] } });
+        let health =
+            GameServerHealth { disabled: true, period_seconds: 5, failure_threshold: 1, initial_delay_seconds: 5 };
+        let mut object = GameServer::new(name, GameServerSpec { template, health, ..GameServerSpec::default() });
         let labels = [(labels::POOL, "muster"), ("agones.dev/fleet", "arena-eu")];
         object.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
         let api = self.api::<GameServer>();

@@ -50,7 +50,12 @@ async fn settled(stage: &Stage, name: &str, step: usize) {
             .await;
         }
         _ => {
-            stage.until(name, "drains", |it| holds(it, "Draining")).await;
+            // The last write of a life lets the GameFleet go: a successor finds nothing.
+            until("it drains, or is gone", async || {
+                let standing = stage.game_fleets().get_opt(name).await.expect("read");
+                standing.is_none_or(|it| holds(&it, "Draining")).then_some(())
+            })
+            .await;
             for fleet in stage.fleets_of(name).await {
                 for server in stage.servers_of(&fleet.name_any()).await.iter().filter(|server| server.is_allocated()) {
                     stage.services.play(&server.name_any(), false);

@@ -12,7 +12,7 @@ use crate::http;
 pub(crate) fn run(options: &ProbeOptions) -> Result<ExitCode, Failure> {
     let url = &options.url;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
-    let asked = runtime.block_on(http::client(Duration::from_secs(options.seconds)).get(url).send());
+    let asked = runtime.block_on(async { http::client(Duration::from_secs(options.seconds)).get(url).send().await });
     let status = asked.map_err(|error| Failure::run(format!("{url} does not answer: {error}")))?.status();
     if !status.is_success() {
         return Err(Failure::run(format!("{url} answers {status}")));

@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::panic::AssertUnwindSafe;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::muster;
 use crds::GameFleet;
 use crds::agones::Fleet;
+use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
@@ -95,14 +97,16 @@ async fn a_leader_that_was_stopped_for_longer_than_its_lease_writes_nothing_when
     let spaces: Api<Namespace> = Api::all(client.clone());
     let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
     spaces.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await.expect("made");
-    let ended = tokio::spawn(stopped(client.clone(), namespace.clone())).await;
+    let ended = AssertUnwindSafe(stopped(client.clone(), namespace.clone())).catch_unwind().await;
     let left: Api<GameFleet> = Api::namespaced(client, &namespace);
     for game_fleet in left.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
         let free = Patch::Merge(json!({ "metadata": { "finalizers": [] } }));
         let _ = left.patch(&game_fleet.name_any(), &PatchParams::default(), &free).await;
     }
     spaces.delete(&namespace, &DeleteParams::background()).await.expect("the namespace goes");
-    ended.expect("the test");
+    if let Err(panic) = ended {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 async fn stopped(client: Client, namespace: String) {

@@ -169,7 +169,8 @@ impl Actor {
         let (now, elapsed, began) = (Timestamp::now(), self.state.now(), Instant::now());
         let State { picture, forecasts, memory, work, grew, .. } = &mut self.state;
         let Some(scene) = sight::scene(&self.stores, picture, forecasts, (namespace, name), (now, elapsed)) else {
-            (memory.remove(key), grew.remove(name));
+            memory.remove(key);
+            grew.remove(name);
             for type_ in CONDITIONS {
                 metrics::condition(namespace, name, type_, None);
             }

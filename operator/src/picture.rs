@@ -60,7 +60,7 @@ impl Picture {
         match said {
             Said::Pool(pool) => self.pool(pool, age),
             Said::Queues(queues) => self.queues(now, queues),
-            Said::Match(event) => self.event(event),
+            Said::Match(event) => self.event(*event),
             Said::NoPool => fall_silent(&mut self.allocator, now),
             Said::NoQueues => fall_silent(&mut self.matchmaker, now),
         }

@@ -82,7 +82,7 @@ pub async fn start_wrapped(
     wrap: impl Fn(Transport) -> Transport,
 ) -> Result<Running, StartError> {
     let (allocator, matchmaker) =
-        (service::leader::leader_channel(&config.allocator)?, service::grpc::channel(&config.matchmaker)?);
+        (service::leader::leader_channel(&config.allocator)?, service::leader::leader_channel(&config.matchmaker)?);
     let listener = Listener::bind(config.admin, "operator admin").await?;
     let admin_address = listener.local_addr();
     let gate = Gate::default();

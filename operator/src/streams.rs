@@ -12,7 +12,6 @@ use service::backoff::Backoff;
 use service::leader::LeaderChannel;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
-use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 /// First and longest wait before a broken stream is opened again.
@@ -28,7 +27,7 @@ pub(crate) enum Said {
     /// The matchmaker's queues.
     Queues(pb::ListQueuesResponse),
     /// One event of the allocator's log.
-    Match(pb::MatchEvent),
+    Match(Box<pb::MatchEvent>),
     /// The allocator cannot be asked.
     NoPool,
     /// The matchmaker cannot be asked.
@@ -38,7 +37,7 @@ pub(crate) enum Said {
 /// Keeps all streams open until shutdown.
 pub(crate) fn follow(
     allocator: LeaderChannel,
-    matchmaker: Channel,
+    matchmaker: LeaderChannel,
     tokens: PathBuf,
     told: &mpsc::Sender<Said>,
     end: &Shutdown,
@@ -57,7 +56,7 @@ pub(crate) fn follow(
         let mut client = log.clone();
         async move { client.watch_matches(request).await }
     };
-    spawn("the allocator's log", log, Said::Match, None, told, end);
+    spawn("the allocator's log", log, |event| Said::Match(Box::new(event)), None, told, end);
     let client = MatchmakerClient::new(matchmaker).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let queues = move || {
         let (mut client, request) =

@@ -1,5 +1,7 @@
 //! An operator on a real API server: a fleet's whole life, and how little is written.
 
+#![expect(clippy::print_stdout, reason = "the test tells what it measured")]
+
 mod support;
 
 use std::sync::Arc;

@@ -3,6 +3,10 @@
 //! A replica that does not lead answers UNAVAILABLE and names the leader in the metadata `muster-leader`. A
 //! [`LeaderChannel`] remembers it: the call fails, and the caller's next try goes to the leader. When the leader cannot be
 //! reached any more, tries go to the given address again, behind which the replicas are.
+//!
+//! An answer that no gRPC server would give means that somebody else sits at the other end: a cluster gives the addresses of
+//! dead pods to new ones, and a connection made before a Service was known can end anywhere. Such a connection would be kept
+//! alive for ever by whoever answers its pings, so it is given up.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +15,7 @@ use std::task::{Context, Poll};
 
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::{Request, Response};
+use tonic::codegen::http::{Request, Response, StatusCode};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -35,7 +39,8 @@ pub fn not_leader(leader: Option<&str>) -> Status {
 /// A channel that follows the leader. Cheap to clone; clones learn from each other.
 #[derive(Debug, Clone)]
 pub struct LeaderChannel {
-    given: Channel,
+    address: Arc<str>,
+    given: Arc<Mutex<Channel>>,
     leader: Arc<Mutex<Option<(String, Channel)>>>,
 }
 
@@ -44,17 +49,29 @@ pub struct LeaderChannel {
 /// # Errors
 /// [`AddressError`] if the address is not `http://host:port`.
 pub fn leader_channel(address: &str) -> Result<LeaderChannel, AddressError> {
-    Ok(LeaderChannel { given: channel(address)?, leader: Arc::default() })
+    let given = Arc::new(Mutex::new(channel(address)?));
+    Ok(LeaderChannel { address: address.into(), given, leader: Arc::default() })
 }
 
 impl LeaderChannel {
     fn current(&self) -> Channel {
         let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner);
-        leader.as_ref().map_or_else(|| self.given.clone(), |(_, channel)| channel.clone())
+        let given = || self.given.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        leader.as_ref().map_or_else(given, |(_, channel)| channel.clone())
     }
 
-    fn forget(&self) {
-        *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// The next try goes to the given address. Whether a leader was known until now.
+    fn forget(&self) -> bool {
+        self.leader.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// The next try makes a new connection, to whichever replica that leads.
+    fn connect_anew(&self) {
+        if !self.forget()
+            && let Ok(channel) = channel(&self.address)
+        {
+            *self.given.lock().unwrap_or_else(PoisonError::into_inner) = channel;
+        }
     }
 
     fn learn(&self, address: &str) {
@@ -67,9 +84,13 @@ impl LeaderChannel {
     /// Learns from an answer: where the leader is, or that it is not where it was.
     fn hear<T>(&self, response: &Response<T>) {
         let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+        if response.status() != StatusCode::OK {
+            tracing::warn!(address = &*self.address, status = %response.status(), "no gRPC server answers: connecting anew");
+            return self.connect_anew();
+        }
         match response.headers().get(LEADER).and_then(|address| address.to_str().ok()) {
             Some(address) => self.learn(address),
-            None if code == Some(Code::Unavailable) => self.forget(),
+            None if code == Some(Code::Unavailable) => self.connect_anew(),
             None => {}
         }
     }
@@ -94,7 +115,9 @@ impl Service<Request<Body>> for LeaderChannel {
             };
             match &answer {
                 Ok(response) => this.hear(response),
-                Err(_) => this.forget(),
+                Err(_) => {
+                    this.forget();
+                }
             }
             answer
         })
@@ -103,6 +126,10 @@ impl Service<Request<Body>> for LeaderChannel {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use axum::extract::ConnectInfo;
+
     use super::*;
 
     fn known(channel: &LeaderChannel) -> Option<String> {
@@ -125,5 +152,26 @@ mod tests {
         assert_eq!(known(&channel), None);
         channel.hear(&answer(not_leader(None)));
         assert_eq!(known(&channel), None);
+    }
+
+    #[tokio::test]
+    async fn a_connection_to_somebody_who_speaks_no_grpc_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let channel = leader_channel(&format!("http://{}", listener.local_addr().expect("bound"))).expect("an address");
+        // The first connection reaches a stranger who keeps it open, every later one a gRPC server.
+        let first = Arc::new(Mutex::new(None));
+        let answer = async move |ConnectInfo(peer): ConnectInfo<SocketAddr>| {
+            let stranger = *first.lock().expect("no panic").get_or_insert(peer);
+            let status = if peer == stranger { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            (status, [("grpc-status", "5")])
+        };
+        let router = axum::Router::new().fallback(answer).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut statuses = Vec::new();
+        for _ in 0..2 {
+            let answer = channel.clone().call(Request::new(Body::empty())).await.expect("an answer");
+            statuses.push(answer.status().as_u16());
+        }
+        assert_eq!(statuses, [404, 200]);
     }
 }

@@ -104,8 +104,17 @@ pub(crate) fn for_tests(
 }
 
 /// Muster's program as the image has it; it runs on this machine too.
-pub(crate) fn program(tree: &Path, release: bool) -> PathBuf {
-    tree.join(TARGET_FOLDER).join(TRIPLE).join(if release { "release" } else { "debug" }).join(MUSTER.name)
+pub(crate) fn muster(tree: &Path, release: bool) -> PathBuf {
+    built(tree, &MUSTER, release)
+}
+
+/// The stand-in's.
+pub(crate) fn standin(tree: &Path, release: bool) -> PathBuf {
+    built(tree, &STANDIN, release)
+}
+
+fn built(tree: &Path, program: &Program, release: bool) -> PathBuf {
+    tree.join(TARGET_FOLDER).join(TRIPLE).join(if release { "release" } else { "debug" }).join(program.name)
 }
 
 fn build(tree: &Path, program: &Program, profile: Profile) -> anyhow::Result<PathBuf> {

@@ -53,7 +53,7 @@ pub(super) fn request(message: pb::AllocationRequest) -> Result<Request, BadRequ
         priorities: message.priorities.into_iter().map(priority).collect::<Result<_, _>>()?,
         labels: metadata.labels,
         annotations: metadata.annotations,
-        counters: each(message.counters, "counters", counter_action)?,
+        counters: each(message.counters, "counters", |field, action| counter_action(field, &action))?,
         lists: each(message.lists, "lists", list_action)?,
     })
 }
@@ -147,7 +147,7 @@ fn priority(message: pb::Priority) -> Result<Priority, BadRequest> {
     Ok(Priority { kind, name: message.key, descending })
 }
 
-fn counter_action(field: &str, message: pb::CounterAction) -> Result<CounterAction, BadRequest> {
+fn counter_action(field: &str, message: &pb::CounterAction) -> Result<CounterAction, BadRequest> {
     if message.amount.is_some_and(|amount| amount < 0) || message.capacity.is_some_and(|capacity| capacity < 0) {
         return Err(bad(field, "amount and capacity must not be negative"));
     }

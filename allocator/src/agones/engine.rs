@@ -202,7 +202,7 @@ impl Engine {
                 }
             };
             if let Written::Given(server) = self.write(&request, &held, caller).await? {
-                return Ok(Given { server: Arc::new(server), repeated: false });
+                return Ok(Given { server: Arc::from(server), repeated: false });
             }
             metrics::conflict();
         }

@@ -29,7 +29,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(65);
 /// What became of a held server.
 pub(super) enum Written {
     /// It was given out, and is now this.
-    Given(Server),
+    Given(Box<Server>),
     /// Somebody else has it, or it is gone: try another one.
     Missed,
 }
@@ -66,7 +66,7 @@ impl Engine {
                         tracing::warn!(server = %held.key, left_out, "given out without some of the asked changes");
                     }
                     self.book(|book| book.written(server.clone()));
-                    return Ok(Written::Given(server));
+                    return Ok(Written::Given(Box::new(server)));
                 }
                 Err(ClusterError::Conflict) => return Ok(self.after_conflict(held, &stamp, reason.is_some()).await),
                 Err(ClusterError::Gone) => {
@@ -93,7 +93,7 @@ impl Engine {
         match tokio::time::timeout(CALL_PATIENCE, self.0.cluster.get(&held.key)).await {
             Ok(Ok(now)) if is_by(&now, held, stamp) => {
                 self.book(|book| book.written(now.clone()));
-                return Written::Given(now);
+                return Written::Given(Box::new(now));
             }
             Ok(Ok(now)) => self.book(|book| {
                 book.conflicted(held);

@@ -55,7 +55,7 @@ impl Arrivals {
             }
             match samples.len().checked_sub(2).and_then(|n| samples.get(n)) {
                 Some((before, _)) if now < *before + SAMPLE_EVERY => {
-                    *samples.back_mut().expect("two at least") = (now, queue.made)
+                    *samples.back_mut().expect("two at least") = (now, queue.made);
                 }
                 _ => samples.push_back((now, queue.made)),
             }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::images::STANDIN_IMAGE;
 use super::kubectl::{kubectl, wait};
 use super::stage::PATIENCE;
-use crate::command::{cargo, root, step};
+use crate::command::root;
 
 /// Account of game-server pods, as Agones names it.
 const ACCOUNT: &str = "agones-sdk";
@@ -26,27 +26,15 @@ pub(crate) struct Agones {
 
 impl Agones {
     /// The cluster's own, or the stand-in for these namespaces.
-    pub(crate) fn find_or_play(namespaces: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn find_or_play(namespaces: &[&str], release: bool) -> anyhow::Result<Self> {
         let webhook = kubectl(&["get", "mutatingwebhookconfigurations", "-o", "name"])?;
         if webhook.lines().any(|name| name.ends_with("/agones-mutation-webhook")) {
             return Ok(Self { name: "real", standin: None });
         }
-        step(
-            "build the Agones stand-in",
-            cargo().args([
-                "build",
-                "--quiet",
-                "--package",
-                "cluster",
-                "--features",
-                "standin",
-                "--bin",
-                "agones-standin",
-            ]),
-        )?;
-        let log = root().join("target/e2e-standin.log");
+        let log = root().join("target/e2e/standin.log");
+        std::fs::create_dir_all(root().join("target/e2e"))?;
         let log = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(root().join("target/debug/agones-standin"));
+        let mut command = Command::new(crate::image::standin(&root(), release));
         command.args(["controller", "--namespaces", &namespaces.join(","), "--sidecar-image", STANDIN_IMAGE]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let standin = command.spawn().context("cannot start the Agones stand-in")?;

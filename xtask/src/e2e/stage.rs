@@ -52,7 +52,7 @@ impl Stage {
         for namespace in [SYSTEM, GAMES, UPGRADE] {
             kubectl(&["create", "namespace", namespace])?;
         }
-        let agones = Agones::find_or_play(&[GAMES, UPGRADE])?;
+        let agones = Agones::find_or_play(&[GAMES, UPGRADE], options.release)?;
         let witness = Witness::begin()?;
         Ok(Self {
             agones: agones.name.to_owned(),
@@ -112,6 +112,9 @@ impl Stage {
             &tag,
             "--set",
             &games,
+            "--set",
+            "demo.enabled=false",
+            "--take-ownership",
             "--wait",
             "--timeout",
             "120s",

@@ -145,7 +145,7 @@ impl Book {
         if server.labels.get(POOL_LABEL).is_some_and(|pool| pool == POOL_MUSTER) {
             return self.remove(&server.key);
         }
-        self.put(server.key.clone(), Arc::new(server), false);
+        self.put(&server.key.clone(), &Arc::new(server), false);
     }
 
     /// The cluster no longer has a server.
@@ -178,7 +178,7 @@ impl Book {
         self.end_hold(&key);
         // One that went meanwhile is forgotten by now, and must not come back.
         if self.entries.contains_key(&key) {
-            self.put(key, Arc::new(server), false);
+            self.put(&key, &Arc::new(server), false);
         }
     }
 
@@ -198,7 +198,7 @@ impl Book {
 
     /// A server was looked up.
     pub fn looked_up(&mut self, server: Server) {
-        self.put(server.key.clone(), Arc::new(server), true);
+        self.put(&server.key.clone(), &Arc::new(server), true);
     }
 
     /// The held server was not written and may be given out again.
@@ -220,12 +220,12 @@ impl Book {
         Counts { ready, allocated, held, waiting: self.waiting.len() }
     }
 
-    fn put(&mut self, key: Key, server: Arc<Server>, is_certain: bool) {
-        let Some(entry) = self.entries.get_mut(&key) else {
+    fn put(&mut self, key: &Key, server: &Arc<Server>, is_certain: bool) {
+        let Some(entry) = self.entries.get_mut(key) else {
             let entry = Entry { server: server.clone(), slot: Slot::Out, held_on: None, is_gone: false };
             self.entries.insert(key.clone(), entry);
-            self.mark(&server);
-            return self.place(&key);
+            self.mark(server);
+            return self.place(key);
         };
         let known = entry.server.clone();
         let is_old = !server.is_as_new_as(&known);
@@ -240,12 +240,12 @@ impl Book {
         entry.is_gone = false;
         let is_held = entry.slot == Slot::Held;
         self.unmark(&known);
-        self.mark(&server);
+        self.mark(server);
         if !is_held {
-            if let Some(entry) = self.entries.get_mut(&key) {
+            if let Some(entry) = self.entries.get_mut(key) {
                 entry.slot = Slot::Out;
             }
-            self.place(&key);
+            self.place(key);
         }
     }
 

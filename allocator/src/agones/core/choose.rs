@@ -63,7 +63,7 @@ fn packed<'a>(
 ) -> Option<Arc<str>> {
     let mut ranked: Vec<(&Rank, &Group)> =
         groups.iter().flat_map(|&group| group.ranked().map(move |rank| (rank, group))).collect();
-    ranked.sort_by(|(a, _), (b, _)| a.cmp(b));
+    ranked.sort_by_key(|(rank, _)| *rank);
     for equals in ranked.chunk_by(|(a, _), (b, _)| a.ties_with(b)) {
         let names = equals.iter().flat_map(|(rank, group)| group.on_node(&rank.node));
         let servers = names.filter_map(|name| inside(selector, server, name));

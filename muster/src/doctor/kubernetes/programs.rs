@@ -178,8 +178,8 @@ mod tests {
         };
         let (down, unheard) = (Word::Down("Pending".into()), Word::Unheard("timeout".into()));
         assert_eq!((of(&[]), of(&[Word::Ready, Word::Ready])), (Status::Fail, Status::Ok));
-        assert_eq!((of(&[Word::Ready, down.clone()]), of(&[down.clone()])), (Status::Warn, Status::Fail));
-        assert_eq!((of(&[unheard.clone()]), of(&[unheard, down])), (Status::Warn, Status::Fail));
+        assert_eq!((of(&[Word::Ready, down.clone()]), of(std::slice::from_ref(&down))), (Status::Warn, Status::Fail));
+        assert_eq!((of(std::slice::from_ref(&unheard)), of(&[unheard, down])), (Status::Warn, Status::Fail));
         assert_eq!(of(&[Word::NotReady("not ready".into())]), Status::Fail);
     }
 }

@@ -92,7 +92,7 @@ fn check(stage: &mut Stage, mut entries: Vec<Value>) -> anyhow::Result<()> {
     stage.figure("kills", f64::from(stage.kills));
     stage.figure("history_entries", entries.len() as f64);
     stage.figure("results", results.len() as f64);
-    let program = crate::image::program(&root(), stage.release);
+    let program = crate::image::muster(&root(), stage.release);
     let checked = Command::new(&program).args(["check-history", "--patience", PATIENCE]).arg(&file).output();
     let checked = checked.with_context(|| format!("cannot start {}", program.display()))?;
     ensure!(checked.status.success(), "the history has faults:\n{}", String::from_utf8_lossy(&checked.stdout));

@@ -182,7 +182,7 @@ async fn a_leader_killed_at_any_moment_gives_no_server_twice_and_loses_none() {
         let before = told();
         let answered = async {
             while told() < before + 3 {
-                tokio::time::sleep(Duration::from_millis(10)).await
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(60), answered).await.expect("a leader answers");

@@ -1,5 +1,7 @@
 //! Operators that end after each of their writes, and operators with old news, on a real API server.
 
+#![expect(clippy::print_stdout, reason = "the test tells what it measured")]
+
 mod support;
 
 use std::sync::Arc;

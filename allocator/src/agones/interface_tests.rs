@@ -62,7 +62,7 @@ async fn stage(servers: usize, also_known: Option<&str>) -> Stage {
     let any = "127.0.0.1:0".parse().expect("an address");
     let interfaces = Interfaces { grpc: any, rest: any, tls: TlsFiles::in_folder(folder.path()) };
     let bound = serve(&engine(&cluster, leads(), &shutdown), interfaces, &shutdown).await.expect("starts");
-    Stage { bound, shutdown, server_root: server_root.0.certificate, clients, folder: folder }
+    Stage { bound, shutdown, server_root: server_root.0.certificate, clients, folder }
 }
 
 impl Stage {

@@ -70,6 +70,7 @@ impl Stage {
             advertise: None,
             callers: format!("{}:muster-matchmaker", self.namespace).parse().expect("a caller"),
             interfaces: None,
+            agones_backend: allocator::agones::Mode::Direct,
             lease,
             timing: Timing::default(),
             limits: Limits::default(),

@@ -122,7 +122,7 @@ mod tests {
     use super::super::server::fixtures::ready;
     use super::*;
 
-    fn check(expression: Expression, expected: [bool; 3]) {
+    fn check(expression: &Expression, expected: [bool; 3]) {
         let selector = Selector { expressions: vec![expression.clone()], ..Selector::any(State::Ready) };
         let labels = [vec![("tier", "gold")], vec![("tier", "iron")], vec![]];
         for (labels, expected) in labels.into_iter().zip(expected) {
@@ -134,10 +134,10 @@ mod tests {
     #[test]
     fn expressions_are_those_of_label_selectors() {
         let gold: BTreeSet<String> = ["gold".to_owned()].into();
-        check(Expression::In("tier".into(), gold.clone()), [true, false, false]);
-        check(Expression::NotIn("tier".into(), gold), [false, true, true]);
-        check(Expression::Exists("tier".into()), [true, true, false]);
-        check(Expression::DoesNotExist("tier".into()), [false, false, true]);
+        check(&Expression::In("tier".into(), gold.clone()), [true, false, false]);
+        check(&Expression::NotIn("tier".into(), gold), [false, true, true]);
+        check(&Expression::Exists("tier".into()), [true, true, false]);
+        check(&Expression::DoesNotExist("tier".into()), [false, false, true]);
     }
 
     #[test]

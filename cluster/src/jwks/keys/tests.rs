@@ -1,3 +1,5 @@
+//! Tokens of a cluster, good and bad, against its keys.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header};

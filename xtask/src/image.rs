@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// Folder of the archives.
     #[arg(long, default_value = "target/image")]
     out: PathBuf,
-    /// Name of Muster's image [default: localhost/muster:<version>].
+    /// Name of Muster's image [default: localhost/muster and its version].
     #[arg(long)]
     tag: Option<String>,
     /// Also the stand-in for Agones, which the tests on a cluster need.

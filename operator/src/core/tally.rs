@@ -33,7 +33,7 @@ pub struct End {
     pub tick_us: Vec<u8>,
 }
 
-/// The ends of all matches, each once, those of the last [`ENDS_MAX`].
+/// The ends of all matches, each once, those of the last `ENDS_MAX`.
 #[derive(Debug, Default)]
 pub struct Ends {
     known: BTreeSet<String>,

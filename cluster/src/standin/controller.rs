@@ -229,8 +229,9 @@ fn watch_pods(context: &Arc<Context>, stop: &CancellationToken) -> CancellationT
         watcher::Event::Init => names.clear(),
         watcher::Event::InitApply(pod) => {
             names.insert(pod_key(&pod));
+            // First what was seen: the look may begin at once.
+            context.cache.put_pod(pod.clone());
             context.enqueue_owner_of(&pod);
-            context.cache.put_pod(pod);
         }
         watcher::Event::InitDone => {
             for gone in context.cache.keep_only_pods(&names) {
@@ -238,8 +239,9 @@ fn watch_pods(context: &Arc<Context>, stop: &CancellationToken) -> CancellationT
             }
         }
         watcher::Event::Apply(pod) => {
+            // First what was seen: the look may begin at once.
+            context.cache.put_pod(pod.clone());
             context.enqueue_owner_of(&pod);
-            context.cache.put_pod(pod);
         }
         watcher::Event::Delete(pod) => {
             context.cache.remove_pod(&pod);

@@ -34,6 +34,8 @@ pub(crate) struct Stage {
     pub(crate) seed: u64,
     /// Kills of the scenario `kills`.
     pub(crate) kills: u32,
+    /// Edition of the fleet that is stable.
+    pub(crate) edition: u32,
     /// Images were built with optimisation.
     pub(crate) release: bool,
     /// What a scenario measured.
@@ -58,6 +60,7 @@ impl Stage {
             agones: agones.name.to_owned(),
             seed,
             kills: options.kills,
+            edition: 1,
             release: options.release,
             figures: BTreeMap::new(),
             played: Vec::new(),

@@ -12,8 +12,11 @@ pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
     let crowd = stage.crowd("delete", PLAYERS, 2);
     crowd.start()?;
     state::until("a match", |status| state::number(status, "matches") > 0)?;
-    let busy = state::servers("Allocated")?;
-    ensure!(!busy.is_empty(), "a match runs on an Allocated server");
+    let busy = || {
+        let allocated = state::servers("Allocated")?;
+        Ok(if allocated.is_empty() { Err("none".to_owned()) } else { Ok(()) })
+    };
+    wait("an Allocated server", PATIENCE, busy)?;
     // Foreground: the garbage collector would end whatever belongs to it.
     kubectl(&["-n", GAMES, "delete", "gamefleet", FLEET, "--cascade=foreground", "--wait=false"])?;
     let there = get(&["-n", GAMES, "gamefleet", FLEET])?;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use super::state;
 use crate::e2e::kubectl::{items, kubectl, wait};
 use crate::e2e::manifests::PLAYERS;
@@ -14,11 +12,7 @@ pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
     crowd.start()?;
     state::until("matches", |status| state::number(status, "matches") > 0)?;
     let before = names()?;
-    let node = items(&["-n", GAMES, "gameservers.agones.dev"])?
-        .iter()
-        .find(|server| server["status"]["state"] == "Allocated")
-        .and_then(|server| server["status"]["nodeName"].as_str().map(str::to_owned))
-        .context("an Allocated server has a node")?;
+    let node = node_with_a_match()?;
     kubectl(&["cordon", &node])?;
     let told = cordoned(stage, &before);
     // Whatever came of it, the next scenario needs the node.
@@ -28,6 +22,17 @@ pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
     stage.played.push(played);
     state::until_at_rest()?;
     Ok(())
+}
+
+/// What Agones shows comes half a second after the match.
+fn node_with_a_match() -> anyhow::Result<String> {
+    let look = || {
+        let servers = items(&["-n", GAMES, "gameservers.agones.dev"])?;
+        let busy = servers.iter().find(|server| server["status"]["state"] == "Allocated");
+        let node = busy.and_then(|server| server["status"]["nodeName"].as_str());
+        Ok(node.map(str::to_owned).ok_or_else(|| format!("{} servers, none Allocated", servers.len())))
+    };
+    wait("an Allocated server", PATIENCE, look).map(|(node, _)| node)
 }
 
 /// Every server of the node is told, and leaves when its matches have ended.

@@ -26,6 +26,7 @@ pub(crate) fn canary(stage: &mut Stage) -> anyhow::Result<()> {
         weights.borrow_mut().extend(canary_weight(status));
         status["stable"].as_str().is_some_and(|stable| stable != before) && status["canary"].is_null()
     })?;
+    stage.edition = 2;
     stage.figure("rollout_s", took.as_secs_f64());
     let weights = weights.into_inner();
     ensure!(weights.contains(&10) && weights.contains(&50), "10 % and 50 % were passed: {weights:?}");
@@ -55,7 +56,7 @@ pub(crate) fn rollback(stage: &mut Stage) -> anyhow::Result<()> {
     stage.figure("rollback_s", took.as_secs_f64());
     stage.played.push(crowd.finish()?);
     // The good template again, as whoever reads the event would apply it.
-    apply(&Fleet { edition: 2, maximum: 8, ..Fleet::default() }.yaml())?;
+    apply(&Fleet { edition: stage.edition, maximum: 8, ..Fleet::default() }.yaml())?;
     state::until_at_rest()?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::command::cargo;
 use crate::run_tests::Counts;
 
 /// Crates that have such tests.
-const CRATES: [&str; 5] = ["crds", "cluster", "operator", "allocator", "matchmaker"];
+const CRATES: [&str; 6] = ["crds", "cluster", "operator", "allocator", "matchmaker", "muster"];
 
 /// Runs them and adds their counts.
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {

@@ -181,7 +181,7 @@ impl Observer {
         shutdown: Shutdown,
         history: Recorder,
     ) -> Result<Self, service::grpc::AddressError> {
-        let channel = service::grpc::channel(address)?;
+        let channel = service::leader::leader_channel(address)?;
         let client = AllocatorClient::with_interceptor(channel, with_token(tokens, ALLOCATOR_AUDIENCE));
         let observer = Self { totals: Arc::new(Mutex::new(Totals::new(history))) };
         let follower = observer.clone();
@@ -305,6 +305,24 @@ mod tests {
             stop.trigger();
             second.wait().await.expect("a clean end");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_observer_whose_allocator_does_not_lead_follows_the_one_that_does() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = ServiceData::open(folder.path()).expect("a folder");
+        let (leader, stop) = allocator_at(&data, "127.0.0.1:0".parse().expect("an address")).await;
+        let leads = leader.address.to_string();
+        let standby = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", standby.local_addr().expect("bound"));
+        let answer = async move || service::leader::not_leader(Some(&leads)).into_http::<axum::body::Body>();
+        tokio::spawn(async move { axum::serve(standby, axum::Router::new().fallback(answer)).await });
+        let tokens = ServiceTokens::new(Arc::clone(&data.service_key), "muster");
+        let observer = Observer::start(&url, tokens, stop.clone(), Recorder::default()).expect("an address");
+        lose(&data, &leader, 0..2).await;
+        testkit::wait::until("the leader's log", async || (observer.totals().lost() == 2).then_some(())).await;
+        stop.trigger();
+        leader.wait().await.expect("a clean end");
     }
 
     fn event(match_id: &str, kind: MatchEventKind, stats: Option<MatchStats>) -> MatchEvent {

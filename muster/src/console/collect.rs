@@ -11,6 +11,7 @@ use protocol::token::{ALLOCATOR_AUDIENCE, MATCHMAKER_AUDIENCE};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use service::backoff::Backoff;
+use service::leader::{LeaderChannel, leader_channel};
 use service::token::{ServiceTokens, TokenInterceptor, with_token};
 use tokio::time::MissedTickBehavior;
 use tonic::service::interceptor::InterceptedService;
@@ -29,13 +30,13 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Game servers that are asked at once.
 const ASKED_AT_ONCE: usize = 16;
 
-type Authorized = InterceptedService<Channel, TokenInterceptor>;
+type Authorized<C> = InterceptedService<C, TokenInterceptor>;
 
 /// The services, as the console reaches them.
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
-    allocator: AllocatorClient<Authorized>,
-    matchmaker: MatchmakerClient<Authorized>,
+    allocator: AllocatorClient<Authorized<LeaderChannel>>,
+    matchmaker: MatchmakerClient<Authorized<Channel>>,
     metagame_admin: String,
     http: reqwest::Client,
 }
@@ -51,7 +52,7 @@ impl Sources {
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         Ok(Self {
             allocator: AllocatorClient::with_interceptor(
-                service::grpc::channel(allocator)?,
+                leader_channel(allocator)?,
                 with_token(tokens.clone(), ALLOCATOR_AUDIENCE),
             ),
             matchmaker: MatchmakerClient::with_interceptor(

@@ -11,9 +11,9 @@ use protocol::pb::{GetPoolRequest, PoolServer};
 use protocol::token::ALLOCATOR_AUDIENCE;
 use service::Shutdown;
 use service::grpc::AddressError;
+use service::leader::{LeaderChannel, leader_channel};
 use service::token::{ServiceTokens, TokenInterceptor, with_token};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 
 use super::ServiceData;
 use crate::http;
@@ -56,7 +56,7 @@ pub(crate) struct Reach {
     /// The matchmaker's gRPC.
     pub(crate) matchmaker_url: String,
     service_key: Arc<SigningKey>,
-    allocator: AllocatorClient<InterceptedService<Channel, TokenInterceptor>>,
+    allocator: AllocatorClient<InterceptedService<LeaderChannel, TokenInterceptor>>,
     spool: PathBuf,
 }
 
@@ -66,7 +66,7 @@ impl Reach {
         let allocator_url = format!("http://{}", at.allocator);
         let service_key = Arc::clone(&data.service_key);
         let tokens = ServiceTokens::new(Arc::clone(&service_key), SUBJECT);
-        let channel = service::grpc::channel(&allocator_url)?;
+        let channel = leader_channel(&allocator_url)?;
         Ok(Self {
             metagame_url: format!("http://{}", at.metagame),
             admin_url: format!("http://{}", at.metagame_admin),

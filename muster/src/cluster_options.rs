@@ -16,16 +16,23 @@ pub(crate) struct ClusterOptions {
     /// Read Muster's resources from Kubernetes: from the cluster that this pod is in, or the one that KUBECONFIG names.
     #[arg(long, env = "MUSTER_KUBERNETES", help_heading = "Kubernetes")]
     pub(crate) kubernetes: bool,
+    #[command(flatten)]
+    pub(crate) games: GameNamespaces,
+}
+
+/// Where the games are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GameNamespaces {
     /// Namespaces of GameFleets, MatchQueues and game servers.
     #[arg(
-        long,
+        long = "game-namespaces",
         env = "MUSTER_GAME_NAMESPACES",
         value_name = "NAMES",
         value_delimiter = ',',
         default_value = "default",
         help_heading = "Kubernetes"
     )]
-    pub(crate) game_namespaces: Vec<String>,
+    given: Vec<String>,
 }
 
 /// Who this program is on Kubernetes, and whom it trusts. Nothing of it counts without --kubernetes.
@@ -91,11 +98,11 @@ pub(crate) fn pod_name() -> String {
     std::env::var("POD_NAME").unwrap_or_else(|_| host())
 }
 
-impl ClusterOptions {
-    /// The game namespaces, each once.
-    pub(crate) fn game_namespaces(&self) -> Vec<String> {
+impl GameNamespaces {
+    /// Each once.
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for name in self.game_namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        for name in self.given.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
             if !names.iter().any(|known| known == name) {
                 names.push(name.to_owned());
             }
@@ -121,12 +128,12 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
-        options: ClusterOptions,
+        games: GameNamespaces,
     }
 
     #[test]
     fn namespaces_are_a_list_and_each_counts_once() {
-        let names = |args: &[&str]| Line::parse_from(["x"].iter().chain(args)).options.game_namespaces();
+        let names = |args: &[&str]| Line::parse_from(["x"].iter().chain(args)).games.names();
         assert_eq!(names(&["--game-namespaces", "a, b,a,"]), ["a", "b"]);
         assert_eq!(names(&[]), ["default"]);
     }

@@ -9,7 +9,7 @@ use crds::labels;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
-use crate::cluster_options;
+use crate::cluster_options::{self, GameNamespaces};
 use crate::exit::Failure;
 use crate::output::answer;
 
@@ -25,26 +25,16 @@ pub(crate) struct KubernetesOptions {
 #[derive(Debug, Clone, Subcommand)]
 enum KubernetesTask {
     /// Say whether Muster may be uninstalled: status 1 while matches run. The chart asks before it deletes anything.
-    MayUninstall {
-        /// Namespaces of game servers.
-        #[arg(
-            long,
-            env = "MUSTER_GAME_NAMESPACES",
-            value_name = "NAMES",
-            value_delimiter = ',',
-            default_value = "default"
-        )]
-        game_namespaces: Vec<String>,
-    },
+    MayUninstall(GameNamespaces),
 }
 
 /// Does what was asked.
 pub(crate) fn run(options: &KubernetesOptions) -> Result<ExitCode, Failure> {
-    let KubernetesTask::MayUninstall { game_namespaces } = &options.task;
+    let KubernetesTask::MayUninstall(games) = &options.task;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
     let mut servers = Vec::new();
-    for namespace in game_namespaces {
-        servers.extend(runtime.block_on(servers_of(namespace.trim()))?);
+    for namespace in games.names() {
+        servers.extend(runtime.block_on(servers_of(&namespace))?);
     }
     let busy = matches_by_fleet(&servers);
     if busy.is_empty() {

@@ -9,6 +9,7 @@ use clap::Args;
 use cluster::lease::Timing;
 
 use crate::cli::{Common, local};
+use crate::cluster_options::GameNamespaces;
 use crate::exit::Failure;
 use crate::services::until_signal;
 
@@ -23,15 +24,8 @@ pub(crate) struct OperatorOptions {
     /// kubeconfig.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     namespace: Option<String>,
-    /// Namespaces of GameFleets, MatchQueues and game servers.
-    #[arg(
-        long,
-        env = "MUSTER_GAME_NAMESPACES",
-        value_name = "NAMES",
-        value_delimiter = ',',
-        default_value = "default"
-    )]
-    game_namespaces: Vec<String>,
+    #[command(flatten)]
+    games: GameNamespaces,
     /// Name of this pod, for its Lease and its events.
     #[arg(long, env = "POD_NAME", value_name = "NAME", default_value = "muster-operator")]
     pod: String,
@@ -67,14 +61,10 @@ pub(crate) struct OperatorOptions {
 impl OperatorOptions {
     fn config(&self, kube: kube::Config) -> operator::Config {
         let duration = Duration::from_secs(self.lease_seconds.into());
-        let mut game_namespaces: Vec<String> = self.game_namespaces.iter().map(|name| name.trim().to_owned()).collect();
-        game_namespaces.retain(|name| !name.is_empty());
-        game_namespaces.sort();
-        game_namespaces.dedup();
         operator::Config {
             namespace: self.namespace.clone().unwrap_or_else(|| kube.default_namespace.clone()),
             kube,
-            game_namespaces,
+            game_namespaces: self.games.names(),
             pod: self.pod.clone(),
             advertise: self.advertise.as_ref().map(|ip| format!("{ip}:{}", self.admin.port())),
             admin: self.admin,

@@ -39,7 +39,7 @@ pub(super) async fn examine(options: &DoctorOptions) -> Result<Vec<Finding>, Fai
         client: cluster_options::client().await?,
         namespace: options.namespace.clone(),
         release: options.release.clone(),
-        game_namespaces: options.cluster.game_namespaces(),
+        game_namespaces: options.cluster.games.names(),
     };
     let mut findings = Vec::new();
     match server::version(&installation.client).await {

@@ -50,8 +50,8 @@ const fn need(
 const LEASES: &str = "coordination.k8s.io";
 const AGONES: &str = "agones.dev";
 
-/// What the programs do. The chart's roles say the same.
-const NEEDS: [Need; 22] = [
+/// What the programs do. The chart's roles say the same, and a test compares them.
+const NEEDS: [Need; 23] = [
     need("operator", Place::Own(""), LEASES, "leases", &["create"]),
     need("operator", Place::Own("muster-operator"), LEASES, "leases", &["get", "update"]),
     need("operator", Place::Own(""), "", "secrets", &["create"]),
@@ -78,6 +78,7 @@ const NEEDS: [Need; 22] = [
     need("allocator", Place::Games, crds::GROUP, "gamefleets", READ),
     need("allocator", Place::Games, AGONES, "fleets", READ),
     need("allocator", Place::Games, AGONES, "gameservers", &["get", "list", "watch", "patch"]),
+    need("allocator", Place::Games, "allocation.agones.dev", "gameserverallocations", &["create"]),
     need("allocator", Place::Games, "", "pods", READ),
     need("matchmaker", Place::Games, crds::GROUP, "matchqueues", READ),
 ];
@@ -192,6 +193,9 @@ fn judge(part: &str, user: &str, answered: &[(Question, bool)]) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::rbac::v1::PolicyRule;
+    use serde_json::Value;
+
     use super::*;
     use crate::doctor::finding::Status;
 
@@ -208,6 +212,70 @@ mod tests {
             (lease.asked.namespace.as_deref(), lease.asked.name.as_deref()),
             (Some("own"), Some("muster-operator"))
         );
+    }
+
+    /// Account, namespace, group, resource, name, verb; nothing where it does not matter.
+    type Right = [String; 6];
+
+    /// Every right that the chart gives, as it is rendered for the game namespaces europe and asia.
+    fn rights_of_the_chart() -> Vec<Right> {
+        let text = include_str!("../../../../helm/golden/everything.yaml");
+        let documents = text.split("\n---").map(|document| serde_saphyr::from_str(document).expect("YAML"));
+        let documents: Vec<Value> = documents.collect();
+        let mut rights = Vec::new();
+        for binding in documents.iter().filter(|document| document["roleRef"].is_object()) {
+            let (role, namespace) = (&binding["roleRef"], &binding["metadata"]["namespace"]);
+            let is_meant = |document: &&Value| {
+                let metadata = &document["metadata"];
+                document["kind"] == role["kind"]
+                    && metadata["name"] == role["name"]
+                    && metadata["namespace"] == *namespace
+            };
+            let rules = documents.iter().find(is_meant).expect("the role of a binding")["rules"].clone();
+            let rules: Vec<PolicyRule> = serde_json::from_value(rules).expect("rules");
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let (account, namespace) = (text(&binding["subjects"][0]["name"]), text(namespace));
+            for rule in rules {
+                let names = rule.resource_names.unwrap_or_else(|| vec![String::new()]);
+                let groups = rule.api_groups.unwrap_or_default();
+                for (resource, verb) in product(&rule.resources.unwrap_or_default(), &rule.verbs) {
+                    let objects = product(&groups, &names).map(|(group, name)| {
+                        [account.clone(), namespace.clone(), group, resource.clone(), name, verb.clone()]
+                    });
+                    rights.extend(objects);
+                }
+            }
+        }
+        rights
+    }
+
+    fn product(left: &[String], right: &[String]) -> impl Iterator<Item = (String, String)> {
+        left.iter().flat_map(|left| right.iter().map(|right| (left.clone(), right.clone())))
+    }
+
+    #[test]
+    fn the_chart_gives_each_program_the_rights_that_are_asked_for_and_no_others() {
+        let asked = questions("muster-system", &["europe".into(), "asia".into()]).into_iter().map(|question| {
+            let asked = question.asked;
+            let resource = [asked.resource, asked.subresource].into_iter().flatten().collect::<Vec<_>>().join("/");
+            let text = Option::unwrap_or_default;
+            [
+                format!("muster-{}", question.part),
+                text(asked.namespace),
+                text(asked.group),
+                resource,
+                text(asked.name),
+                text(asked.verb),
+            ]
+        });
+        let asked: BTreeSet<Right> = asked.collect();
+        let accounts: BTreeSet<&String> = asked.iter().map(|right| &right[0]).collect();
+        let given = rights_of_the_chart().into_iter().filter(|right| accounts.contains(&right[0]));
+        let given: BTreeSet<Right> = given.collect();
+        assert!(given.len() > 50, "the chart's roles were not found: {given:?}");
+        let (missing, needless): (Vec<_>, Vec<_>) =
+            (asked.difference(&given).collect(), given.difference(&asked).collect());
+        assert!(missing.is_empty() && needless.is_empty(), "not given: {missing:?}; not asked for: {needless:?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! An SDK server inside this process, one per game server, that behaves as the real one.
 //!
-//! The state machine is pure and lives in [`state`]; this module and `service` give it a clock and a socket. It
-//! differs from the real one on purpose in one point: there is no controller beside it, so RequestReady becomes Ready
-//! in the same step.
+//! The state machine is pure and lives in [`state`]; this module gives it a clock and a socket, and [`service`] the
+//! SDK's methods, which serve other keepers of a GameServer as well. It differs from the real one on purpose in one
+//! point: there is no controller beside it, so RequestReady becomes Ready in the same step.
 
-mod service;
+mod backend;
+pub mod service;
 pub mod state;
 
 use std::collections::BTreeMap;
@@ -20,9 +21,9 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::observed::{HealthSpec, Observed, Port};
-use crate::pb::sdk_server::SdkServer as SdkService;
+use crate::pb::sdk_server::SdkServer as SdkGrpc;
 use crate::state::State;
-use state::{Machine, Refused, Write};
+use state::Machine;
 
 /// Agones puts this in front of every label and annotation that a game server sets through the SDK.
 pub const METADATA_PREFIX: &str = "agones.dev/sdk-";
@@ -37,7 +38,7 @@ pub struct SdkServerConfig {
     pub name: String,
     /// Address at which clients reach it.
     pub address: String,
-    /// Its ports, as far as they are known before it starts.
+    /// Its ports; 0 where the game server chooses one when it starts.
     pub ports: Vec<Port>,
     /// Labels that it has from the start, without the SDK's prefix.
     pub labels: BTreeMap<String, String>,
@@ -100,7 +101,7 @@ impl SdkServer {
         let shared = Arc::new(Shared::new(&config));
         let stop = shared.stop.clone();
         tokio::spawn(stop.clone().run_until_cancelled_owned(keep_time(shared.clone())));
-        let service = SdkService::new(service::Service { shared: shared.clone(), resync: config.resync });
+        let service = SdkGrpc::new(service::SdkService::new(shared.clone()));
         let serve = tonic::transport::Server::builder().tcp_nodelay(true).add_service(service);
         let name = config.name;
         let stopped = stop.clone().cancelled_owned();
@@ -170,6 +171,8 @@ struct Shared {
     deadline_moved: Notify,
     /// Streams that were opened under an older generation end.
     streams: watch::Sender<u64>,
+    /// Open watches get the object again at this interval.
+    resync: Duration,
     stop: CancellationToken,
 }
 
@@ -182,6 +185,7 @@ impl Shared {
             started: Instant::now(),
             deadline_moved: Notify::new(),
             streams: watch::Sender::new(0),
+            resync: config.resync,
             stop: CancellationToken::new(),
         }
     }
@@ -205,10 +209,6 @@ impl Shared {
         drop(machine);
         self.deadline_moved.notify_one();
         result
-    }
-
-    fn write(&self, write: Write) -> Result<(), Refused> {
-        self.with(|machine, now| machine.write(now, write))
     }
 }
 

@@ -1,26 +1,51 @@
-//! The SDK's gRPC methods on top of the state machine.
+//! The SDK's gRPC methods, whoever keeps the GameServer behind them.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::{Stream, stream};
-use tokio::sync::watch;
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Shared;
-use super::state::{Machine, Write};
-use crate::observed::Observed;
+use super::state::{Refused, Write};
 use crate::pb;
 
-pub(super) struct Service {
-    pub(super) shared: Arc<Shared>,
-    pub(super) resync: Duration,
+/// What stands behind the SDK's methods.
+pub trait Backend: Send + Sync + 'static {
+    /// Takes a wish of the game server; its effect may come later.
+    ///
+    /// # Errors
+    /// If it can never be granted.
+    fn write(&self, write: Write) -> Result<(), Refused>;
+
+    /// The game server has said that it is well.
+    fn ping(&self);
+
+    /// The GameServer as it is known now.
+    fn game_server(&self) -> pb::GameServer;
+
+    /// The GameServer as it is, and after each change.
+    fn watch(&self) -> BoxStream<'static, Result<pb::GameServer, Status>>;
+
+    /// Completes when a stream of pings that begins now has to end although its client would go on.
+    fn end_of_pings(&self) -> BoxFuture<'static, Status> {
+        Box::pin(std::future::pending())
+    }
 }
 
-impl Service {
+/// The SDK's gRPC service in front of a [`Backend`].
+#[derive(Debug)]
+pub struct SdkService<B>(Arc<B>);
+
+impl<B: Backend> SdkService<B> {
+    /// In front of this one.
+    pub fn new(backend: Arc<B>) -> Self {
+        Self(backend)
+    }
+
     fn write(&self, write: Write) -> Result<Response<pb::Empty>, Status> {
-        match self.shared.write(write) {
+        match self.0.write(write) {
             Ok(()) => Ok(Response::new(pb::Empty {})),
             Err(refused) => Err(Status::invalid_argument(refused.to_string())),
         }
@@ -28,7 +53,7 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl pb::sdk_server::Sdk for Service {
+impl<B: Backend> pb::sdk_server::Sdk for SdkService<B> {
     async fn ready(&self, _: Request<pb::Empty>) -> Result<Response<pb::Empty>, Status> {
         self.write(Write::Ready)
     }
@@ -59,74 +84,25 @@ impl pb::sdk_server::Sdk for Service {
 
     async fn health(&self, request: Request<Streaming<pb::Empty>>) -> Result<Response<pb::Empty>, Status> {
         let mut pings = request.into_inner();
-        let mut end = StreamEnd::new(&self.shared);
+        let mut end = self.0.end_of_pings();
         loop {
             tokio::select! {
                 ping = pings.message() => match ping? {
-                    Some(pb::Empty {}) => self.shared.with(Machine::ping),
+                    Some(pb::Empty {}) => self.0.ping(),
                     None => return Ok(Response::new(pb::Empty {})),
                 },
-                status = end.wait() => return Err(status),
+                status = &mut end => return Err(status),
             }
         }
     }
 
     async fn get_game_server(&self, _: Request<pb::Empty>) -> Result<Response<pb::GameServer>, Status> {
-        Ok(Response::new(pb::GameServer::from(&*self.shared.object.borrow())))
+        Ok(Response::new(self.0.game_server()))
     }
 
     type WatchGameServerStream = Pin<Box<dyn Stream<Item = Result<pb::GameServer, Status>> + Send>>;
 
     async fn watch_game_server(&self, _: Request<pb::Empty>) -> Result<Response<Self::WatchGameServerStream>, Status> {
-        let mut object = self.shared.object.subscribe();
-        // The object as it is goes out first.
-        object.mark_changed();
-        let watcher = Watcher { object, end: StreamEnd::new(&self.shared), resync: self.resync, over: false };
-        Ok(Response::new(Box::pin(stream::unfold(watcher, Watcher::next))))
-    }
-}
-
-/// One open watch.
-struct Watcher {
-    object: watch::Receiver<Observed>,
-    end: StreamEnd,
-    resync: Duration,
-    over: bool,
-}
-
-impl Watcher {
-    async fn next(mut self) -> Option<(Result<pb::GameServer, Status>, Self)> {
-        if self.over {
-            return None;
-        }
-        tokio::select! {
-            _ = tokio::time::timeout(self.resync, self.object.changed()) => {
-                let server = pb::GameServer::from(&*self.object.borrow_and_update());
-                Some((Ok(server), self))
-            }
-            status = self.end.wait() => {
-                self.over = true;
-                Some((Err(status), self))
-            }
-        }
-    }
-}
-
-/// When a stream has to end although both sides would go on.
-struct StreamEnd {
-    shared: Arc<Shared>,
-    generation: watch::Receiver<u64>,
-}
-
-impl StreamEnd {
-    fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: shared.clone(), generation: shared.streams.subscribe() }
-    }
-
-    async fn wait(&mut self) -> Status {
-        tokio::select! {
-            _ = self.generation.changed() => Status::unavailable("the stream was cut"),
-            () = self.shared.stop.cancelled() => Status::unavailable("the SDK server stops"),
-        }
+        Ok(Response::new(self.0.watch()))
     }
 }

@@ -1,6 +1,6 @@
 //! The SDK server beside a game server: the SDK's gRPC in front, the GameServer on the API server behind.
 
-mod service;
+mod backend;
 
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agones::pb::sdk_server::SdkServer;
+use agones::sdk_server::service::SdkService;
 use axum::Router;
 use axum::extract::State as Shares;
 use axum::http::StatusCode;
@@ -198,7 +199,7 @@ async fn serve(
         TcpListener::bind(address).await.map_err(|source| StandinError::Listen { address, source })
     };
     let (grpc, health) = (bind(config.grpc).await?, bind(config.health).await?);
-    let service = SdkServer::new(service::Service::new(shared.clone()));
+    let service = SdkServer::new(SdkService::new(shared.clone()));
     let sdk =
         tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(grpc));
     let routes = Router::new().route("/healthz", get("ok")).route("/gshealthz", get(game_health));

@@ -225,103 +225,142 @@ fn who_waits_is_served_first_come_first_served_when_a_server_fits() {
     assert_eq!(book.wait(WaitId(99), b), Err(Full));
 }
 
-/// A cluster of a few servers that others change as well, a book that hears of changes late, and callers. No server is
-/// given out twice, and in the end the book knows what the cluster has.
+/// A cluster of a few servers that others change as well, a book that hears of changes late, and callers.
+struct Model {
+    seed: u64,
+    random: u64,
+    cluster: BTreeMap<Key, Server>,
+    book: Book,
+    /// Of the cluster, as the last change made it.
+    version: u32,
+    /// Changes that the book has not heard of.
+    reports: VecDeque<(Key, Option<Server>)>,
+    holds: Vec<Arc<Server>>,
+    /// How often each server was given out, by uid.
+    given: BTreeMap<String, u32>,
+}
+
+impl Model {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            random: seed,
+            cluster: BTreeMap::new(),
+            book: Book::new(4),
+            version: 1,
+            reports: VecDeque::new(),
+            holds: Vec::new(),
+            given: BTreeMap::new(),
+        }
+    }
+
+    fn next(&mut self, below: usize) -> usize {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((self.random >> 33) % below as u64).expect("below a usize")
+    }
+
+    fn step(&mut self) {
+        self.version += 1;
+        match self.next(7) {
+            0 => self.a_server_comes(),
+            1 => self.somebody_else_writes(),
+            2 | 3 => self.the_book_hears(),
+            4 => {
+                let n = self.next(100) as u64;
+                self.holds.extend(self.book.hold(&fleet_a(), n));
+            }
+            _ => self.a_held_server_is_written(),
+        }
+    }
+
+    /// The cluster has it now, and will tell.
+    fn put(&mut self, server: Server) {
+        self.reports.push_back((server.key.clone(), Some(server.clone())));
+        self.cluster.insert(server.key.clone(), server);
+    }
+
+    fn a_server_comes(&mut self) {
+        let node = ["n1", "n2", "n3"][self.next(3)];
+        let mut server = ready(&format!("a-{}", self.next(20)), "a", node);
+        if self.cluster.len() < 12 && !self.cluster.contains_key(&server.key) {
+            (server.uid, server.resource_version) = (self.version.to_string(), self.version.to_string());
+            self.put(server);
+        }
+    }
+
+    /// Somebody else writes, deletes, or frees a server: that is a new one to give out.
+    fn somebody_else_writes(&mut self) {
+        let (which, change) = (self.next(12), self.next(3));
+        let Some(mut server) = self.cluster.values().nth(which).cloned() else { return };
+        server.resource_version = self.version.to_string();
+        if change == 0 {
+            self.cluster.remove(&server.key);
+            self.reports.push_back((server.key, None));
+            return;
+        }
+        if change == 1 && server.state == State::Allocated {
+            server.state = State::Ready;
+            server.uid = format!("{}+{}", server.uid.split('+').next().unwrap_or(""), self.version);
+        }
+        self.put(server);
+    }
+
+    fn the_book_hears(&mut self) {
+        match self.reports.pop_front() {
+            Some((_, Some(server))) => self.book.observe(server),
+            Some((key, None)) => self.book.remove(&key),
+            None => {}
+        }
+    }
+
+    fn a_held_server_is_written(&mut self) {
+        if self.holds.is_empty() {
+            return;
+        }
+        let which = self.next(self.holds.len());
+        let held = self.holds.remove(which);
+        match self.cluster.get(&held.key).cloned() {
+            None => self.book.gone(&held.key),
+            Some(now) if now.resource_version == held.resource_version => {
+                assert_eq!(now.state, State::Ready, "seed {}", self.seed);
+                let written = allocated(&now, self.version);
+                *self.given.entry(written.uid.clone()).or_default() += 1;
+                self.put(written.clone());
+                self.book.written(written);
+            }
+            Some(now) => {
+                if self.book.conflicted(&held) {
+                    self.book.looked_up(now);
+                }
+            }
+        }
+    }
+
+    /// Nobody holds a server any more, and the book has heard of everything.
+    fn settle(&mut self) {
+        for held in self.holds.drain(..) {
+            self.book.released(&held.key);
+        }
+        while !self.reports.is_empty() {
+            self.the_book_hears();
+        }
+    }
+}
+
+/// No server is given out twice, and in the end the book knows what the cluster has.
 #[test]
-#[expect(clippy::too_many_lines, reason = "one step of the model after the other, each short")]
 fn whatever_happens_a_server_is_given_out_once() {
     for seed in 1..=300_u64 {
-        let mut random = seed;
-        let mut next = |below: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (random >> 33) % below
-        };
-        let mut cluster: BTreeMap<Key, Server> = BTreeMap::new();
-        let (mut version, mut given, mut book) = (1_u32, 0_u32, Book::new(4));
-        let mut reports: VecDeque<(Key, Option<Server>)> = VecDeque::new();
-        let mut holds: Vec<Arc<Server>> = Vec::new();
-        let mut wins: BTreeMap<String, u32> = BTreeMap::new();
-        for step in 0..400 {
-            version += 1;
-            let some = |cluster: &BTreeMap<Key, Server>, n: u64| {
-                cluster.values().nth(usize::try_from(n).unwrap_or(0)).cloned()
-            };
-            match next(7) {
-                0 if cluster.len() < 12 => {
-                    let mut server = ready(
-                        &format!("a-{}", next(20)),
-                        "a",
-                        ["n1", "n2", "n3"][usize::try_from(next(3)).unwrap_or(0)],
-                    );
-                    if !cluster.contains_key(&server.key) {
-                        (server.uid, server.resource_version) = (version.to_string(), version.to_string());
-                        reports.push_back((server.key.clone(), Some(server.clone())));
-                        cluster.insert(server.key.clone(), server);
-                    }
-                }
-                1 => {
-                    // Somebody else writes, deletes, or frees a server: that is a new one to give out.
-                    let Some(mut server) = some(&cluster, next(12)) else { continue };
-                    let change = next(3);
-                    server.resource_version = version.to_string();
-                    if change == 0 {
-                        cluster.remove(&server.key);
-                        reports.push_back((server.key, None));
-                        continue;
-                    }
-                    if change == 1 && server.state == State::Allocated {
-                        server.state = State::Ready;
-                        server.uid = format!("{}+{version}", server.uid.split('+').next().unwrap_or(""));
-                    }
-                    reports.push_back((server.key.clone(), Some(server.clone())));
-                    cluster.insert(server.key.clone(), server);
-                }
-                2 | 3 => match reports.pop_front() {
-                    Some((_, Some(server))) => book.observe(server),
-                    Some((key, None)) => book.remove(&key),
-                    None => {}
-                },
-                4 => holds.extend(book.hold(&fleet_a(), next(100))),
-                _ => {
-                    if holds.is_empty() {
-                        continue;
-                    }
-                    let held = holds.remove(usize::try_from(next(holds.len() as u64)).unwrap_or(0));
-                    let now = cluster.get(&held.key).cloned();
-                    match now {
-                        None => book.gone(&held.key),
-                        Some(now) if now.resource_version == held.resource_version => {
-                            assert_eq!(now.state, State::Ready, "seed {seed} step {step}");
-                            let written = allocated(&now, version);
-                            *wins.entry(written.uid.clone()).or_default() += 1;
-                            given += 1;
-                            cluster.insert(written.key.clone(), written.clone());
-                            reports.push_back((written.key.clone(), Some(written.clone())));
-                            book.written(written);
-                        }
-                        Some(now) => {
-                            if book.conflicted(&held) {
-                                book.looked_up(now);
-                            }
-                        }
-                    }
-                }
-            }
+        let mut model = Model::new(seed);
+        for _ in 0..400 {
+            model.step();
         }
-        assert!(wins.values().all(|&count| count == 1), "seed {seed}: given out twice: {wins:?}");
-        assert!(given > 0, "seed {seed}: nothing happened");
-        for held in holds.drain(..) {
-            book.released(&held.key);
-        }
-        for (key, report) in reports {
-            match report {
-                Some(server) => book.observe(server),
-                None => book.remove(&key),
-            }
-        }
-        let ready = cluster.values().filter(|server| server.state == State::Ready).count();
-        let allocated = cluster.len() - ready;
-        assert_eq!(book.counts(), Counts { ready, allocated, held: 0, waiting: 0 }, "seed {seed}");
-        assert!(cluster.values().all(|server| server.labels.contains_key(FLEET_LABEL)));
+        assert!(model.given.values().all(|&count| count == 1), "seed {seed}: given out twice: {:?}", model.given);
+        assert!(!model.given.is_empty(), "seed {seed}: nothing happened");
+        model.settle();
+        let ready = model.cluster.values().filter(|server| server.state == State::Ready).count();
+        let allocated = model.cluster.len() - ready;
+        assert_eq!(model.book.counts(), Counts { ready, allocated, held: 0, waiting: 0 }, "seed {seed}");
+        assert!(model.cluster.values().all(|server| server.labels.contains_key(FLEET_LABEL)));
     }
 }

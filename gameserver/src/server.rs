@@ -280,11 +280,12 @@ fn advertised(config: &Config, server: &Observed, bound: SocketAddr) -> Option<S
     if let Some(address) = &config.advertise {
         return Some(address.clone());
     }
-    let port = server.ports.first().map(|port| port.port).filter(|port| *port > 0);
+    let port = server.ports.first().filter(|_| !server.address.is_empty()).map(|port| port.port);
     match port {
-        Some(port) if !server.address.is_empty() => Some(format!("{}:{port}", server.address)),
-        // A local provider may not know the port that the system chose.
-        _ if config.sdk.is_none() || !bound.ip().is_unspecified() => Some(io_thread::reachable(bound).to_string()),
-        _ => None,
+        // A local provider knows the machine's address, and leaves the port to the system.
+        Some(0) => Some(format!("{}:{}", server.address, bound.port())),
+        Some(port) => Some(format!("{}:{port}", server.address)),
+        None if config.sdk.is_none() || !bound.ip().is_unspecified() => Some(io_thread::reachable(bound).to_string()),
+        None => None,
     }
 }

@@ -131,6 +131,28 @@ fn a_platforms_own_variables_do_not_reach_its_game_servers() {
 }
 
 #[test]
+fn players_are_sent_to_the_address_that_is_advertised() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (port, console) = (free_port_pair(), free_port_pair());
+    // An address that this machine does not have, as behind a router: the servers listen at all of its own.
+    let platform = up_with(folder.path(), port, [free_port_pair(), free_port_pair()], 5, |command| {
+        let listen = format!("--console-listen=127.0.0.1:{console}");
+        command.args(["--advertise=198.51.100.7", "--drain-seconds=5"]).arg(listen)
+    });
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let address = testkit::wait::until_blocking("a game server", || {
+        let asked = reqwest::get(format!("http://127.0.0.1:{console}/api/overview"));
+        let overview: serde_json::Value = runtime.block_on(async { asked.await.ok()?.json().await.ok() })?;
+        overview["servers"][0]["address"].as_str().map(str::to_owned)
+    });
+    let port = address.strip_prefix("198.51.100.7:").and_then(|port| port.parse::<u16>().ok());
+    assert!(port.is_some_and(|port| port > 0), "{address}");
+    platform.terminate();
+    let output = platform.finish(Duration::from_secs(60));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn two_allocators_never_share_a_folder() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let port = free_port_pair();

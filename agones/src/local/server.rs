@@ -96,10 +96,9 @@ pub(super) async fn run(job: Job) -> Ended {
 
 fn sdk_config(job: &Job) -> SdkServerConfig {
     let (config, status) = (&job.config, &job.status);
-    let port = Port { name: "default".to_owned(), port: status.port };
     let mut sdk = SdkServerConfig::local(&status.name);
     sdk.address.clone_from(&config.address);
-    sdk.ports = if status.port == 0 { Vec::new() } else { vec![port] };
+    sdk.ports = vec![Port { name: "default".to_owned(), port: status.port }];
     sdk.labels.insert("agones.dev/fleet".to_owned(), config.name.clone());
     sdk.labels.insert("muster.dev/region".to_owned(), config.region.clone());
     sdk.health = config.health.clone();

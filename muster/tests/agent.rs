@@ -1,10 +1,10 @@
-//! A game in another language, the whole way on one machine: `muster up` starts agents, each agent starts the Python
-//! server of `examples/python-server`, and players in Python queue, play, and find their result booked once.
+//! A game in another language, the whole way on one machine: `muster up` starts agents, each agent starts the server of
+//! `examples/python-server` or `examples/cpp-server`, and players of both queue, play, and find their result booked once.
 
 mod common;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -20,18 +20,35 @@ struct Platform {
 }
 
 fn example(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/python-server").join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python-server").join(file)
+}
+
+/// The example in C++, compiled into this folder: `server`, `player`, and the agent's settings.
+fn compile_cpp_example(folder: &Path) {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/cpp-server");
+    std::fs::copy(example.join("agent.toml"), folder.join("agent.toml")).expect("copied");
+    for program in ["server", "player"] {
+        let mut compiler = Command::new("c++");
+        compiler.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-o"]);
+        compiler.arg(folder.join(program)).arg(example.join(program).with_extension("cpp"));
+        assert!(compiler.status().expect("a C++ compiler").success(), "{program} does not compile");
+    }
 }
 
 impl Platform {
     fn start(match_seconds: u32) -> Self {
+        Self::of(&example("agent.toml"), match_seconds)
+    }
+
+    /// Of the game whose agent has these settings.
+    fn of(agent: &Path, match_seconds: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let queues = std::fs::read_to_string(example("queues.toml")).expect("the example has queues");
         let queues = queues.replace("seconds = 10", &format!("seconds = {match_seconds}"));
         std::fs::write(folder.path().join("queues.toml"), queues).expect("write");
         let (port, ports) = (free_port_pair(), [free_port_pair(), free_port_pair()]);
         let mut command = muster();
-        command.arg("up").arg("--data").arg(folder.path().join("data")).arg("--game").arg(example("agent.toml"));
+        command.arg("up").arg("--data").arg(folder.path().join("data")).arg("--game").arg(agent);
         command.arg("--queues").arg(folder.path().join("queues.toml"));
         command.args([
             "--capacity=1",
@@ -53,6 +70,13 @@ impl Platform {
     fn player(&self) -> Player {
         let mut command = Command::new("python3");
         command.arg(example("client.py")).arg(format!("http://127.0.0.1:{}", self.port)).arg("clicks-1v1");
+        Player::start(command)
+    }
+
+    /// The same with the player in C++ that was compiled into this folder.
+    fn cpp_player(&self, folder: &Path) -> Player {
+        let mut command = Command::new(folder.join("player"));
+        command.arg(format!("127.0.0.1:{}", self.port)).arg("clicks-1v1");
         Player::start(command)
     }
 
@@ -86,7 +110,8 @@ impl Platform {
         slowly("an agent and its game", || {
             let agent = children(self.running.id()).into_iter().find(|pid| runs(*pid, "agent"))?;
             let supervisor = children(agent).into_iter().next()?;
-            let game = children(supervisor).into_iter().find(|pid| runs(*pid, "server.py"))?;
+            let game =
+                children(supervisor).into_iter().find(|pid| runs(*pid, "server.py") || runs(*pid, "./server"))?;
             Some((agent, game))
         })
     }
@@ -100,7 +125,7 @@ impl Platform {
     }
 }
 
-/// A player in Python, and what it says.
+/// A player in a process of its own, and what it says.
 struct Player {
     child: Child,
     said: Receiver<Value>,
@@ -108,7 +133,7 @@ struct Player {
 
 impl Player {
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("python3 runs");
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
         let (sender, said) = channel();
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         std::thread::spawn(move || {
@@ -176,6 +201,27 @@ fn a_python_server_plays_a_match_whose_result_is_booked_once() {
     assert!(scores.iter().all(|player| player["score"].as_i64() > Some(0)), "both clicked: {booked}");
     assert!(scores.iter().all(|player| player["participation"] == "played"), "{booked}");
     assert_eq!((booked["result"]["game"].as_str(), platform.results_recorded()), (Some("clicks"), 1));
+    platform.end();
+}
+
+#[test]
+fn a_cpp_server_plays_a_match_of_players_in_cpp_and_python_whose_result_is_booked_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    compile_cpp_example(folder.path());
+    let platform = Platform::of(&folder.path().join("agent.toml"), 2);
+    let players = [platform.cpp_player(folder.path()), platform.player()];
+    let placed = players[0].until("placed");
+    assert_eq!(placed["transport"], "foreign");
+    let match_id = placed["match_id"].as_str().expect("an id").to_owned();
+    let over = [players[0].until("over"), players[1].until("over")];
+    assert_eq!(over[0]["places"], over[1]["places"]);
+    assert_eq!(players[0].until("recorded")["times"], 1);
+    assert_eq!(platform.end_of(&match_id), ("ended".to_owned(), true));
+    let booked = platform.admin(&format!("matches/{match_id}")).expect("the match");
+    let scores: Vec<_> = booked["result"]["players"].as_array().expect("players").iter().collect();
+    assert!(scores.iter().all(|player| player["score"].as_i64() > Some(0)), "both clicked: {booked}");
+    assert!(scores.iter().all(|player| player["participation"] == "played"), "{booked}");
+    assert_eq!(platform.results_recorded(), 1);
     platform.end();
 }
 

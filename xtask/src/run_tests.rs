@@ -18,7 +18,7 @@ pub(crate) struct Counts {
 }
 
 pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
-    println!("Tests need Rust, a C compiler and Python 3 with pip; databases are embedded, ports are chosen freely.");
+    println!("Tests need Rust, a C++ compiler and Python 3 with pip; databases are embedded, ports are chosen freely.");
     install_aioquic()?;
     crate::prerequisites::install()?;
     crate::telemetry::install_promtool()?;

@@ -20,7 +20,6 @@ use super::cache::{Cache, pod_key};
 use super::core::object::{Kind, Object, ROLE, controller};
 use super::endpoint::Endpoint;
 use super::error::StandinError;
-use super::servers::PortsInFlight;
 use super::work::{self, Key, News};
 use super::{allocation, endpoint, fleets, install, servers, sets, webhook};
 
@@ -53,8 +52,16 @@ pub(super) struct Context {
     pub(super) sidecar_image: String,
     news: mpsc::UnboundedSender<News>,
     ports: RangeInclusive<u16>,
-    ports_from: u16,
-    ports_in_flight: Mutex<PortsInFlight>,
+    hand: Mutex<Hand>,
+}
+
+/// Host ports between the choice and the write that shows it.
+struct Hand {
+    /// No cache shows them yet.
+    in_flight: BTreeSet<u16>,
+    /// Where the next search begins: a port that has just become free is tried last, for what routes it to a pod that is
+    /// gone may still be there.
+    from: u16,
 }
 
 impl Context {
@@ -94,16 +101,20 @@ impl Context {
         &self,
         choose: impl FnOnce(&BTreeSet<u16>, &RangeInclusive<u16>, u16) -> Option<(Vec<Value>, BTreeSet<u16>)>,
     ) -> Result<(Vec<Value>, BTreeSet<u16>), StandinError> {
-        let mut in_flight = self.ports_in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = &self.cache.host_ports() | &in_flight;
-        let (filled, taken) = choose(&used, &self.ports, self.ports_from)
+        let mut hand = self.hand.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = &self.cache.host_ports() | &hand.in_flight;
+        let (filled, taken) = choose(&used, &self.ports, hand.from)
             .ok_or(StandinError::NoPort(*self.ports.start(), *self.ports.end()))?;
-        in_flight.extend(&taken);
+        if let Some(last) = taken.last() {
+            hand.from = if last < self.ports.end() { last + 1 } else { *self.ports.start() };
+        }
+        hand.in_flight.extend(&taken);
         Ok((filled, taken))
     }
 
     pub(super) fn release_ports(&self, taken: &BTreeSet<u16>) {
-        self.ports_in_flight.lock().unwrap_or_else(PoisonError::into_inner).retain(|port| !taken.contains(port));
+        let mut hand = self.hand.lock().unwrap_or_else(PoisonError::into_inner);
+        hand.in_flight.retain(|port| !taken.contains(port));
     }
 }
 
@@ -145,9 +156,8 @@ pub async fn run(
         cache: Cache::default(),
         sidecar_image: config.sidecar_image.clone(),
         news: send,
-        ports_from: first_port(&config),
+        hand: Mutex::new(Hand { in_flight: BTreeSet::new(), from: first_port(&config) }),
         ports: config.ports.clone(),
-        ports_in_flight: Mutex::default(),
     });
     let serving = endpoint::serve(listener, webhook::routes().merge(allocation::routes(context.clone())), &stop);
     webhook::register(&client, &config.namespaces, &endpoint).await?;

@@ -1,7 +1,5 @@
 //! One look at a GameServer: the next step of its life.
 
-use std::collections::BTreeSet;
-
 use agones::State;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
@@ -103,6 +101,3 @@ async fn create_pod(context: &Context, key: &Key, server: &Object) -> Result<(),
     let patch = json!({"metadata": {"annotations": {ERRORED_AT: errored_at}}, "status": {"state": "Error"}});
     write(context, key, server, patch).await
 }
-
-/// Ports that are being written right now and that no cache shows yet.
-pub(super) type PortsInFlight = BTreeSet<u16>;

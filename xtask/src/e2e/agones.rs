@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::images::STANDIN_IMAGE;
-use super::kubectl::{kubectl, wait};
+use super::kubectl::{apply, kubectl, wait};
 use super::stage::PATIENCE;
 use crate::command::root;
 
@@ -29,6 +29,7 @@ impl Agones {
     pub(crate) fn find_or_play(namespaces: &[&str], release: bool) -> anyhow::Result<Self> {
         let webhook = kubectl(&["get", "mutatingwebhookconfigurations", "-o", "name"])?;
         if webhook.lines().any(|name| name.ends_with("/agones-mutation-webhook")) {
+            namespaces.iter().try_for_each(|namespace| give_account(namespace))?;
             return Ok(Self { name: "real", standin: None });
         }
         let log = root().join("target/e2e/standin.log");
@@ -46,6 +47,20 @@ impl Agones {
         }
         Ok(agones)
     }
+}
+
+/// Agones' chart gives game-server pods their account only in the namespaces that it was told of when it was installed.
+fn give_account(namespace: &str) -> anyhow::Result<()> {
+    apply(&format!(
+        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: {ACCOUNT}, namespace: {namespace}}}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: agones-sdk-access, namespace: {namespace}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {ACCOUNT}}}
+subjects: [{{kind: ServiceAccount, name: {ACCOUNT}, namespace: {namespace}}}]
+"
+    ))
 }
 
 impl Drop for Agones {

@@ -182,7 +182,7 @@ fn clear_all() -> anyhow::Result<()> {
         }
     }
     for namespace in [GAMES, UPGRADE, SYSTEM] {
-        kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s"])?;
+        kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=180s"])?;
     }
     Ok(())
 }

@@ -26,9 +26,12 @@ pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
         Ok(if state::condition(&status, "Ready") == "True" { Ok(()) } else { Err(status.to_string()) })
     };
     wait("a queue that is Ready", PATIENCE, ready)?;
-    let reserved = state::servers("Reserved")?.len() as u64;
-    ensure!(reserved >= wanted, "{reserved} servers are Reserved, {wanted} were asked for");
-    Ok(())
+    // What a server writes through the SDK is in the API half a second later.
+    let reserved = || {
+        let count = state::servers("Reserved")?.len() as u64;
+        Ok(if count >= wanted { Ok(()) } else { Err(format!("{count} servers are Reserved, {wanted} were asked for")) })
+    };
+    wait("servers that are Reserved", PATIENCE, reserved).map(drop)
 }
 
 /// From the start of the container to its readiness, by the kubelet's clock (whole seconds).

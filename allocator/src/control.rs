@@ -21,6 +21,7 @@ use crate::convert;
 use crate::core::link::LinkId;
 use crate::core::registration::RegisterError;
 use crate::core::settings::{Limits, Timing};
+use crate::kubernetes::epochs::Epochs;
 use crate::kubernetes::pods::PodBook;
 use crate::metrics;
 use crate::term::OfficeSeen;
@@ -37,6 +38,7 @@ const SPARE_LINKS: usize = 256;
 pub(crate) struct ControlService {
     office: OfficeSeen,
     pods: Option<PodBook>,
+    epochs: Option<Epochs>,
     timing: Timing,
     limits: Limits,
     links_made: Arc<AtomicU64>,
@@ -44,10 +46,17 @@ pub(crate) struct ControlService {
 }
 
 impl ControlService {
-    /// A service of whoever is in office. With `pods`, a server has to be the pod of its GameServer.
-    pub(crate) fn new(office: OfficeSeen, pods: Option<PodBook>, timing: Timing, limits: Limits) -> Self {
+    /// A service of whoever is in office. With `pods`, a server has to be the pod of its GameServer; with `epochs`, a leader
+    /// learns from servers that have obeyed a later one.
+    pub(crate) fn new(
+        office: OfficeSeen,
+        pods: Option<PodBook>,
+        epochs: Option<Epochs>,
+        timing: Timing,
+        limits: Limits,
+    ) -> Self {
         let links = Arc::new(Semaphore::new(limits.servers_max + SPARE_LINKS));
-        Self { office, pods, timing, limits, links_made: Arc::default(), links }
+        Self { office, pods, epochs, timing, limits, links_made: Arc::default(), links }
     }
 }
 
@@ -75,6 +84,7 @@ impl ControlLink for ControlService {
             id: LinkId(self.links_made.fetch_add(1, Ordering::Relaxed)),
             actor: term.actor,
             proof,
+            epochs: self.epochs.clone(),
             incoming: request.into_inner(),
             send,
             close: term.end.child_token(),
@@ -90,6 +100,7 @@ struct LinkTask {
     actor: ActorClient,
     /// On Kubernetes: who it has proved to be.
     proof: Option<(PodBook, PodIdentity)>,
+    epochs: Option<Epochs>,
     incoming: Streaming<pb::ServerMessage>,
     send: mpsc::Sender<Outgoing>,
     close: CancellationToken,
@@ -131,7 +142,12 @@ impl LinkTask {
         let out = LinkOut { send: self.send.clone(), close: self.close.clone() };
         let registered = self.actor.register(self.id, registration, out).await;
         let registered = registered.map_err(|_| ("stopping", stopping()))?;
-        registered.map_err(|error| (error.label(), register_status(&error)))
+        registered.map_err(|error| {
+            if let (RegisterError::StaleEpoch { seen, .. }, Some(epochs)) = (&error, &self.epochs) {
+                epochs.obeyed(*seen);
+            }
+            (error.label(), register_status(&error))
+        })
     }
 
     /// Carries messages until the stream ends. The status to end it with, if it is the allocator that ends it.

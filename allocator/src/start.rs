@@ -20,6 +20,7 @@ use crate::api::{self, AllocatorService};
 use crate::config::Config;
 use crate::control::{self, ControlService};
 use crate::handle::Handle;
+use crate::kubernetes::epochs::Epochs;
 use crate::kubernetes::pods::PodBook;
 use crate::mint::Mint;
 use crate::term::{Office, OfficeSeen, Surroundings, TermSettings};
@@ -123,7 +124,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     };
     tracing::info!(epoch = config.epoch, "allocator leads");
     let verifier = config.service_keys.into();
-    let gates = Gates { verifier, pods: None, agones: config.agones };
+    let gates = Gates { verifier, pods: None, epochs: None, agones: config.agones };
     Ok(ground.serve(gates, OfficeSeen(seen), leading, shutdown))
 }
 
@@ -133,6 +134,8 @@ pub(crate) struct Gates {
     pub(crate) verifier: Verifier,
     /// Which pod is which server.
     pub(crate) pods: Option<PodBook>,
+    /// Takes a later epoch where servers have obeyed one.
+    pub(crate) epochs: Option<Epochs>,
     /// For GameFleets that the control link does not reach.
     pub(crate) agones: Option<Backend>,
 }
@@ -176,7 +179,7 @@ impl Ground {
         let ready = admin.ready_flag();
         let servers_end = CancellationToken::new();
         let api = AllocatorService::new(office.clone(), mint, limits.watchers_max, gates.agones);
-        let link = ControlService::new(office.clone(), gates.pods, timing, limits);
+        let link = ControlService::new(office.clone(), gates.pods, gates.epochs, timing, limits);
         let require = |callers| service::token::require(gates.verifier.clone(), ALLOCATOR_AUDIENCE, callers);
         let router = Server::builder()
             .tcp_nodelay(true)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use cluster_stage::{AUDIENCE, Stage};
 use crds::labels;
 use fake_server::FakeServer;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -172,5 +173,37 @@ async fn another_replica_takes_over_and_knows_the_matches_from_their_servers() {
 
     second_end.trigger();
     second.wait().await.expect("a clean end");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: KUBECONFIG"]
+async fn a_lease_that_was_deleted_counts_on_from_what_its_leader_knows_and_from_what_servers_have_obeyed() {
+    let stage = Stage::new("link-epoch").await;
+    let object = stage.game_server("arena-1", "Reserved").await;
+    let token = stage.token("agones-sdk", AUDIENCE, Some(&stage.pod(&object).await)).await;
+    let shutdown = Shutdown::new();
+    let (running, leadership) =
+        allocator::kubernetes::start(stage.config("allocator-0", QUICK), shutdown.clone()).await.expect("it starts");
+    let leases = stage.api::<Lease>();
+    let first = until("it leads", async || leadership.epoch()).await;
+    leases.delete(allocator::kubernetes::LEASE, &DeleteParams::default()).await.expect("deleted");
+    until("the Lease is there again", async || leases.get_opt(allocator::kubernetes::LEASE).await.expect("read")).await;
+    assert_eq!(leadership.epoch(), Some(first), "the same leadership");
+
+    // Every replica is new, and the Lease too: only a server knows.
+    let url = format!("http://{}", running.address);
+    let old = pb::Register { epoch_seen: 40, ..named(1, "arena-1") };
+    let mut server = register(&url, &token, &old).await;
+    let caller = stage.token("muster-matchmaker", AUDIENCE, None).await;
+    let channel = service::leader::leader_channel(&url).expect("an address");
+    let mut matchmaker = AllocatorClient::with_interceptor(channel, with_token(caller, AUDIENCE));
+    let call = tokio::spawn(async move { matchmaker.allocate(request(7, 1)).await });
+    let assign = server.assign().await;
+    assert!(assign.epoch > 40, "above what the server has obeyed: {}", assign.epoch);
+    server.joinable(&assign).await;
+    call.await.expect("no panic").expect("allocated");
+    shutdown.trigger();
+    running.wait().await.expect("a clean end");
     stage.end().await;
 }

@@ -49,7 +49,10 @@ pub struct Hosted {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
     /// It has obeyed a later leader than this one.
-    #[error("the server has obeyed epoch {seen} and this leader has {epoch}: restore the allocator's epoch file")]
+    #[error(
+        "the server has obeyed epoch {seen} and this leader has {epoch}: a later one is taken on Kubernetes; on one machine \
+         restore the allocator's epoch file"
+    )]
     StaleEpoch {
         /// What the server has seen.
         seen: u64,

@@ -9,7 +9,9 @@
 //! | `view` | watches, put together into whole pictures for the core |
 //! | `read` | objects of the API into the core's words: pure |
 //! | `pods` | which pod may register as which server |
+//! | `epochs` | epochs that servers have obeyed and the Lease has forgotten |
 
+pub(crate) mod epochs;
 mod leading;
 pub(crate) mod pods;
 mod read;
@@ -103,7 +105,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<(Running, Leade
     };
     let agones = crate::agones::start(agones, shutdown.child()).await?;
     let backend = Backend::new(agones.engine.clone(), config.agones_backend);
-    let gates = Gates { verifier: tokens.verifier(), pods: Some(view.pods()), agones: Some(backend) };
+    let epochs = Some(epochs::Epochs::new(leadership.clone()));
+    let gates = Gates { verifier: tokens.verifier(), pods: Some(view.pods()), epochs, agones: Some(backend) };
     let lead = leading::Leading { settings, leadership: leadership.clone(), view, office };
     let leading = {
         let shutdown = shutdown.clone();

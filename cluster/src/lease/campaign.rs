@@ -46,6 +46,17 @@ impl Leadership {
         lock(&self.election).holder().map(str::to_owned)
     }
 
+    /// Somebody has obeyed this epoch, which a Lease that was deleted no longer tells of. If this process leads in a lower one it
+    /// leads no more, and takes the Lease anew above it.
+    pub fn learn(&self, obeyed: Epoch) {
+        lock(&self.election).learn(obeyed);
+    }
+
+    /// How long the Lease has stood without a renewal, by whomever, as far as this process can see; `None`: it was never seen.
+    pub fn unrenewed_for(&self) -> Option<Duration> {
+        lock(&self.election).unrenewed_for(self.started.elapsed())
+    }
+
     /// Returns when leading began or ended since the last call, with the epoch as it is now.
     pub async fn changed(&mut self) -> Option<Epoch> {
         if self.changes.changed().await.is_err() {

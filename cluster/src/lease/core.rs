@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
+/// Leaderships that a candidate may have missed before the Lease was deleted: its count goes on at least so far above the last
+/// one seen. Candidates look every few seconds, so this is plenty.
+const UNSEEN_MAX: u64 = 1_000;
+/// Candidates go on in steps of that, 1 to this many by their names, so that two who have missed different things do not meet.
+/// 31 bits hold thousands of deletions.
+const STEPS: u64 = 500;
+
 /// A moment of this process's monotonic clock, since any fixed point.
 pub type Instant = Duration;
 
-/// Number of a leadership: `leaseTransitions` of the write that began it. Grows with each new leader.
+/// Number of a leadership: `leaseTransitions` of the write that began it. Grows with each new leader, and goes on from where
+/// it was when somebody deletes the Lease: whoever has seen it remembers, and [`Election::learn`] takes what others remember.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
@@ -73,7 +81,19 @@ pub struct Election {
     seen: Option<(Record, Instant)>,
     /// The leadership that the last renewal gave.
     lead: Option<Lead>,
+    /// The highest epoch known, by the Lease or from those who obeyed one; 0: none.
+    highest: u64,
+    /// A Lease that was there is gone: its holder may lead for a while yet.
+    gone: Option<Gone>,
     next: Next,
+}
+
+/// Since when there is no Lease, as far as was looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Gone {
+    since: Instant,
+    /// When that was last seen; between looks that are far apart there may have been one.
+    looked: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,21 +106,24 @@ struct Lead {
 enum Next {
     /// Look at the Lease at this moment.
     Read(Instant),
-    /// The Lease was just read, or just written by this candidate: decide on it.
+    /// The Lease was just read, or was just found missing: decide on it.
     Decide,
-    /// The Lease does not exist.
-    Create,
 }
 
 impl Election {
     /// A candidate. `me` must differ from every other's, and from that of this pod's last process.
     pub fn new(me: impl Into<String>, timing: Timing) -> Self {
-        Self { me: me.into(), timing, seen: None, lead: None, next: Next::Read(Duration::ZERO) }
+        Self { me: me.into(), timing, seen: None, lead: None, highest: 0, gone: None, next: Next::Read(Duration::ZERO) }
     }
 
     /// The epoch in which this candidate leads now, if it does. Ask before each write: the answer ends by itself.
     pub fn leads(&self, now: Instant) -> Option<Epoch> {
-        self.lead.filter(|lead| now < lead.until).map(|lead| lead.epoch)
+        self.lead.filter(|lead| now < lead.until && lead.epoch.0 >= self.highest).map(|lead| lead.epoch)
+    }
+
+    /// Somebody has obeyed this epoch. A lower leadership ends with this call, and the next one is above it.
+    pub fn learn(&mut self, Epoch(obeyed): Epoch) {
+        self.highest = self.highest.max(obeyed);
     }
 
     /// When [`Self::leads`] will end unless renewed.
@@ -113,23 +136,31 @@ impl Election {
         self.seen.as_ref().map(|(record, _)| record.holder.as_str()).filter(|holder| !holder.is_empty())
     }
 
+    /// How long the Lease has stood as it was last seen, which is since its holder renewed it; `None`: it was never seen.
+    pub fn unrenewed_for(&self, now: Instant) -> Option<Duration> {
+        self.seen.as_ref().map(|(_, since)| now.saturating_sub(*since))
+    }
+
     /// What to do now.
     pub fn step(&mut self, now: Instant) -> Step {
         match self.next {
             Next::Read(at) if now < at => Step::Wait(at),
             Next::Read(_) => Step::Read,
-            Next::Create => Step::Create { transitions: 1 },
             Next::Decide => self.decide(now),
         }
     }
 
     /// What was read; `None`: there is no such Lease.
     pub fn observed(&mut self, now: Instant, record: Option<Record>) {
+        self.next = Next::Decide;
         let Some(record) = record else {
-            self.seen = None;
-            self.next = Next::Create;
+            let was_there = self.seen.take().is_some() || self.gone.is_some();
+            let before = self.gone.filter(|gone| now.saturating_sub(gone.looked) < self.timing.lead());
+            self.gone = was_there.then_some(Gone { since: before.map_or(now, |gone| gone.since), looked: now });
             return;
         };
+        self.gone = None;
+        self.highest = self.highest.max(record.transitions);
         if record.holder != self.me {
             self.lead = None;
         }
@@ -138,7 +169,6 @@ impl Election {
             _ => now,
         };
         self.seen = Some((record, since));
-        self.next = Next::Decide;
     }
 
     /// The last Create or Replace was answered: the new record, or `None` when it failed for whatever reason. `began` is
@@ -147,16 +177,21 @@ impl Election {
         match record {
             Some(record) if record.holder == self.me => {
                 self.lead = Some(Lead { epoch: Epoch(record.transitions), until: began + self.timing.lead() });
-                self.seen = Some((record, now));
+                self.note(record, now);
             }
             Some(record) => {
                 self.lead = None;
-                self.seen = Some((record, now));
+                self.note(record, now);
             }
             // Unknown whether it was written: the truth is read. A leadership that stands goes on to its own end.
             None => {}
         }
         self.next = Next::Read(now + self.timing.retry);
+    }
+
+    fn note(&mut self, record: Record, now: Instant) {
+        self.highest = self.highest.max(record.transitions);
+        (self.seen, self.gone) = (Some((record, now)), None);
     }
 
     /// The last Read failed: look again soon. A leadership that stands goes on to its own end.
@@ -173,7 +208,7 @@ impl Election {
 
     fn decide(&mut self, now: Instant) -> Step {
         let Some((record, since)) = &self.seen else {
-            return Step::Read;
+            return self.decide_without(now);
         };
         let mine = record.holder == self.me;
         // A Lease that names this candidate although it does not lead was written by a renewal whose answer came too late,
@@ -185,8 +220,34 @@ impl Election {
             self.next = Next::Read(at);
             return Step::Wait(at);
         }
-        let transitions = if renews { record.transitions } else { record.transitions + 1 };
+        let transitions = match record.transitions {
+            mine if renews => mine,
+            highest if highest == self.highest => highest + 1,
+            // Made by somebody who had seen less.
+            _ => self.above_what_was_missed(),
+        };
         Step::Replace { version: record.version.clone(), transitions }
+    }
+
+    /// There is no Lease. Where there was one, whoever leads makes it again; the others wait until that leadership would have
+    /// ended.
+    fn decide_without(&mut self, now: Instant) -> Step {
+        if let Some(Epoch(epoch)) = self.leads(now) {
+            return Step::Create { transitions: epoch };
+        }
+        let free = self.gone.map_or(now, |gone| gone.since + self.timing.duration);
+        if now < free {
+            let at = (now + self.timing.retry).min(free);
+            self.next = Next::Read(at);
+            return Step::Wait(at);
+        }
+        let first_ever = self.highest == 0;
+        Step::Create { transitions: if first_ever { 1 } else { self.above_what_was_missed() } }
+    }
+
+    fn above_what_was_missed(&self) -> u64 {
+        let own = self.me.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        self.highest + UNSEEN_MAX * (1 + own % STEPS)
     }
 }
 
@@ -238,10 +299,45 @@ mod tests {
         assert_eq!(me.step(s(114)), Step::Wait(s(115)), "looks again at the very end");
         me.observed(s(114), Some(record("8", "other", 3)));
         assert_eq!(me.step(s(114)), Step::Wait(s(116)), "renewed: the wait begins anew");
+        assert_eq!(me.unrenewed_for(s(120)), Some(s(6)));
         me.observed(s(129), Some(record("8", "other", 3)));
         assert_eq!(me.step(s(129)), Step::Replace { version: "8".into(), transitions: 4 });
         me.written(s(129), s(129), None);
         assert_eq!((me.leads(s(129)), me.step(s(129))), (None, Step::Wait(s(131))), "the write lost");
+    }
+
+    #[test]
+    fn a_deleted_lease_is_made_again_by_its_leader_and_others_wait_and_go_on_counting() {
+        let mut me = candidate();
+        me.written(s(0), s(0), Some(record("1", "me", 4)));
+        me.observed(s(3), None);
+        assert_eq!(me.step(s(3)), Step::Create { transitions: 4 }, "the same leadership");
+        let mut other = candidate();
+        other.observed(s(0), Some(record("1", "me", 4)));
+        other.observed(s(3), None);
+        assert_eq!(other.step(s(3)), Step::Wait(s(5)), "its leader may lead for a while");
+        for second in [5, 9, 13, 17] {
+            other.observed(s(second), None);
+        }
+        assert_eq!(other.step(s(17)), Step::Wait(s(18)));
+        other.observed(s(18), None);
+        let Step::Create { transitions } = other.step(s(18)) else { panic!("it is free") };
+        assert!(transitions >= 1_004, "above what it may have missed: {transitions}");
+    }
+
+    #[test]
+    fn an_epoch_that_somebody_has_obeyed_ends_a_lower_leadership_and_the_next_is_above_it() {
+        let mut me = candidate();
+        me.written(s(0), s(0), Some(record("1", "me", 1)));
+        me.learn(Epoch(1));
+        assert_eq!(me.leads(s(1)), Some(Epoch(1)), "its own");
+        me.learn(Epoch(7));
+        assert_eq!(me.leads(s(1)), None);
+        me.observed(s(2), Some(record("1", "me", 1)));
+        let Step::Replace { transitions, .. } = me.step(s(2)) else { panic!("it is its own") };
+        assert!(transitions > 7, "{transitions}");
+        me.written(s(2), s(2), Some(record("2", "me", transitions)));
+        assert_eq!(me.leads(s(3)), Some(Epoch(transitions)));
     }
 
     #[test]

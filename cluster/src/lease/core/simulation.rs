@@ -1,5 +1,5 @@
-//! Candidates with clocks that run apart, an API server that is slow, loses requests and answers, and processes that
-//! stand still for any time. Every failure prints its seed.
+//! Candidates with clocks that run apart, an API server that is slow, loses requests and answers, people who delete the
+//! Lease, and processes that stand still for any time. Every failure prints its seed.
 
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -11,6 +11,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// After this the network is whole and everybody runs.
 const CALM: Duration = Duration::from_secs(300);
 const END: Duration = Duration::from_secs(360);
+
+/// Nobody can tell two deletions between two of its looks from one; looks are as slow as the network and its candidate.
+const DELETED_AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
 /// The API server's one object.
 #[derive(Default)]
@@ -77,8 +80,12 @@ struct World {
     candidates: Vec<Candidate>,
     flights: Vec<Flight>,
     requests: u64,
-    /// Who led in which epoch.
+    /// Who led in which epoch, as those saw it who obey.
     epochs: Vec<(Epoch, usize)>,
+    /// Leaders that were told of a higher epoch by those who had obeyed one.
+    taught: usize,
+    deletions: usize,
+    deleted: Duration,
 }
 
 impl World {
@@ -96,7 +103,17 @@ impl World {
                 request: None,
             })
             .collect();
-        Self { random, store: Store::default(), candidates, flights: Vec::new(), requests: 0, epochs: Vec::new() }
+        Self {
+            random,
+            store: Store::default(),
+            candidates,
+            flights: Vec::new(),
+            requests: 0,
+            epochs: Vec::new(),
+            taught: 0,
+            deletions: 0,
+            deleted: Duration::ZERO,
+        }
     }
 
     fn below(&mut self, limit: u64) -> u64 {
@@ -107,6 +124,7 @@ impl World {
         let mut now = Duration::ZERO;
         while now < END {
             self.deliver(now);
+            self.delete_by_hand(now);
             for n in 0..CANDIDATES {
                 self.live(now, n);
             }
@@ -114,6 +132,15 @@ impl World {
             now += TICK;
         }
         assert!(self.candidates.iter().any(|candidate| candidate.leads(now).is_some()), "nobody leads in the calm");
+    }
+
+    /// Somebody deletes the Lease, now and then, once every candidate has seen one: who never did knows of nobody to wait for.
+    fn delete_by_hand(&mut self, now: Duration) {
+        let known = self.candidates.iter().all(|candidate| candidate.election.highest > 0);
+        let rested = now >= self.deleted + DELETED_AT_MOST_EVERY;
+        if now < CALM && known && rested && self.below(500) == 0 && self.store.record.take().is_some() {
+            (self.deletions, self.deleted) = (self.deletions + 1, now);
+        }
     }
 
     /// The server handles what arrives.
@@ -187,6 +214,13 @@ impl World {
         for leader in leaders {
             match self.epochs.last() {
                 Some(last) if *last == leader => {}
+                // Whoever obeyed a higher one refuses, and says so.
+                Some((epoch, _)) if *epoch > leader.0 && self.deletions > 0 => {
+                    let election = &mut self.candidates[leader.1].election;
+                    election.learn(*epoch);
+                    assert_eq!(self.candidates[leader.1].leads(now), None, "it has learned that it is late");
+                    self.taught += 1;
+                }
                 Some((epoch, _)) if *epoch >= leader.0 => {
                     panic!("epoch {epoch:?} is followed by {leader:?} at {now:?}")
                 }
@@ -198,14 +232,16 @@ impl World {
 
 #[test]
 fn never_two_leaders_epochs_that_only_grow_and_somebody_leads_in_the_end() {
-    let mut leaderships = 0;
+    let (mut leaderships, mut deletions) = (0, 0);
     for seed in 0..200 {
         let world = std::panic::catch_unwind(|| {
             let mut world = World::new(seed);
             world.run();
-            world.epochs.len()
+            (world.epochs.len(), world.deletions)
         });
-        leaderships += world.unwrap_or_else(|_| panic!("seed {seed}"));
+        let (led, deleted) = world.unwrap_or_else(|_| panic!("seed {seed}"));
+        (leaderships, deletions) = (leaderships + led, deletions + deleted);
     }
-    assert!(leaderships > 1_000, "the trouble was too small: {leaderships} leaderships in 200 runs");
+    assert!(deletions > 200, "{deletions} deletions in 200 runs");
+    assert!(leaderships > 800, "the trouble was too small: {leaderships} leaderships in 200 runs");
 }

@@ -58,6 +58,33 @@ fn each_bad_manifest_is_refused_with_a_sentence_that_says_what_to_change() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// On a cluster alone: the local evaluation of rules does not compare the items of a list with what they were.
+#[test]
+#[ignore = "needs a cluster: KUBECONFIG"]
+fn where_a_region_runs_cannot_be_changed_and_other_regions_can() {
+    LazyLock::force(&CRDS);
+    let namespace = format!("crds-{}", std::process::id());
+    kubectl(&["create", "namespace", &namespace]).expect("a namespace");
+    let path = folder("tests/taken/fleet-with-everything.yaml");
+    let of = |arguments: &[&str]| kubectl(&[arguments, &["--namespace", &namespace]].concat());
+    let made = of(&["create", "-f", path.to_str().expect("a path of this repository")]);
+    let name = of(&["get", "gamefleets", "--output", "name"]).unwrap_or_default();
+    let patch = |patch: &str| of(&["patch", name.trim(), "--type=json", "--patch", patch]);
+    let elsewhere = patch(r#"[{"op": "add", "path": "/spec/regions/0/nodeSelector", "value": {"zone": "b"}}]"#);
+    let tolerant =
+        patch(r#"[{"op": "add", "path": "/spec/regions/0/tolerations", "value": [{"operator": "Exists"}]}]"#);
+    let anywhere = patch(r#"[{"op": "remove", "path": "/spec/regions/0/nodeSelector"}]"#);
+    let another =
+        patch(r#"[{"op": "add", "path": "/spec/regions/-", "value": {"name": "xx", "nodeSelector": {"zone": "b"}}}]"#);
+    kubectl(&["delete", "namespace", &namespace, "--wait=false"]).expect("the namespace goes");
+    made.expect("made");
+    for (said, field) in [(elsewhere, "nodeSelector"), (anywhere, "nodeSelector"), (tolerant, "tolerations")] {
+        let said = said.expect_err("where it runs");
+        assert!(said.contains(&format!("{field} of a region cannot be changed")), "{said}");
+    }
+    another.expect("one more region");
+}
+
 fn create(manifest: &Path) -> Result<String, String> {
     let path = manifest.to_str().expect("a path of this repository");
     kubectl(&["create", "--dry-run=server", "--validate=strict", "--namespace", "default", "-f", path])

@@ -35,6 +35,10 @@ pub(crate) struct OperatorOptions {
     /// Where health and metrics are served.
     #[arg(long, env = "MUSTER_ADMIN_LISTEN", default_value_t = local(7141))]
     admin: SocketAddr,
+    /// The admin port as Agones' controller reaches it, which asks there for the sizes of fleets with scaling.crashFloor;
+    /// without it as it is bound.
+    #[arg(long, env = "MUSTER_ADMIN_URL", value_name = "URL")]
+    admin_url: Option<String>,
     /// The allocator, also for game servers.
     #[arg(long, env = "MUSTER_ALLOCATOR", default_value = "http://127.0.0.1:7110")]
     allocator: String,
@@ -68,6 +72,7 @@ impl OperatorOptions {
             pod: self.pod.clone(),
             advertise: self.advertise.as_ref().map(|ip| format!("{ip}:{}", self.admin.port())),
             admin: self.admin,
+            admin_url: self.admin_url.clone(),
             allocator: self.allocator.clone(),
             matchmaker: self.matchmaker.clone(),
             allocator_for_servers: self.allocator_for_servers.clone().unwrap_or_else(|| self.allocator.clone()),

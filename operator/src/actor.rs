@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::apply::Writer;
+use crate::autoscale::Sizes;
 use crate::core::queue_status;
 use crate::core::reconcile::{Memory, Plan, World, Write, reconcile};
 use crate::core::rollout::News;
@@ -41,6 +42,9 @@ pub(crate) struct Actor {
     pub(crate) writer: Writer,
     pub(crate) allocator_for_servers: String,
     pub(crate) metagame_for_servers: String,
+    /// URL of the answers to Agones, and what they are.
+    pub(crate) autoscale: String,
+    pub(crate) sizes: Arc<Sizes>,
     pub(crate) state: State,
 }
 
@@ -171,6 +175,7 @@ impl Actor {
         let Some(scene) = sight::scene(&self.stores, picture, forecasts, (namespace, name), (now, elapsed)) else {
             memory.remove(key);
             grew.remove(name);
+            self.sizes.forget(namespace, name);
             for type_ in CONDITIONS {
                 metrics::condition(namespace, name, type_, None);
             }
@@ -178,21 +183,24 @@ impl Actor {
             work.done(key, elapsed, Looked::Well(None), 0);
             return;
         };
-        let Scene { game_fleet, fleets, servers, demand, scores } = &scene;
+        let Scene { game_fleet, fleets, autoscalers, servers, demand, scores } = &scene;
         let world = World {
             game_fleet,
             fleets,
+            autoscalers,
             servers,
             demand,
             scores,
             blind: picture.blind(elapsed, game_fleet.spec.pool_kind == PoolKind::Muster),
             allocator: &self.allocator_for_servers,
             metagame: &self.metagame_for_servers,
+            autoscale: &self.autoscale,
             now,
             elapsed,
         };
         let plan = reconcile(&world, memory.entry(key.clone()).or_default());
         metrics::decided(began.elapsed());
+        self.sizes.decided(namespace, name, plan.sizes.clone(), began);
         self.measure(namespace, game_fleet);
         if plan.news == Some(News::Began) {
             let stable = game_fleet.status.as_ref().and_then(|status| status.stable.as_deref());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crds::agones::{Fleet, GameServer};
+use crds::agones::{Fleet, FleetAutoscaler, GameServer};
 use crds::{GameFleet, MatchQueue, MatchQueueStatus, labels};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
@@ -144,6 +144,17 @@ impl Writer {
             Write::DeleteFleet { fleet, uid, version } => {
                 fleets.delete(fleet, &only(uid, version)).await?;
             }
+            Write::CreateAutoscaler(autoscaler) => {
+                self.api::<FleetAutoscaler>(&namespace).create(&post, autoscaler).await?;
+            }
+            Write::ChangeAutoscaler { name, version, spec } => {
+                let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+                let api = self.api::<FleetAutoscaler>(&namespace);
+                api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+            }
+            Write::DeleteAutoscaler { name, uid, version } => {
+                self.api::<FleetAutoscaler>(&namespace).delete(name, &only(uid, version)).await?;
+            }
             Write::Status(status) => {
                 let (version, before) = (game_fleet.resource_version(), game_fleet.status.as_ref());
                 write_status(&game_fleets, &name, version, before, &**status).await?;
@@ -232,6 +243,9 @@ fn kind(write: &Write) -> &'static str {
         Write::DrainServer { .. } => "drain_server",
         Write::DeleteServer { .. } => "delete_server",
         Write::DeleteFleet { .. } => "delete_fleet",
+        Write::CreateAutoscaler(_) => "create_autoscaler",
+        Write::ChangeAutoscaler { .. } => "change_autoscaler",
+        Write::DeleteAutoscaler { .. } => "delete_autoscaler",
         Write::Status(_) => "status",
     }
 }

@@ -20,6 +20,8 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
+    /// The admin port as Agones' controller reaches it, `http://host:port`; `None`: as it is bound.
+    pub admin_url: Option<String>,
     /// The allocator, as this program reaches it: `http://host:port`.
     pub allocator: String,
     /// The matchmaker, as this program reaches it: `http://host:port`.

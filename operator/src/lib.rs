@@ -11,11 +11,13 @@
 //! | `watches`, `streams`, `picture` | what the API server has; what the services say; what follows from it |
 //! | `sight` | both, as the world of one look |
 //! | `actor` | what is due, and what is remembered between two looks |
+//! | `autoscale` | the answer when Agones' FleetAutoscaler asks for a size |
 //! | `apply`, `tell`, `secrets` | writes: plans, events, the installation's keys |
 //! | `metrics` | every metric, defined once |
 
 mod actor;
 mod apply;
+mod autoscale;
 mod config;
 pub mod core;
 mod metrics;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::actor::{Actor, State};
 use crate::apply::Writer;
+use crate::autoscale::{self, Sizes};
 use crate::watches::{Marks, Stores};
 use crate::{metrics, secrets, streams};
 
@@ -99,6 +100,9 @@ pub async fn start_wrapped(
     gate.open_with(leadership.clone());
     let marks = Arc::new(Marks::default());
     let stores = Stores::watch(&client, &config.game_namespaces, &marks, &token);
+    let sizes = Arc::new(Sizes::new(leadership.clone(), &stores));
+    let admin = admin.route(autoscale::routes(sizes.clone()));
+    let admin_url = config.admin_url.clone().unwrap_or_else(|| format!("http://{admin_address}"));
     let (told, said) = mpsc::channel(SAID_MAX);
     streams::follow(allocator, matchmaker, config.tokens.clone(), &told, &end);
     keep_secrets(client.clone(), &config, leadership.clone(), &end);
@@ -119,6 +123,8 @@ pub async fn start_wrapped(
             writer,
             allocator_for_servers: config.allocator_for_servers,
             metagame_for_servers: config.metagame_for_servers,
+            autoscale: format!("{}{}", admin_url.trim_end_matches('/'), autoscale::PATH),
+            sizes,
             state: State::new(),
         };
         actor.run(of_work).await;

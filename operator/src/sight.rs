@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::agones::{Fleet, GameServer};
+use crds::agones::{Fleet, FleetAutoscaler, GameServer};
 use crds::{GameFleet, PoolKind, labels};
 use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::jiff::Timestamp;
@@ -28,6 +28,7 @@ const FLEET_LABEL: &str = "agones.dev/fleet";
 pub(crate) struct Scene {
     pub(crate) game_fleet: Arc<GameFleet>,
     pub(crate) fleets: Vec<Fleet>,
+    pub(crate) autoscalers: Vec<FleetAutoscaler>,
     pub(crate) servers: Vec<Server>,
     pub(crate) demand: BTreeMap<String, Demand>,
     pub(crate) scores: BTreeMap<String, Score>,
@@ -49,6 +50,8 @@ pub(crate) fn scene(
     let ours = |label: Option<&String>| label.is_some_and(|label| label == name);
     let fleets = space.fleets.state_filter(|fleet| ours(fleet.labels().get(labels::GAME_FLEET)));
     let fleets: Vec<Fleet> = fleets.into_iter().map(|fleet| (*fleet).clone()).collect();
+    let autoscalers = space.autoscalers.state_filter(|it| ours(it.labels().get(labels::GAME_FLEET)));
+    let autoscalers = autoscalers.into_iter().map(|autoscaler| (*autoscaler).clone()).collect();
     let facts: BTreeMap<String, FleetFacts> = fleets.iter().map(|fleet| (fleet.name_any(), facts(fleet))).collect();
     let nodes = nodes(stores);
     let servers = space.servers.state_filter(|server| ours(server.labels().get(labels::GAME_FLEET)));
@@ -64,7 +67,7 @@ pub(crate) fn scene(
     let demand = demand(&game_fleet, namespace, &seen, picture, forecasts, (now, elapsed));
     let scores = scores(stores, &game_fleet, namespace, &seen, picture);
     let servers = seen.into_iter().map(|seen| seen.server).collect();
-    Some(Scene { game_fleet, fleets, servers, demand, scores })
+    Some(Scene { game_fleet, fleets, autoscalers, servers, demand, scores })
 }
 
 /// What a server takes from its Fleet.

@@ -51,7 +51,12 @@ impl Teller {
 pub(crate) fn of_write(write: &Write, before: &GameFleet) -> Option<Notice> {
     let notice = |reason, action, note, warns| Some(Notice { reason, action, note, warns });
     match write {
-        Write::AddFinalizer | Write::RemoveFinalizer | Write::DrainFleet { drain: None, .. } => None,
+        Write::AddFinalizer
+        | Write::RemoveFinalizer
+        | Write::DrainFleet { drain: None, .. }
+        | Write::CreateAutoscaler(_)
+        | Write::ChangeAutoscaler { .. }
+        | Write::DeleteAutoscaler { .. } => None,
         Write::CreateFleet(fleet) => {
             let (name, size) = (fleet.metadata.name.clone().unwrap_or_default(), fleet.spec.replicas.unwrap_or(0));
             notice("FleetCreated", "Create", format!("Fleet {name} with {size} servers"), false)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster::watch::{Seen, watch};
-use crds::agones::{Fleet, GameServer, GameServerSpec};
+use crds::agones::{Fleet, FleetAutoscaler, GameServer, GameServerSpec};
 use crds::{GameFleet, MatchQueue, labels};
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::reflector::Store;
@@ -64,6 +64,7 @@ pub(crate) struct Namespace {
     pub(crate) game_fleets: Store<GameFleet>,
     pub(crate) queues: Store<MatchQueue>,
     pub(crate) fleets: Store<Fleet>,
+    pub(crate) autoscalers: Store<FleetAutoscaler>,
     pub(crate) servers: Store<GameServer>,
 }
 
@@ -100,6 +101,7 @@ impl Stores {
             let _ = namespace.game_fleets.wait_until_ready().await;
             let _ = namespace.queues.wait_until_ready().await;
             let _ = namespace.fleets.wait_until_ready().await;
+            let _ = namespace.autoscalers.wait_until_ready().await;
             let _ = namespace.servers.wait_until_ready().await;
         }
     }
@@ -125,6 +127,7 @@ fn watch_namespace(
     let plain = || Config::default().page_size(PAGE);
     let ours = || plain().labels(labels::GAME_FLEET);
     let fleets = watch(api(client, namespace), ours(), trim, tell(marks, of_game_fleet(namespace)), end.clone());
+    let autoscalers = watch(api(client, namespace), ours(), trim, tell(marks, of_game_fleet(namespace)), end.clone());
     let (starts, space, told) = (starts.clone(), namespace.to_owned(), tell(marks, of_game_fleet(namespace)));
     let follow = move |seen: Seen<'_, GameServer>| {
         follow(&starts, &space, seen);
@@ -136,7 +139,7 @@ fn watch_namespace(
     let game_fleets = watch(api(client, namespace), plain(), trim, tell(marks, of_itself), end.clone());
     let of_itself = move |it: &MatchQueue| Some(Key::Queue(queue_space.clone(), it.name_any()));
     let queues = watch(api(client, namespace), plain(), trim, tell(marks, of_itself), end.clone());
-    Namespace { game_fleets, queues, fleets, servers }
+    Namespace { game_fleets, queues, fleets, autoscalers, servers }
 }
 
 fn api<K>(client: &Client, namespace: &str) -> Api<K>

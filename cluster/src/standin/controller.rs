@@ -21,7 +21,7 @@ use super::core::object::{Kind, Object, ROLE, controller};
 use super::endpoint::Endpoint;
 use super::error::StandinError;
 use super::work::{self, Key, News};
-use super::{allocation, endpoint, fleets, install, servers, sets, webhook};
+use super::{allocation, autoscalers, endpoint, fleets, install, servers, sets, webhook};
 
 /// Changes of servers are gathered for so long before their set is looked at, and those of sets for their fleet: a look
 /// at a set is as long as the set is large.
@@ -50,6 +50,8 @@ pub(super) struct Context {
     pub(super) client: Client,
     pub(super) cache: Cache,
     pub(super) sidecar_image: String,
+    /// For the webhooks of autoscalers.
+    pub(super) http: reqwest::Client,
     news: mpsc::UnboundedSender<News>,
     ports: RangeInclusive<u16>,
     hand: Mutex<Hand>,
@@ -73,7 +75,10 @@ impl Context {
     /// An object was seen or written: it and what it belongs to are looked at.
     pub(super) fn took(&self, kind: Kind, object: Object) {
         let news = affected(kind, &object);
-        if self.cache.put(kind, object) {
+        // An autoscaler keeps its interval when nothing but its status has changed.
+        let before = (kind == Kind::Autoscaler).then(|| self.cache.get(&Key::of(kind, &object))).flatten();
+        let same = before.is_some_and(|it| it.metadata.generation == object.metadata.generation);
+        if self.cache.put(kind, object) && !same {
             news.into_iter().for_each(|news| self.enqueue(news));
         }
     }
@@ -124,7 +129,7 @@ fn affected(kind: Kind, object: &Object) -> Vec<News> {
     let above = match kind {
         Kind::Server => Some(Kind::Set),
         Kind::Set => Some(Kind::Fleet),
-        Kind::Fleet => None,
+        Kind::Fleet | Kind::Autoscaler => None,
     };
     let owner = above.zip(controller(object)).filter(|(above, owner)| owner.kind == above.name());
     let owner = owner.map(|(kind, owner)| Key { kind, namespace: own.namespace.clone(), name: owner.name.clone() });
@@ -155,6 +160,7 @@ pub async fn run(
         client: client.clone(),
         cache: Cache::default(),
         sidecar_image: config.sidecar_image.clone(),
+        http: reqwest::Client::new(),
         news: send,
         hand: Mutex::new(Hand { in_flight: BTreeSet::new(), from: first_port(&config) }),
         ports: config.ports.clone(),
@@ -166,7 +172,7 @@ pub async fn run(
     }
     let mut listed = Vec::new();
     for namespace in &config.namespaces {
-        for kind in [Kind::Fleet, Kind::Set, Kind::Server] {
+        for kind in [Kind::Fleet, Kind::Set, Kind::Server, Kind::Autoscaler] {
             listed.push(watch_objects(&context, kind, namespace, &stop));
         }
     }
@@ -187,6 +193,7 @@ pub async fn run(
                     Kind::Fleet => fleets::look(&context, key).await,
                     Kind::Set => sets::look(&context, key).await,
                     Kind::Server => servers::look(&context, key).await,
+                    Kind::Autoscaler => autoscalers::look(&context, key).await,
                 }
             }
         };

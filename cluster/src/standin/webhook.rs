@@ -9,7 +9,7 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::core::defaults;
+use super::core::{autoscaler, defaults};
 use super::endpoint::Endpoint;
 use super::error::StandinError;
 use super::install::MANAGER;
@@ -55,8 +55,12 @@ fn configuration(name: &str, namespaces: &[String], url: &str, ca_pem: &str) -> 
             "namespaceSelector": {"matchExpressions": [
                 {"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces},
             ]},
-            "rules": [{"apiGroups": ["agones.dev"], "apiVersions": ["v1"], "operations": ["CREATE"],
-                "resources": ["fleets", "gameservers"]}],
+            "rules": [
+                {"apiGroups": ["agones.dev"], "apiVersions": ["v1"], "operations": ["CREATE"],
+                    "resources": ["fleets", "gameservers"]},
+                {"apiGroups": ["autoscaling.agones.dev"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                    "resources": ["fleetautoscalers"]},
+            ],
         }],
     })
 }
@@ -65,12 +69,20 @@ async fn mutate(Json(review): Json<Value>) -> Json<Value> {
     Json(answer(&review))
 }
 
-/// The answer to an AdmissionReview: always yes, with what is missing.
+/// The answer to an AdmissionReview: yes, with what is missing; no to an autoscaler that makes no sense.
 fn answer(review: &Value) -> Value {
     let request = &review["request"];
     let patch = match request["kind"]["kind"].as_str() {
         Some("Fleet") => defaults::fleet(&request["object"]),
         Some("GameServer") => defaults::game_server(&request["object"]),
+        Some("FleetAutoscaler") => {
+            let faults = autoscaler::faults(&request["object"]);
+            if !faults.is_empty() {
+                let status = json!({"code": 422, "reason": "Invalid", "message": faults.join("; ")});
+                return reviewed(json!({"uid": request["uid"], "allowed": false, "status": status}));
+            }
+            defaults::autoscaler(&request["object"])
+        }
         _ => Vec::new(),
     };
     let mut response = json!({"uid": request["uid"], "allowed": true});
@@ -78,6 +90,10 @@ fn answer(review: &Value) -> Value {
         response["patchType"] = json!("JSONPatch");
         response["patch"] = json!(BASE64.encode(Value::Array(patch).to_string()));
     }
+    reviewed(response)
+}
+
+fn reviewed(response: Value) -> Value {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
 }
 
@@ -94,6 +110,20 @@ mod tests {
         let patch = BASE64.decode(answer["response"]["patch"].as_str().unwrap()).unwrap();
         let patch: Value = serde_json::from_slice(&patch).unwrap();
         assert!(patch.as_array().unwrap().contains(&json!({"op": "add", "path": "/spec/replicas", "value": 0})));
+    }
+
+    #[test]
+    fn an_autoscaler_gets_its_interval_and_one_that_makes_no_sense_is_refused() {
+        let review = |buffer: Value| {
+            let policy = json!({"type": "Buffer", "buffer": buffer});
+            json!({"request": {"uid": "u", "kind": {"kind": "FleetAutoscaler"}, "object": {"spec": {"policy": policy}}}})
+        };
+        let sound = answer(&review(json!({"bufferSize": 1, "maxReplicas": 2})))["response"].clone();
+        let patch = BASE64.decode(sound["patch"].as_str().unwrap()).unwrap();
+        assert!(String::from_utf8(patch).unwrap().contains(r#""value":30"#));
+        let refused = answer(&review(json!({"bufferSize": 3, "maxReplicas": 2})))["response"].clone();
+        assert_eq!(refused["allowed"], false);
+        assert!(refused["status"]["message"].as_str().unwrap().contains("maxReplicas should be bigger"));
     }
 
     #[test]

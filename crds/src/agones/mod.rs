@@ -2,9 +2,11 @@
 //! Muster changes Agones' objects by patches of single fields.
 
 mod fleet;
+mod fleet_autoscaler;
 mod game_server;
 
 pub use fleet::*;
+pub use fleet_autoscaler::*;
 pub use game_server::*;
 
 /// Account of every game-server pod.

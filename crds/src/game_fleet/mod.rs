@@ -53,7 +53,9 @@ pub const DEFAULT_REGION: &str = "default";
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name: a fleet's name becomes part of host names, so it has lower-case letters, digits and '-' only and begins with a letter"),
     validation = Rule::new("self.spec.regions.all(r, size(self.metadata.name) + size(r.name) <= 41)")
-        .message("metadata.name: with the name of each region it may have 41 characters, because Agones appends more; choose a shorter name for the fleet or the region")
+        .message("metadata.name: with the name of each region it may have 41 characters, because Agones appends more; choose a shorter name for the fleet or the region"),
+    validation = Rule::new("!has(self.spec.scaling.crashFloor) || self.spec.scaling.crashFloor <= self.spec.warmPool.maximum")
+        .message("scaling.crashFloor must not be above warmPool.maximum")
 )]
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
@@ -118,14 +120,19 @@ impl PoolKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.minimum) || !has(self.maximum) || self.minimum <= self.maximum").message("minimum must not be above maximum"))]
+#[x_kube(validation = Rule::new("has(self.nodeSelector) == has(oldSelf.nodeSelector) && (!has(self.nodeSelector) || self.nodeSelector == oldSelf.nodeSelector)")
+    .message("nodeSelector of a region cannot be changed, because servers that run do not move: add a region of another name, then take this one away"))]
+#[x_kube(validation = Rule::new("has(self.tolerations) == has(oldSelf.tolerations) && (!has(self.tolerations) || self.tolerations == oldSelf.tolerations)")
+    .message("tolerations of a region cannot be changed, because servers that run do not move: add a region of another name, then take this one away"))]
 pub struct Region {
     /// Its name, as queues and tickets name it.
     #[schemars(length(min = 1, max = 30), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Labels of its nodes, such as `topology.kubernetes.io/region: eu-west-1`. None: this cluster is the region.
+    /// It cannot be changed: add a region of another name, then take this one away.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
-    /// Taints of its nodes that game servers may ignore.
+    /// Taints of its nodes that game servers may ignore. They cannot be changed, like `nodeSelector`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub tolerations: Vec<Toleration>,

@@ -46,8 +46,8 @@ pub struct Scaling {
     /// Servers started ahead of demand that comes again each day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
-    /// Keeps an Agones FleetAutoscaler beside each Fleet that takes over while the operator is away: it holds this many
-    /// servers at least, and the operator's wish while the operator answers.
+    /// Keeps an Agones FleetAutoscaler beside each Fleet. While the operator answers it, the Fleet has the size that the
+    /// operator wishes; while the operator is away, as many servers as have a match and this many more, within the maximum.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub crash_floor: Option<u32>,

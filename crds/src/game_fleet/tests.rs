@@ -36,7 +36,7 @@ fn the_smallest_manifest_is_a_whole_fleet() {
 #[test]
 fn each_bad_manifest_is_refused_with_a_sentence() {
     type Change = fn(&mut Value);
-    let cases: [(&str, Change); 12] = [
+    let cases: [(&str, Change); 13] = [
         ("may have 41 characters", |m| m["metadata"]["name"] = "a-name-far-too-long-for-a-game-server".into()),
         ("lower-case letters", |m| m["metadata"]["name"] = "4rena".into()),
         ("warmPool.minimum must not be above", |m| m["spec"]["warmPool"] = json!({ "minimum": 20, "maximum": 10 })),
@@ -54,6 +54,7 @@ fn each_bad_manifest_is_refused_with_a_sentence() {
         ("hostPort is required", |m| {
             m["spec"]["template"]["ports"] = json!([{ "name": "game", "portPolicy": "Static", "containerPort": 80 }]);
         }),
+        ("scaling.crashFloor must not be above", |m| m["spec"]["scaling"] = json!({ "crashFloor": 11 })),
         ("start and end must differ", |m| {
             m["spec"]["scaling"] =
                 json!({ "schedule": [{ "name": "evening", "start": "18:00", "end": "18:00", "minimum": 4 }] });

@@ -2,6 +2,7 @@
 
 pub mod demand;
 pub mod drain;
+mod floor;
 pub mod forecast;
 mod leaving;
 pub mod queue_status;

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crds::agones::Fleet;
+use crds::agones::{Fleet, FleetAutoscaler, FleetAutoscalerSpec};
 use crds::{GameFleet, GameFleetStatus, Region, labels};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::drain::{Drain, Leave};
+use super::floor;
 use super::leaving;
 use super::render::{self, Place, TemplateError};
 use super::revision::Revision;
@@ -26,6 +27,8 @@ pub struct World<'a> {
     pub game_fleet: &'a GameFleet,
     /// Agones Fleets with the label of this GameFleet.
     pub fleets: &'a [Fleet],
+    /// Agones FleetAutoscalers with that label.
+    pub autoscalers: &'a [FleetAutoscaler],
     /// Their game servers.
     pub servers: &'a [Server],
     /// What is asked of each region; a region that is absent has no demand.
@@ -38,6 +41,8 @@ pub struct World<'a> {
     pub allocator: &'a str,
     /// How game servers reach metagame.
     pub metagame: &'a str,
+    /// Where Agones asks this program for the size of a Fleet.
+    pub autoscale: &'a str,
     /// Wall clock.
     pub now: Timestamp,
     /// Monotonic clock.
@@ -145,6 +150,26 @@ pub enum Write {
         /// Precondition.
         version: String,
     },
+    /// POSTs a FleetAutoscaler.
+    CreateAutoscaler(Box<FleetAutoscaler>),
+    /// Replaces the wish of a FleetAutoscaler.
+    ChangeAutoscaler {
+        /// Its name.
+        name: String,
+        /// resourceVersion on which it was decided.
+        version: String,
+        /// The wish.
+        spec: Box<FleetAutoscalerSpec>,
+    },
+    /// Deletes a FleetAutoscaler.
+    DeleteAutoscaler {
+        /// Its name.
+        name: String,
+        /// Precondition.
+        uid: String,
+        /// Precondition.
+        version: String,
+    },
     /// Writes the status.
     Status(Box<GameFleetStatus>),
     /// Lets the GameFleet go.
@@ -160,6 +185,14 @@ pub struct Plan {
     pub news: Option<News>,
     /// Look again then, even if nothing changes.
     pub again: Option<Duration>,
+    /// The size of each Fleet as it is after these writes, which is the answer to Agones' question for it.
+    pub sizes: BTreeMap<String, u32>,
+}
+
+impl Plan {
+    fn only(writes: Vec<Write>) -> Self {
+        Self { writes, news: None, again: None, sizes: BTreeMap::new() }
+    }
 }
 
 /// One look.
@@ -168,7 +201,7 @@ pub fn reconcile(world: &World<'_>, memory: &mut Memory) -> Plan {
         return leave(world, memory);
     }
     if !world.game_fleet.finalizers().iter().any(|name| name == labels::FINALIZER) {
-        return Plan { writes: vec![Write::AddFinalizer], news: None, again: None };
+        return Plan::only(vec![Write::AddFinalizer]);
     }
     let wanted = Revision::of(&world.game_fleet.spec);
     let known = revisions(world, &wanted);
@@ -184,23 +217,23 @@ pub fn reconcile(world: &World<'_>, memory: &mut Memory) -> Plan {
         &score(state.canary.as_ref()),
         world.now.as_second(),
     );
-    let mut plan = Plan { writes: Vec::new(), news: decision.news.clone(), again: None };
+    let mut plan = Plan { news: decision.news.clone(), ..Plan::only(Vec::new()) };
     let mut fault = None;
-    let mut desired = BTreeMap::new();
+    let (mut desired, mut floors) = (BTreeMap::new(), floor::Wanted::new());
     for region in &world.game_fleet.spec.regions {
         let sizes = sizes::split(world, region, &decision);
         desired.insert(region.name.clone(), sizes.iter().map(|size| size.servers).sum());
         for size in sizes {
             let Some(revision) = known.get(&size.revision) else { continue };
-            match build(world, memory, revision, region, size.servers) {
-                Ok((writes, again)) => {
-                    plan.writes.extend(writes);
-                    plan.again = soonest(plan.again, again);
-                }
-                Err(error) => fault = Some(error),
+            let fleet = render::fleet_name(&world.game_fleet.name_any(), &region.name, &revision.name);
+            floor::want(&mut floors, world, region, (&fleet, &revision.name), &decision);
+            if let Err(error) = build(world, memory, (&fleet, revision), region, size.servers, &mut plan) {
+                fault = Some(error);
             }
         }
     }
+    plan.writes.splice(..0, floor::gone(world, &floors));
+    plan.writes.extend(floor::made(world, &floors));
     plan.writes.extend(leaving::fleets(world, &decision.state));
     plan.writes.extend(leaving::servers(world));
     if decision.state.canary.is_some() {
@@ -239,11 +272,11 @@ fn revisions(world: &World<'_>, wanted: &Revision) -> BTreeMap<String, Revision>
 fn build(
     world: &World<'_>,
     memory: &mut Memory,
-    revision: &Revision,
+    (name, revision): (&str, &Revision),
     region: &Region,
     servers: u32,
-) -> Result<(Vec<Write>, Option<Duration>), TemplateError> {
-    let name = render::fleet_name(&world.game_fleet.name_any(), &region.name, &revision.name);
+    plan: &mut Plan,
+) -> Result<(), TemplateError> {
     let Some(standing) = world.fleets.iter().find(|fleet| fleet.name_any() == name) else {
         let namespace = world.game_fleet.namespace().unwrap_or_default();
         let game_fleet = world.game_fleet.name_any();
@@ -257,19 +290,21 @@ fn build(
             metagame: world.metagame,
         };
         let fleet = render::fleet(revision, place, Some(servers))?;
-        return Ok((vec![Write::CreateFleet(Box::new(fleet))], None));
+        plan.writes.push(Write::CreateFleet(Box::new(fleet)));
+        plan.sizes.insert(name.to_owned(), servers);
+        return Ok(());
     };
     if standing.metadata.deletion_timestamp.is_some() {
-        return Ok((Vec::new(), None));
+        return Ok(());
     }
     let mut writes = Vec::new();
     if standing.annotations().contains_key(labels::DRAIN_DEADLINE) {
         let version = standing.resource_version().unwrap_or_default();
-        writes.push(Write::DrainFleet { fleet: name.clone(), version, drain: None });
+        writes.push(Write::DrainFleet { fleet: name.to_owned(), version, drain: None });
     }
     let delay = Duration::from_secs(u64::from(world.game_fleet.spec.scaling.scale_down_delay_seconds));
     let now = standing.spec.replicas.unwrap_or(0);
-    let shrinking = memory.shrinking.entry(name.clone()).or_insert_with(|| {
+    let shrinking = memory.shrinking.entry(name.to_owned()).or_insert_with(|| {
         // A size that stands was somebody's wish until now.
         let mut shrinking = ScaleDown::default();
         shrinking.settle(world.elapsed, now, delay);
@@ -278,19 +313,23 @@ fn build(
     let servers = if world.blind.is_some() { servers.max(now) } else { servers };
     let size = shrinking.settle(world.elapsed, servers, delay);
     if size != now {
-        writes.push(Write::Scale { fleet: name, version: version_of(standing, &writes), replicas: size });
+        writes.push(Write::Scale { fleet: name.to_owned(), version: version_of(standing, &writes), replicas: size });
     }
-    Ok((writes, shrinking.next(delay)))
+    plan.again = soonest(plan.again, shrinking.next(delay));
+    plan.sizes.insert(name.to_owned(), size);
+    plan.writes.extend(writes);
+    Ok(())
 }
 
 /// A GameFleet that was deleted: its servers drain, its Fleets go, then it does.
 fn leave(world: &World<'_>, memory: &mut Memory) -> Plan {
     let ours = world.game_fleet.finalizers().iter().any(|name| name == labels::FINALIZER);
+    let mut plan = Plan::only(floor::gone(world, &floor::Wanted::new()));
     if world.fleets.is_empty() {
-        let writes = if ours { vec![Write::RemoveFinalizer] } else { Vec::new() };
-        return Plan { writes, news: None, again: None };
+        plan.writes.extend(ours.then_some(Write::RemoveFinalizer));
+        return plan;
     }
-    let mut plan = Plan { writes: leaving::all(world), news: None, again: None };
+    plan.writes.extend(leaving::all(world));
     plan.writes.extend(leaving::servers(world));
     tell(world, memory, &mut plan, status::leaving(world));
     plan

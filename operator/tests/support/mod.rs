@@ -1,4 +1,4 @@
-//! A namespace of its own on a real cluster, with scripted services and an Agones of a few lines.
+//! A namespace of its own on a real cluster, with scripted services and an Agones of a few lines, or the stand-in for it.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -11,13 +11,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster::lease::Timing;
-use crds::agones::{Fleet, GameServer};
+use cluster::standin::{IMAGE, controller};
+use crds::agones::{Fleet, FleetAutoscaler, GameServer};
 use crds::{Conditions, GameFleet, MatchQueue, labels};
 use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use self::services::Services;
 
@@ -34,6 +36,15 @@ pub(crate) struct Stage {
 
 /// Runs a test in a namespace of its own, and removes the namespace whatever came of it.
 pub(crate) async fn stage(test: impl AsyncFnOnce(Stage)) {
+    on_stage(false, test).await;
+}
+
+/// The same with the stand-in for Agones, whose game servers never start: their image does not exist.
+pub(crate) async fn stage_with_standin(test: impl AsyncFnOnce(Stage)) {
+    on_stage(true, test).await;
+}
+
+async fn on_stage(standin: bool, test: impl AsyncFnOnce(Stage)) {
     let kube = kube::Config::infer().await.expect("KUBECONFIG names a cluster");
     let client = Client::try_from(kube.clone()).expect("a client");
     let namespace = format!("operator-{}", hex::encode(service::random::bytes::<4>()));
@@ -43,9 +54,16 @@ pub(crate) async fn stage(test: impl AsyncFnOnce(Stage)) {
     spaces.create(&PostParams::default(), &space).await.expect("a namespace");
     let services = Services::start().await;
     let stage = Stage { client: client.clone(), kube, namespace: namespace.clone(), services };
-    let agones = tokio::spawn(agones::play(client.clone(), namespace.clone(), stage.services.clone()));
+    let stop = CancellationToken::new();
+    let agones = match standin {
+        true => play_standin(&client, &namespace, &stop).await,
+        false => tokio::spawn(agones::play(client.clone(), namespace.clone(), stage.services.clone())),
+    };
     let ended = AssertUnwindSafe(test(stage)).catch_unwind().await;
-    agones.abort();
+    match standin {
+        true => end_standin(&client, &namespace, &stop, agones).await,
+        false => agones.abort(),
+    }
     let left: Api<GameFleet> = Api::namespaced(client, &namespace);
     for game_fleet in left.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
         let free = Patch::Merge(json!({ "metadata": { "finalizers": [] } }));
@@ -55,6 +73,41 @@ pub(crate) async fn stage(test: impl AsyncFnOnce(Stage)) {
     if let Err(panic) = ended {
         std::panic::resume_unwind(panic);
     }
+}
+
+async fn play_standin(client: &Client, namespace: &str, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
+    let config = controller::Config {
+        namespaces: vec![namespace.to_owned()],
+        ports: 7000..=8000,
+        sidecar_image: IMAGE.into(),
+        webhook_port: 0,
+        allocation_api: false,
+        reach: None,
+    };
+    let (ready, is_ready) = tokio::sync::oneshot::channel();
+    let (client, stop) = (client.clone(), stop.clone());
+    let standin = tokio::spawn(async move {
+        let ran = controller::run(config, client, stop, || {
+            // A stage that is gone waits for nobody.
+            let _ = ready.send(());
+        });
+        ran.await.expect("the stand-in plays");
+    });
+    is_ready.await.expect("the stand-in starts");
+    standin
+}
+
+/// Its servers have finalizers that nobody else takes away.
+async fn end_standin(client: &Client, namespace: &str, stop: &CancellationToken, standin: tokio::task::JoinHandle<()>) {
+    let fleets: Api<Fleet> = Api::namespaced(client.clone(), namespace);
+    let servers: Api<GameServer> = Api::namespaced(client.clone(), namespace);
+    let _ = fleets.delete_collection(&DeleteParams::background(), &ListParams::default()).await;
+    until("the stand-in's servers are gone", async || {
+        servers.list(&ListParams::default()).await.ok()?.items.is_empty().then_some(())
+    })
+    .await;
+    stop.cancel();
+    standin.await.expect("the stand-in ends");
 }
 
 impl Stage {
@@ -67,6 +120,7 @@ impl Stage {
             pod: pod.into(),
             advertise: None,
             admin: "127.0.0.1:0".parse().expect("an address"),
+            admin_url: None,
             allocator: self.services.url(),
             matchmaker: self.services.url(),
             allocator_for_servers: "http://muster-allocator:7110".into(),
@@ -86,6 +140,10 @@ impl Stage {
     }
 
     pub(crate) fn fleets(&self) -> Api<Fleet> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn autoscalers(&self) -> Api<FleetAutoscaler> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 

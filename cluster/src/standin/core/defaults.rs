@@ -82,6 +82,17 @@ pub fn fleet(fleet: &Value) -> Vec<Value> {
     defaults.operations
 }
 
+/// What the webhook adds to a FleetAutoscaler.
+pub fn autoscaler(autoscaler: &Value) -> Vec<Value> {
+    let mut defaults = Defaults::new(autoscaler);
+    defaults.folder("/spec");
+    defaults.folder("/spec/sync");
+    defaults.default("/spec/sync/type", json!("FixedInterval"));
+    defaults.folder("/spec/sync/fixedInterval");
+    defaults.default("/spec/sync/fixedInterval/seconds", json!(30));
+    defaults.operations
+}
+
 /// Empty parts of a pod's template that the round trip through the struct leaves behind.
 fn pod_template(defaults: &mut Defaults, pointer: &str) {
     defaults.folder(pointer);

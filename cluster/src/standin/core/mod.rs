@@ -1,6 +1,7 @@
 //! The stand-in's decisions, without a client: objects as they were seen go in, what to write comes out.
 
 pub mod allocation;
+pub mod autoscaler;
 pub mod defaults;
 pub mod fleet;
 pub mod message;

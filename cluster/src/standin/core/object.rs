@@ -27,7 +27,7 @@ pub const ROLE: &str = "agones.dev/role";
 /// Label of a pod with the name of its GameServer.
 pub const GAME_SERVER: &str = "agones.dev/gameserver";
 
-/// A kind of the group `agones.dev/v1`.
+/// A kind of Agones'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// `Fleet`.
@@ -36,6 +36,8 @@ pub enum Kind {
     Set,
     /// `GameServer`.
     Server,
+    /// `FleetAutoscaler`, of a group of its own.
+    Autoscaler,
 }
 
 impl Kind {
@@ -45,15 +47,20 @@ impl Kind {
             Self::Fleet => "Fleet",
             Self::Set => "GameServerSet",
             Self::Server => "GameServer",
+            Self::Autoscaler => "FleetAutoscaler",
         }
     }
 
     /// Where the API server has it.
     pub fn resource(self) -> ApiResource {
+        let group = match self {
+            Self::Autoscaler => "autoscaling.agones.dev",
+            _ => "agones.dev",
+        };
         ApiResource {
-            group: "agones.dev".to_owned(),
+            group: group.to_owned(),
             version: "v1".to_owned(),
-            api_version: "agones.dev/v1".to_owned(),
+            api_version: format!("{group}/v1"),
             kind: self.name().to_owned(),
             plural: format!("{}s", self.name().to_lowercase()),
         }

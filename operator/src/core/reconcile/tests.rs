@@ -1,7 +1,7 @@
 //! A small cluster that does what Agones does with the writes, and operators that may end after any of them.
 
 use crds::GameFleetSpec;
-use crds::agones::FleetStatus;
+use crds::agones::{FleetAutoscaler, FleetStatus};
 use serde_json::{Value, json};
 
 use super::*;
@@ -9,6 +9,7 @@ use super::*;
 struct Cluster {
     game_fleet: Option<GameFleet>,
     fleets: Vec<Fleet>,
+    autoscalers: Vec<FleetAutoscaler>,
     servers: Vec<Server>,
     demand: BTreeMap<String, Demand>,
     scores: BTreeMap<String, Score>,
@@ -32,6 +33,7 @@ impl Cluster {
         Self {
             game_fleet: Some(serde_json::from_value(manifest).expect("a fleet")),
             fleets: Vec::new(),
+            autoscalers: Vec::new(),
             servers: Vec::new(),
             demand: BTreeMap::new(),
             scores: BTreeMap::new(),
@@ -45,17 +47,19 @@ impl Cluster {
 
     fn look(&mut self) -> Plan {
         let Some(game_fleet) = self.game_fleet.clone() else {
-            return Plan { writes: Vec::new(), news: None, again: None };
+            return Plan::only(Vec::new());
         };
         let world = World {
             game_fleet: &game_fleet,
             fleets: &self.fleets,
+            autoscalers: &self.autoscalers,
             servers: &self.servers,
             demand: &self.demand,
             scores: &self.scores,
             blind: self.blind,
             allocator: "http://allocator",
             metagame: "http://metagame",
+            autoscale: "http://operator/autoscale",
             now: Timestamp::from_second(self.seconds as i64).expect("in range"),
             elapsed: Duration::from_secs(self.seconds),
         };
@@ -90,6 +94,16 @@ impl Cluster {
                     self.fleets.retain(|standing| standing.name_any() != *fleet);
                     self.servers.retain(|server| server.fleet != *fleet);
                 }
+                Write::CreateAutoscaler(autoscaler) => {
+                    let mut autoscaler = (**autoscaler).clone();
+                    autoscaler.metadata.uid = Some("u".into());
+                    self.autoscalers.push(autoscaler);
+                }
+                Write::ChangeAutoscaler { name, spec, .. } => {
+                    let standing = self.autoscalers.iter_mut().find(|it| it.name_any() == *name).expect("there");
+                    standing.spec = (**spec).clone();
+                }
+                Write::DeleteAutoscaler { name, .. } => self.autoscalers.retain(|it| it.name_any() != *name),
                 Write::Status(status) => game_fleet.status = Some((**status).clone()),
             }
         }
@@ -420,4 +434,62 @@ fn a_revision_that_is_wanted_again_starts_servers_that_do_not_drain() {
         cluster.seconds += 5;
     }
     assert_eq!((Drain::read(cluster.fleets[0].annotations()), cluster.sizes()[0]), (None, 3));
+}
+
+/// Bounds of the buffer of each autoscaler: fewest, beyond the Allocated, most.
+fn buffers(cluster: &Cluster) -> Vec<(i64, String, i64)> {
+    let of = |standing: &FleetAutoscaler| {
+        let [operator, floor] = &standing.spec.policy.chain[..] else { panic!("{:?}", standing.spec) };
+        let asks = operator.webhook.as_ref().and_then(|webhook| webhook.url.as_deref());
+        assert_eq!(asks, Some("http://operator/autoscale"), "the operator's wish goes before its floor");
+        let buffer = floor.buffer.as_ref().expect("a buffer");
+        (buffer.min_replicas, serde_json::to_string(&buffer.buffer_size).expect("a number"), buffer.max_replicas)
+    };
+    cluster.autoscalers.iter().map(of).collect()
+}
+
+#[test]
+fn each_fleet_with_a_floor_has_an_autoscaler_that_goes_before_its_fleet_is_emptied() {
+    let mut cluster =
+        Cluster::new(&json!({ "scaling": { "crashFloor": 4 }, "warmPool": { "minimum": 2, "maximum": 20 } }));
+    cluster.settle();
+    assert_eq!(buffers(&cluster), [(4, "4".into(), 20)]);
+    let owner = &cluster.autoscalers[0].metadata.owner_references.as_ref().expect("owned")[0];
+    assert_eq!((owner.kind.as_str(), Some(&owner.uid)), ("Fleet", cluster.fleets[0].metadata.uid.as_ref()));
+    assert_eq!(cluster.look().writes, [], "and then it rests");
+    cluster.change(|spec| (spec.warm_pool.minimum, spec.scaling.crash_floor) = (6, Some(3)));
+    cluster.settle();
+    assert_eq!(buffers(&cluster), [(6, "3".into(), 20)]);
+    cluster.play_on(0);
+    cluster.delete();
+    let first = cluster.look().writes.first().cloned();
+    assert!(matches!(first, Some(Write::DeleteAutoscaler { .. })), "or it would fill the Fleet again: {first:?}");
+    cluster.settle();
+    assert_eq!((cluster.sizes(), cluster.autoscalers.len()), (vec![0], 0));
+}
+
+#[test]
+fn the_floors_of_two_revisions_keep_the_hard_cap_and_a_floor_that_is_taken_away_goes() {
+    let mut cluster =
+        Cluster::new(&json!({ "scaling": { "crashFloor": 4 }, "warmPool": { "minimum": 2, "maximum": 20 } }));
+    cluster.settle();
+    cluster.change(|spec| spec.build = "2".into());
+    cluster.settle();
+    assert_eq!(cluster.status().rollout, "10%");
+    assert_eq!(buffers(&cluster), [(4, "4".into(), 18), (2, "2".into(), 2)]);
+    cluster.change(|spec| spec.scaling.crash_floor = None);
+    cluster.settle();
+    assert_eq!(cluster.autoscalers, []);
+}
+
+#[test]
+fn a_plan_tells_the_size_of_each_fleet_as_it_is_after_its_writes() {
+    let mut cluster = Cluster::new(&json!({ "scaling": { "scaleDownDelaySeconds": 60 } }));
+    cluster.settle();
+    cluster.demand.insert("default".into(), Demand { queued_matches: 6, ..Demand::default() });
+    let plan = cluster.look();
+    assert_eq!(plan.sizes.values().collect::<Vec<_>>(), [&7]);
+    cluster.apply(&plan, usize::MAX);
+    cluster.demand.clear();
+    assert_eq!(cluster.look().sizes.values().collect::<Vec<_>>(), [&7], "it shrinks later");
 }

@@ -6,6 +6,7 @@
 mod archive;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -101,6 +102,18 @@ pub(crate) fn for_tests(
         archives.push(write(&image, &executable, folder)?.archive);
     }
     Ok(archives)
+}
+
+/// The image of a C++ program of one file, linked statically. Its archive.
+pub(crate) fn of_cpp(source: &Path, program: &str, tag: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let executable = folder.join(program);
+    let mut compiler = Command::new("c++");
+    compiler.args(["-std=c++17", "-O2", "-static", "-s", "-o"]).arg(&executable).arg(source);
+    step(&format!("{program} (C++, static)"), &mut compiler)?;
+    let title = "An example of a game in another language than Muster's";
+    let image = Image { tag, title, version: env!("CARGO_PKG_VERSION"), program };
+    Ok(write(&image, &executable, folder)?.archive)
 }
 
 /// Muster's program as the image has it; it runs on this machine too.

@@ -1,4 +1,4 @@
-//! Images of what is tested, on the nodes: this tree's, the previous Muster's, the stand-in's.
+//! Images of what is tested, on the nodes: this tree's, the previous Muster's, the stand-in's, the example's in C++.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,10 @@ pub(crate) const IMAGE: &str = "localhost/muster:e2e";
 pub(crate) const PREVIOUS_IMAGE: &str = "localhost/muster:e2e-previous";
 /// Image of the Agones stand-in.
 pub(crate) const STANDIN_IMAGE: &str = "localhost/agones-standin:e2e";
+/// Image of the example server in C++.
+pub(crate) const CPP_SERVER_IMAGE: &str = "localhost/clicks-server:e2e";
+/// Image of its player.
+pub(crate) const CPP_PLAYER_IMAGE: &str = "localhost/clicks-player:e2e";
 /// The previous Muster: what landed before Muster came to Kubernetes.
 const PREVIOUS_COMMIT: &str = "54625114";
 
@@ -27,6 +31,11 @@ pub(crate) fn bring(options: &Options) -> anyhow::Result<()> {
     let mut archives =
         crate::image::for_tests(&root(), &out.join("present"), IMAGE, Some(STANDIN_IMAGE), options.release)?;
     archives.extend(previous(&out.join("previous"), options.release)?);
+    let examples = root().join("examples/cpp-server");
+    for (program, tag) in [("server", CPP_SERVER_IMAGE), ("player", CPP_PLAYER_IMAGE)] {
+        let source = examples.join(program).with_extension("cpp");
+        archives.push(crate::image::of_cpp(&source, &format!("clicks-{program}"), tag, &out.join("present"))?);
+    }
     for archive in archives {
         let mut words = load.split_whitespace();
         let mut command = Command::new(words.next().context("--load is empty")?);

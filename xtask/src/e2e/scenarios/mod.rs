@@ -1,9 +1,12 @@
 //! What is shown on the cluster, one after the other. Each leaves the fleet as the next one expects it: at rest, at its
 //! smallest size, one revision.
 
+mod agent;
 mod delete;
 mod drain;
 mod failover;
+mod ha;
+mod helm_test;
 mod install;
 mod kills;
 mod play;
@@ -28,13 +31,23 @@ pub(crate) struct Scenario {
 }
 
 /// Every scenario. `install` comes first whatever is chosen.
-pub(crate) const ALL: [Scenario; 10] = [
+pub(crate) const ALL: [Scenario; 13] = [
     Scenario {
         name: "install",
         about: "the chart, a GameFleet, a MatchQueue, and servers in the pool",
         run: install::run,
     },
     Scenario { name: "play", about: "bots play over UDP and QUIC, every result is recorded once", run: play::run },
+    Scenario {
+        name: "helm-test",
+        about: "`helm test` plays a match in the cluster, and fails where none can be played",
+        run: helm_test::run,
+    },
+    Scenario {
+        name: "agent",
+        about: "a game server in C++ that knows nothing of Muster but its agent's HTTP",
+        run: agent::run,
+    },
     Scenario {
         name: "canary",
         about: "a new revision takes over at 10, 50, 100 % while bots play",
@@ -51,6 +64,11 @@ pub(crate) const ALL: [Scenario; 10] = [
         name: "failover",
         about: "allocator and operator die while bots play, and nobody notices",
         run: failover::run,
+    },
+    Scenario {
+        name: "ha",
+        about: "two allocators and two operators: leaders die while bots play, and the others take over",
+        run: ha::run,
     },
     Scenario {
         name: "kills",

@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::core::fleets::{BUILD_LABEL, GAME_FLEET_LABEL, REGION_LABEL};
+use super::core::fleets::{BUILD_LABEL, GAME_FLEET_LABEL, REGION_LABEL, REVISION_LABEL};
 use super::core::request::Request;
 use super::core::selector::Selector;
 use super::core::server::{MATCH, Server, State};
 use super::engine::{Engine, lock};
 use super::error::AllocateError;
 use super::grpc;
+use crate::core::cluster::FleetRules;
 use crate::core::request::MatchRequest;
 
 /// Annotation of a game server: the match's settings, a JSON object.
@@ -65,14 +66,22 @@ impl Backend {
     }
 
     /// Puts a match on a server: the same one for every call with this match.
-    pub(crate) async fn allocate(
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED without a server, or without a revision of the wanted build; UNAVAILABLE: try again.
+    pub async fn allocate(
         &self,
         namespace: String,
         request: &MatchRequest,
         wait: Duration,
     ) -> Result<pb::AllocateResponse, Status> {
         let began = Instant::now();
-        let wanted = wanted(namespace, request);
+        let rules = self.engine.book(|book| book.fleets.rules(&namespace, &request.fleet).cloned());
+        let wanted = wanted(namespace, request, rules.as_ref());
+        if wanted.selectors.is_empty() {
+            let (fleet, build) = (&request.fleet, &request.build);
+            return Err(Status::resource_exhausted(format!("no revision of GameFleet {fleet} has build {build}")));
+        }
         let server = match &self.mode {
             Mode::Direct => self.engine.allocate(wanted, wait).await.map_err(|error| retryable(&error))?.server,
             Mode::GameServerAllocation(client) => self.ask_once(client, &wanted, wait).await?,
@@ -130,9 +139,10 @@ fn retryable(error: &AllocateError) -> Status {
     }
 }
 
-/// One selector for each region, in the caller's order.
-fn wanted(namespace: String, request: &MatchRequest) -> Request {
-    let selector = |region: Option<&String>| {
+/// One selector for each region, in the caller's order, and for each revision that may host the match there: the one whose
+/// turn it is, then the stable one. None, if none may.
+fn wanted(namespace: String, request: &MatchRequest, rules: Option<&FleetRules>) -> Request {
+    let selector = |region: Option<&String>, revision: Option<&str>| {
         let mut selector = Selector::any(State::Ready);
         selector.labels.insert(GAME_FLEET_LABEL.to_owned(), request.fleet.clone());
         if !request.build.is_empty() {
@@ -141,12 +151,23 @@ fn wanted(namespace: String, request: &MatchRequest) -> Request {
         if let Some(region) = region {
             selector.labels.insert(REGION_LABEL.to_owned(), region.clone());
         }
+        if let Some(revision) = revision {
+            selector.labels.insert(REVISION_LABEL.to_owned(), revision.to_owned());
+        }
         selector
     };
-    let selectors = match request.regions.is_empty() {
-        true => vec![selector(None)],
-        false => request.regions.iter().map(|region| selector(Some(region))).collect(),
+    let revisions: Vec<Option<&str>> = match rules.filter(|rules| !rules.revisions.is_empty()) {
+        None => vec![None],
+        Some(rules) => rules.order(request.match_id, &request.build).into_iter().map(Some).collect(),
     };
+    let regions: Vec<Option<&String>> = match request.regions.is_empty() {
+        true => vec![None],
+        false => request.regions.iter().map(Some).collect(),
+    };
+    let mut selectors = Vec::new();
+    for region in regions {
+        selectors.extend(revisions.iter().map(|revision| selector(region, *revision)));
+    }
     let mut annotations = std::collections::BTreeMap::from([(MATCH.to_owned(), request.match_id.to_string())]);
     if !request.settings_json.is_empty() {
         annotations.insert(SETTINGS.to_owned(), request.settings_json.clone());
@@ -195,9 +216,11 @@ mod tests {
     use protocol::id::MatchId;
     use service::Shutdown;
 
+    use super::super::core::fleets::GameFleet;
     use super::super::core::server::fixtures::ready;
     use super::super::fake_cluster::{FakeCluster, engine, leads};
     use super::*;
+    use crate::core::cluster::RevisionRule;
 
     fn server(name: &str, region: &str) -> Server {
         let mut server = ready(name, "card-fleet", "n1");
@@ -222,7 +245,7 @@ mod tests {
         }
         let backend = Backend::new(engine(&cluster, leads(), &Shutdown::new()), Mode::Direct);
         assert_eq!(backend.namespace_of("card"), None);
-        backend.engine.book(|book| book.fleets.set_game_fleet("games", "card", Some(true)));
+        backend.engine.book(|book| book.fleets.set_game_fleet("games", "card", Some(ours(&[]))));
         assert_eq!(backend.namespace_of("card").as_deref(), Some("games"));
         let place = async |request: &MatchRequest| backend.allocate("games".into(), request, Duration::ZERO).await;
         let first = place(&request(1, &["eu", "us"], "1.0")).await.expect("placed").assignment.expect("assigned");
@@ -236,6 +259,41 @@ mod tests {
         assert_eq!(second.region, "us");
         let none = place(&request(3, &["us"], "2.0")).await.expect_err("no such build");
         assert_eq!(none.code(), tonic::Code::ResourceExhausted);
+    }
+
+    fn ours(revisions: &[(&str, &str, u32, bool)]) -> GameFleet {
+        let rule = |&(name, build, weight, is_stable): &(&str, &str, u32, bool)| RevisionRule {
+            name: name.into(),
+            build: build.into(),
+            weight,
+            is_stable,
+        };
+        let rules = FleetRules { distributed: false, revisions: revisions.iter().map(rule).collect() };
+        GameFleet { is_ours: true, rules }
+    }
+
+    #[test]
+    fn each_region_is_asked_for_the_revision_whose_turn_it_is_and_then_for_the_stable_one() {
+        let fleet = ours(&[("old", "1.0", 70, true), ("new", "1.0", 30, false)]);
+        let mut canary = 0;
+        for byte in 0..=255 {
+            let request = request(byte, &["eu", "us"], "1.0");
+            let wanted = wanted("games".into(), &request, Some(&fleet.rules));
+            let asked: Vec<_> =
+                wanted.selectors.iter().map(|s| (&*s.labels[REGION_LABEL], &*s.labels[REVISION_LABEL])).collect();
+            if asked.len() == 4 {
+                assert_eq!(asked, [("eu", "new"), ("eu", "old"), ("us", "new"), ("us", "old")]);
+                canary += 1;
+            } else {
+                assert_eq!(asked, [("eu", "old"), ("us", "old")]);
+            }
+        }
+        assert!((50..105).contains(&canary), "{canary} of 256");
+        let stranger = request(1, &[], "2.0");
+        assert!(
+            wanted("games".into(), &stranger, Some(&fleet.rules)).selectors.is_empty(),
+            "no revision has that build"
+        );
     }
 
     /// An API server whose Agones gives out the servers of `cluster`, and how often it was asked.
@@ -284,7 +342,7 @@ mod tests {
 
     #[test]
     fn agones_is_asked_with_the_same_selectors() {
-        let asked = question(&wanted("games".into(), &request(1, &["eu", "us"], "1.0")));
+        let asked = question(&wanted("games".into(), &request(1, &["eu", "us"], "1.0"), None));
         let labels = &asked["spec"]["selectors"][1]["matchLabels"];
         assert_eq!(labels, &json!({ GAME_FLEET_LABEL: "card", REGION_LABEL: "us", BUILD_LABEL: "1.0" }));
         assert!(asked["spec"]["metadata"]["annotations"][MATCH].is_string());

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crds::{GameFleet, PoolKind};
+use crds::{GameFleet, PoolKind, RevisionStatus};
 use futures_util::StreamExt as _;
 use kube::api::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -17,9 +17,11 @@ use service::Shutdown;
 use tokio::task::JoinHandle;
 
 use super::cluster::{GameServer, NOT_MUSTERS};
-use super::core::fleets::{Fleet, POOL_LABEL, POOL_MUSTER};
+use super::core::fleets::{self, Fleet, POOL_LABEL, POOL_MUSTER};
 use super::core::server::DRAIN_DEADLINE;
 use super::engine::Engine;
+use crate::core::cluster::FleetRules;
+use crate::kubernetes::read;
 
 type FleetMeta = PartialObjectMeta<crds::agones::Fleet>;
 
@@ -30,6 +32,13 @@ struct Pool {
     metadata: ObjectMeta,
     #[serde(default)]
     spec: PoolSpec,
+    status: Option<PoolStatus>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct PoolStatus {
+    #[serde(default)]
+    revisions: Vec<RevisionStatus>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -167,8 +176,12 @@ struct PoolsOf {
 
 impl Sink<Pool> for PoolsOf {
     fn apply(&mut self, object: Pool) {
-        let is_ours = object.spec.pool_kind == PoolKind::Agones;
-        self.engine.book(|book| book.fleets.set_game_fleet(&self.namespace, &object.name_any(), Some(is_ours)));
+        let revisions = read::revisions(object.status.iter().flat_map(|status| &status.revisions));
+        let known = fleets::GameFleet {
+            is_ours: object.spec.pool_kind == PoolKind::Agones,
+            rules: FleetRules { distributed: false, revisions },
+        };
+        self.engine.book(|book| book.fleets.set_game_fleet(&self.namespace, &object.name_any(), Some(known)));
     }
 
     fn delete(&mut self, object: Pool) {

@@ -93,11 +93,16 @@ impl FleetRules {
     /// Revisions that may host this match, best first: one by the hash of its id and the weights of those that speak
     /// `build`, then the stable one.
     pub fn order(&self, match_id: MatchId, build: &str) -> Vec<&str> {
-        let speaking = || self.revisions.iter().filter(|revision| build.is_empty() || revision.build == build);
+        self.order_at(hash(&match_id.to_bytes()), |revision| build.is_empty() || revision.build == build)
+    }
+
+    /// The same for something that has no id of Muster's: `point` is any number, as likely as every other.
+    pub fn order_at(&self, point: u64, speaks: impl Fn(&RevisionRule) -> bool) -> Vec<&str> {
+        let speaking = || self.revisions.iter().filter(|revision| speaks(revision));
         let total: u64 = speaking().map(|revision| u64::from(revision.weight)).sum();
         let mut order = Vec::new();
         if total > 0 {
-            let mut point = hash(match_id) % total;
+            let mut point = point % total;
             let chosen = speaking().find(|revision| {
                 let inside = point < u64::from(revision.weight);
                 point = point.saturating_sub(u64::from(revision.weight));
@@ -113,9 +118,9 @@ impl FleetRules {
 
 /// The same for every process and every release: a match that is asked for again goes to the same revision. FNV-1a with
 /// the finalizer of MurmurHash3, so that ids which differ in a bit differ everywhere.
-fn hash(match_id: MatchId) -> u64 {
+pub(crate) fn hash(id: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in &match_id.to_bytes() {
+    for byte in id {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);

@@ -14,7 +14,7 @@
 pub(crate) mod epochs;
 mod leading;
 pub(crate) mod pods;
-mod read;
+pub(crate) mod read;
 mod view;
 
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::agones::{Fleet, GameServer};
-use crds::{GameFleet, Placement, RevisionPhase, labels};
+use crds::{GameFleet, Placement, RevisionPhase, RevisionStatus, labels};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -39,19 +39,22 @@ fn wish(fleet: &Fleet) -> FleetWish {
 }
 
 fn rules(fleet: &GameFleet) -> FleetRules {
-    let revisions = fleet.status.iter().flat_map(|status| &status.revisions);
-    let taking = revisions.filter(|revision| revision.phase != RevisionPhase::Draining);
     FleetRules {
         distributed: fleet.spec.allocation.strategy == Placement::Distributed,
-        revisions: taking
-            .map(|revision| RevisionRule {
-                name: revision.name.clone(),
-                build: revision.build.clone(),
-                weight: revision.weight,
-                is_stable: revision.phase == RevisionPhase::Stable,
-            })
-            .collect(),
+        revisions: revisions(fleet.status.iter().flat_map(|status| &status.revisions)),
     }
+}
+
+/// Revisions that take new matches.
+pub(crate) fn revisions<'a>(all: impl Iterator<Item = &'a RevisionStatus>) -> Vec<RevisionRule> {
+    let taking = all.filter(|revision| revision.phase != RevisionPhase::Draining);
+    let rule = |revision: &RevisionStatus| RevisionRule {
+        name: revision.name.clone(),
+        build: revision.build.clone(),
+        weight: revision.weight,
+        is_stable: revision.phase == RevisionPhase::Stable,
+    };
+    taking.map(rule).collect()
 }
 
 /// A drain that cannot be read is none: it is logged once per look, and nobody is sent away by mistake.

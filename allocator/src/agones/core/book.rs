@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use crate::core::cluster::hash;
+
 use super::choose::choose;
 use super::fleets::{Fleets, POOL_LABEL, POOL_MUSTER};
 use super::index::Index;
@@ -56,6 +58,9 @@ struct Entry {
     is_gone: bool,
 }
 
+/// Orders of revisions are a chosen one and the stable one.
+const TURNS_MAX: usize = 2;
+
 #[derive(Debug)]
 struct Waiting {
     id: WaitId,
@@ -96,17 +101,24 @@ impl Book {
         self.entries.get(key).map(|entry| entry.server.clone())
     }
 
-    /// Holds the best server for this request, as it is known now; `None`: none fits. `random` decides where chance does.
+    /// Holds the best server for this request, as it is known now; `None`: none fits. `random` decides where chance does,
+    /// also between the revisions of a GameFleet; a request for a match always comes to the same one.
     pub fn hold(&mut self, request: &Request, random: u64) -> Option<Arc<Server>> {
         let namespace: Arc<str> = request.namespace.as_str().into();
+        let point = request.match_id().map_or(random, |id| hash(id.as_bytes()));
         let chosen = request.selectors.iter().find_map(|selector| {
             let groups = self.index.matching(&namespace, selector);
-            let groups: Vec<_> = groups.filter(|group| !self.fleets.is_draining(&namespace, group.fleet())).collect();
+            let groups = groups.filter(|group| !self.fleets.is_draining(&namespace, group.fleet()));
+            let turn = |group| Some((self.fleets.turn(&namespace, group, selector, point)?, group));
+            let groups: Vec<_> = groups.filter_map(turn).collect();
             let server = |name: &str| {
                 let key = Key { namespace: namespace.clone(), name: name.into() };
                 self.entries.get(&key).map(|entry| &*entry.server)
             };
-            choose(request, selector, &groups, server, random)
+            (0..TURNS_MAX).find_map(|turn| {
+                let now: Vec<_> = groups.iter().filter(|(its, _)| *its == turn).map(|(_, group)| *group).collect();
+                choose(request, selector, &now, server, random)
+            })
         })?;
         let key = Key { namespace, name: chosen };
         let entry = self.entries.get_mut(&key)?;
@@ -272,7 +284,8 @@ impl Book {
         };
         let candidates: Vec<_> = self.waiting.iter().filter(|w| fits(w)).map(|w| (w.id, w.request.clone())).collect();
         for (id, request) in candidates {
-            if let Some(held) = self.hold(&request, 0) {
+            // By its number, so that one that waits for a revision goes on to wait for that.
+            if let Some(held) = self.hold(&request, hash(&id.0.to_le_bytes())) {
                 self.stop_waiting(id);
                 self.grants.push((id, held));
                 return;

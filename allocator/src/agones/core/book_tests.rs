@@ -1,11 +1,12 @@
 //! Tests of the book: choices, holds, waiting, and a seeded run against a scripted cluster.
 
-use super::super::fleets::Fleet;
+use super::super::fleets::{BUILD_LABEL, Fleet, GAME_FLEET_LABEL, GameFleet, REVISION_LABEL};
 use super::super::request::{Priority, PriorityKind, Scheduling};
 use super::super::selector::{Bounds, CounterSelector, Selector};
 use super::super::server::fixtures::ready;
 use super::super::server::{Counter, DRAIN_DEADLINE, FLEET_LABEL, MATCH};
 use super::*;
+use crate::core::cluster::{FleetRules, RevisionRule};
 
 fn book(servers: &[Server]) -> Book {
     let mut book = Book::new(8);
@@ -363,4 +364,75 @@ fn whatever_happens_a_server_is_given_out_once() {
         assert_eq!(model.book.counts(), Counts { ready, allocated, held: 0, waiting: 0 }, "seed {seed}");
         assert!(model.cluster.values().all(|server| server.labels.contains_key(FLEET_LABEL)));
     }
+}
+
+/// A server of a revision of GameFleet "card".
+fn of_revision(name: &str, revision: &str, build: &str) -> Server {
+    let mut server = ready(name, &format!("card-eu-{revision}"), "n1");
+    for (label, value) in [(GAME_FLEET_LABEL, "card"), (REVISION_LABEL, revision), (BUILD_LABEL, build)] {
+        Arc::make_mut(&mut server.labels).insert(label.into(), value.into());
+    }
+    server
+}
+
+fn in_rollout(servers: &[Server], canary_weight: u32) -> Book {
+    let rule = |name: &str, build: &str, weight, is_stable| RevisionRule {
+        name: name.into(),
+        build: build.into(),
+        weight,
+        is_stable,
+    };
+    let revisions = vec![rule("new", "2", canary_weight, false), rule("old", "1", 100 - canary_weight, true)];
+    let rules = FleetRules { distributed: false, revisions };
+    let mut book = book(servers);
+    book.fleets.set_game_fleet("games", "card", Some(GameFleet { is_ours: true, rules }));
+    book
+}
+
+fn any_card() -> Request {
+    let labels = [(GAME_FLEET_LABEL.to_owned(), "card".to_owned())].into();
+    let selector = Selector { labels, ..Selector::any(State::Ready) };
+    Request { namespace: "games".into(), selectors: vec![selector], ..Request::default() }
+}
+
+#[test]
+fn a_caller_who_takes_any_revision_gets_them_by_weight_and_a_match_always_the_same() {
+    let mut book = in_rollout(&[of_revision("new-1", "new", "2"), of_revision("old-1", "old", "1")], 10);
+    let mut given = |request: &Request, random: u64| {
+        let held = book.hold(request, random).expect("one of each is Ready");
+        book.released(&held.key);
+        held.key.name.to_string()
+    };
+    let canary = (0..10_000_u64).filter(|n| given(&any_card(), hash(&n.to_le_bytes())) == "new-1").count();
+    assert!((850..1_150).contains(&canary), "{canary} of 10,000");
+    for n in 0..50 {
+        let request = Request { annotations: [(MATCH.to_owned(), format!("match-{n}"))].into(), ..any_card() };
+        assert_eq!(given(&request, 0), given(&request, u64::MAX), "match-{n}");
+    }
+    let mut of_build = any_card();
+    of_build.selectors[0].labels.insert(BUILD_LABEL.into(), "2".into());
+    assert!((0..50).all(|n| given(&of_build, n) == "new-1"), "only one revision has that build");
+    assert!((0..50).all(|n| given(&Request::of_fleet("games", "card-eu-new"), n) == "new-1"), "it named the Fleet");
+}
+
+#[test]
+fn an_empty_canary_falls_back_to_stable_and_an_empty_stable_does_not_fill_the_canary() {
+    let mut book = in_rollout(&[of_revision("old-1", "old", "1")], 100);
+    assert_eq!(name(book.hold(&any_card(), 7)).as_deref(), Some("old-1"));
+    let mut book = in_rollout(&[of_revision("new-1", "new", "2")], 0);
+    assert_eq!(name(book.hold(&any_card(), 7)), None);
+    // Who waits gets the revision that was drawn, whenever a server of it comes.
+    let mut book = in_rollout(&[], 50);
+    for id in 0..8 {
+        book.wait(WaitId(id), Arc::new(any_card())).expect("room");
+    }
+    for number in 0..8 {
+        book.observe(of_revision(&format!("new-{number}"), "new", "2"));
+    }
+    let drawn = book.take_grants().len();
+    assert!((1..8).contains(&drawn), "{drawn} of 8 drew the canary");
+    for number in 0..8 {
+        book.observe(of_revision(&format!("old-{number}"), "old", "1"));
+    }
+    assert_eq!(book.take_grants().len(), 8 - drawn);
 }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::index::Group;
 use super::request::Request;
+use super::selector::Selector;
+use super::server::{FLEET_LABEL, State};
+use crate::core::cluster::FleetRules;
 
 /// Label of a Fleet and its servers: who gives it out.
 pub const POOL_LABEL: &str = "muster.dev/pool";
@@ -14,6 +18,8 @@ pub const GAME_FLEET_LABEL: &str = "muster.dev/game-fleet";
 pub const REGION_LABEL: &str = "muster.dev/region";
 /// Label of a Fleet and its servers: the game's build.
 pub const BUILD_LABEL: &str = "muster.dev/build";
+/// Label of a Fleet and its servers: the revision.
+pub const REVISION_LABEL: &str = "muster.dev/revision";
 
 /// What matters of one of Muster's Fleets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +30,15 @@ pub struct Fleet {
     pub is_draining: bool,
 }
 
+/// What matters of a GameFleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GameFleet {
+    /// Its servers are given out here.
+    pub is_ours: bool,
+    /// Which of its revisions get new matches.
+    pub rules: FleetRules,
+}
+
 /// Namespace and name.
 type Name = (String, String);
 
@@ -31,8 +46,7 @@ type Name = (String, String);
 #[derive(Debug, Default)]
 pub struct Fleets {
     fleets: BTreeMap<Name, Fleet>,
-    /// GameFleets whose servers are given out here.
-    game_fleets: BTreeMap<Name, bool>,
+    game_fleets: BTreeMap<Name, GameFleet>,
 }
 
 impl Fleets {
@@ -41,9 +55,32 @@ impl Fleets {
         set(&mut self.fleets, namespace, name, fleet);
     }
 
-    /// A GameFleet as it is now, and whether its servers are given out here; `None`: gone.
-    pub fn set_game_fleet(&mut self, namespace: &str, name: &str, is_ours: Option<bool>) {
-        set(&mut self.game_fleets, namespace, name, is_ours);
+    /// A GameFleet as it is now; `None`: gone.
+    pub fn set_game_fleet(&mut self, namespace: &str, name: &str, game_fleet: Option<GameFleet>) {
+        set(&mut self.game_fleets, namespace, name, game_fleet);
+    }
+
+    /// Which revisions of a GameFleet get new matches.
+    pub fn rules(&self, namespace: &str, game_fleet: &str) -> Option<&FleetRules> {
+        self.game_fleets.get(&(namespace.to_owned(), game_fleet.to_owned())).map(|known| &known.rules)
+    }
+
+    /// Where a group of servers stands in the order of its GameFleet's revisions for a request that would take servers of
+    /// any: 0 first; `None`: not at all. Whoever names a Fleet or a revision has chosen, and so has whoever asks for servers
+    /// that are Allocated already: for them every group is first.
+    pub(super) fn turn(&self, namespace: &str, group: &Group, selector: &Selector, point: u64) -> Option<usize> {
+        let chosen = [FLEET_LABEL, REVISION_LABEL].iter().any(|label| selector.picks(label));
+        if chosen || selector.state != State::Ready {
+            return Some(0);
+        }
+        let (Some(game_fleet), Some(revision)) = (group.label(GAME_FLEET_LABEL), group.label(REVISION_LABEL)) else {
+            return Some(0);
+        };
+        let Some(rules) = self.rules(namespace, game_fleet).filter(|rules| !rules.revisions.is_empty()) else {
+            return Some(0);
+        };
+        let order = rules.order_at(point, |rule| selector.allows(BUILD_LABEL, &rule.build));
+        order.iter().position(|name| *name == revision)
     }
 
     /// Forgets the Fleets of a namespace that are not among `names`.
@@ -58,18 +95,18 @@ impl Fleets {
 
     /// Namespace of the GameFleet of this name whose servers are given out here; the first, if several have one.
     pub fn namespace_of(&self, game_fleet: &str) -> Option<&str> {
-        self.game_fleets.iter().find(|((_, name), ours)| name == game_fleet && **ours).map(|((space, _), _)| &**space)
+        self.game_fleets.iter().find(|((_, name), it)| name == game_fleet && it.is_ours).map(|((space, _), _)| &**space)
     }
 
     /// Name of a fleet that the request asks for by name and that is not given out here.
     pub fn refused<'a>(&self, request: &'a Request) -> Option<&'a str> {
         let of_pool = |pools: &BTreeMap<String, String>| pools.get(POOL_LABEL).is_some_and(|p| p == POOL_MUSTER);
         request.selectors.iter().find_map(|selector| {
-            let fleet = selector.labels.get(super::server::FLEET_LABEL);
+            let fleet = selector.labels.get(FLEET_LABEL);
             let game_fleet = selector.labels.get(GAME_FLEET_LABEL);
             let known = |name: &str| (request.namespace.clone(), name.to_owned());
             let is_fleet = |name: &&String| self.fleets.get(&known(name)).is_some_and(|fleet| fleet.is_muster_pool);
-            let is_game_fleet = |name: &&String| self.game_fleets.get(&known(name)) == Some(&false);
+            let is_game_fleet = |name: &&String| self.game_fleets.get(&known(name)).is_some_and(|it| !it.is_ours);
             let by_name = fleet.filter(is_fleet).or_else(|| game_fleet.filter(is_game_fleet));
             by_name.map(String::as_str).or_else(|| of_pool(&selector.labels).then_some(POOL_MUSTER))
         })
@@ -109,8 +146,9 @@ mod tests {
     #[test]
     fn a_game_fleet_is_found_where_its_servers_are_given_out_here() {
         let mut fleets = Fleets::default();
-        fleets.set_game_fleet("a", "card", Some(false));
-        fleets.set_game_fleet("b", "card", Some(true));
+        let pool = |is_ours| Some(GameFleet { is_ours, ..GameFleet::default() });
+        fleets.set_game_fleet("a", "card", pool(false));
+        fleets.set_game_fleet("b", "card", pool(true));
         assert_eq!(fleets.namespace_of("card"), Some("b"));
         fleets.set_game_fleet("b", "card", None);
         assert_eq!(fleets.namespace_of("card"), None);

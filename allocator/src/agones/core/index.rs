@@ -59,6 +59,11 @@ impl Group {
         &self.place.fleet
     }
 
+    /// A label of all its servers.
+    pub(super) fn label(&self, name: &str) -> Option<&str> {
+        self.labels.get(name).map(String::as_str)
+    }
+
     /// Names of its servers, in no order.
     pub(super) fn names(&self) -> &[Arc<str>] {
         &self.names

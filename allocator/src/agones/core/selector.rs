@@ -18,6 +18,12 @@ pub enum Expression {
 }
 
 impl Expression {
+    fn label(&self) -> &str {
+        match self {
+            Self::In(label, _) | Self::NotIn(label, _) | Self::Exists(label) | Self::DoesNotExist(label) => label,
+        }
+    }
+
     fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         match self {
             Self::In(label, values) => labels.get(label).is_some_and(|value| values.contains(value)),
@@ -89,6 +95,18 @@ pub struct Selector {
 }
 
 impl Selector {
+    /// Whether it says anything of this label.
+    pub(super) fn picks(&self, label: &str) -> bool {
+        self.labels.contains_key(label) || self.expressions.iter().any(|expression| expression.label() == label)
+    }
+
+    /// Whether a server may have this value of a label, as far as this label goes.
+    pub(super) fn allows(&self, label: &str, value: &str) -> bool {
+        let alone = BTreeMap::from([(label.to_owned(), value.to_owned())]);
+        self.labels.get(label).is_none_or(|wanted| wanted == value)
+            && self.expressions.iter().filter(|it| it.label() == label).all(|it| it.matches(&alone))
+    }
+
     /// Any server in this state.
     pub fn any(state: State) -> Self {
         let (counters, lists) = (BTreeMap::new(), BTreeMap::new());

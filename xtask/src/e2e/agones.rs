@@ -52,7 +52,9 @@ impl Agones {
 /// Agones' chart gives game-server pods their account only in the namespaces that it was told of when it was installed.
 fn give_account(namespace: &str) -> anyhow::Result<()> {
     apply(&format!(
-        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: {ACCOUNT}, namespace: {namespace}}}}}
+        "apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: {ACCOUNT}, namespace: {namespace}}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

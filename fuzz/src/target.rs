@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use crate::targets::{handshake, input, message, packet, quic, resume, schema, snapshot, token};
+use crate::targets::{agent, handshake, input, message, packet, quic, resume, schema, snapshot, token};
 
 /// One fuzzed input, with the state that it meets: a world of fixed entropy, so that the same cases do the same.
 pub(crate) trait Target {
@@ -41,8 +41,9 @@ pub(crate) struct Listed {
 }
 
 /// Every target, those that take longest first: they run side by side.
-pub(crate) static ALL: [Listed; 9] = [
+pub(crate) static ALL: [Listed; 10] = [
     quic::TARGET,
+    agent::TARGET,
     packet::TARGET,
     handshake::TARGET,
     resume::TARGET,

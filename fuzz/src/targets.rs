@@ -2,6 +2,7 @@
 //!
 //! The realtime gateway of metagame gets its target together with the gateway itself.
 
+pub(crate) mod agent;
 pub(crate) mod handshake;
 pub(crate) mod input;
 pub(crate) mod message;

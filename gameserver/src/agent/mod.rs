@@ -11,6 +11,7 @@
 //! | `book` | the decisions, without IO: which match is how far, who was let in, what ended |
 //! | `desk` | the book under a lock, between host and HTTP |
 //! | [`http`] | the API, and its OpenAPI document |
+//! | [`rehearsal`] | the API without sockets and platform, for hostile input |
 //! | `game_process` | the game as a child, and whether it lives |
 
 mod book;
@@ -19,9 +20,11 @@ mod desk;
 mod game_process;
 pub mod http;
 pub mod program;
+pub mod rehearsal;
 pub mod start;
 
 pub use config::{AgentArgs, AgentConfig};
 pub use http::openapi;
 pub use program::main;
+pub use rehearsal::Rehearsal;
 pub use start::{AgentError, Running, start};

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use service::verify::{PodIdentity, Proven};
+
+use super::verified::Verified;
 
 /// Longest token that is read, in bytes. Those of Kubernetes have about 1,200.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -109,10 +112,12 @@ impl FromStr for Callers {
 }
 
 /// The cluster's public keys and its name as an issuer.
-#[derive(Clone)]
 pub struct Keys {
     issuer: String,
     keys: BTreeMap<String, DecodingKey>,
+    /// Tokens whose signature one of these keys has made: a caller that makes thousands of calls with one token costs one
+    /// check of its signature, which takes longer than all else. Other keys begin without any.
+    verified: Mutex<Verified<Claims>>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -176,7 +181,7 @@ impl Keys {
         if keys.is_empty() {
             return Err(BadKeys("none of its keys can be used".into()));
         }
-        Ok(Self { issuer: issuer.to_owned(), keys })
+        Ok(Self { issuer: issuer.to_owned(), keys, verified: Mutex::default() })
     }
 
     /// Who bears this token.
@@ -185,6 +190,7 @@ impl Keys {
     /// The first [`TokenError`] that applies.
     pub fn judge(&self, token: &str, audience: &str, callers: &Callers, now_unix_s: u64) -> Result<Proven, TokenError> {
         let claims = self.claims(token)?;
+        // What time, audience and caller decide is decided anew on each call.
         if claims.iss != self.issuer {
             return Err(TokenError::WrongIssuer);
         }
@@ -195,15 +201,30 @@ impl Keys {
             return Err(TokenError::Expired);
         }
         let program = callers.program(&claims.sub).ok_or_else(|| TokenError::NotACaller(claims.sub.clone()))?;
-        let namespace = claims.kubernetes.namespace;
-        let pod = claims.kubernetes.pod.map(|pod| PodIdentity { namespace, name: pod.name, uid: pod.uid });
+        let Bound { namespace, pod } = &claims.kubernetes;
+        let identity = |BoundPod { name, uid }: &BoundPod| PodIdentity {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid: uid.clone(),
+        };
+        let pod = pod.as_ref().map(identity);
         if program == GAME_SERVER && pod.is_none() {
             return Err(TokenError::NoPod);
         }
         Ok(Proven { program: program.to_owned(), pod })
     }
 
-    fn claims(&self, token: &str) -> Result<Claims, TokenError> {
+    fn claims(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
+        let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(claims) = verified().get(token) {
+            return Ok(claims);
+        }
+        let claims = Arc::new(self.verify(token)?);
+        verified().insert(token, claims.clone());
+        Ok(claims)
+    }
+
+    fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Malformed);
         }

@@ -5,6 +5,7 @@
 
 mod fetch;
 mod keys;
+mod verified;
 
 pub use fetch::{ClusterTokens, FetchError};
 pub use keys::{BadKeys, Callers, Keys, ParseCallerError, TokenError};

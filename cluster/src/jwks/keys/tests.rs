@@ -117,3 +117,21 @@ fn a_document_without_a_usable_key_is_a_fault() {
         assert!(Keys::read(ISSUER, bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_token_that_was_good_before_is_judged_anew_by_time_audience_and_caller_and_by_no_other_keys() {
+    let cluster = Cluster::new("k1");
+    let (keys, token) = (cluster.keys(), cluster.mint(|_| {}));
+    let judge = |keys: &Keys, callers: &Callers, audience: &str, now| keys.judge(&token, audience, callers, now);
+    for _ in 0..2 {
+        assert!(judge(&keys, &callers(), "muster-allocator", NOW + 1).is_ok());
+        assert_eq!(judge(&keys, &callers(), "muster-allocator", NOW + 3_600), Err(TokenError::Expired));
+        assert_eq!(judge(&keys, &callers(), "muster-matchmaker", NOW + 1), Err(TokenError::WrongAudience));
+        let nobody = judge(&keys, &Callers::nobody(), "muster-allocator", NOW + 1);
+        assert!(matches!(nobody, Err(TokenError::NotACaller(_))), "{nobody:?}");
+        let changed = format!("{}x", &token[..token.len() - 1]);
+        assert!(keys.judge(&changed, "muster-allocator", &callers(), NOW + 1).is_err(), "its last letter is another");
+    }
+    let others = Cluster::new("k1").keys();
+    assert_eq!(judge(&others, &callers(), "muster-allocator", NOW + 1), Err(TokenError::BadSignature));
+}

@@ -43,6 +43,7 @@ impl Core {
             waiting: self.queue.len() as u64,
             calls: self.calls.len() as u64,
             ghosts: self.ghosts().len() as u64,
+            remembered: self.matches.remembered() as u64,
             ..Census::default()
         };
         for server in self.pool.iter() {
@@ -55,7 +56,7 @@ impl Core {
                 census.free_rooms += u64::from(server.free_rooms());
             }
         }
-        for known in self.matches.iter() {
+        for known in self.matches.current() {
             match &known.state {
                 MatchState::Pending(pending) => match pending.stage {
                     Stage::Held => census.held += 1,
@@ -67,7 +68,7 @@ impl Core {
                     Phase::Playing => census.playing += 1,
                     Phase::Ended => census.ended += 1,
                 },
-                MatchState::Over(_) => census.remembered += 1,
+                MatchState::Over(_) => {}
             }
         }
         census
@@ -78,7 +79,7 @@ impl Core {
         pb::GetPoolResponse {
             epoch: self.epoch,
             servers: self.pool.iter().map(pool_server).collect(),
-            matches: self.matches.iter().filter_map(pool_match).collect(),
+            matches: self.matches.current().filter_map(pool_match).collect(),
         }
     }
 }

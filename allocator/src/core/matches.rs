@@ -185,6 +185,8 @@ impl Match {
 pub struct Matches {
     records: BTreeMap<MatchId, Match>,
     pending: BTreeSet<MatchId>,
+    /// Those on a server: a few among all that are remembered.
+    live: BTreeSet<MatchId>,
     over: VecDeque<(Duration, MatchId)>,
     over_max: usize,
 }
@@ -192,7 +194,13 @@ pub struct Matches {
 impl Matches {
     /// No match; at most `over_max` will be remembered after they are over.
     pub fn new(over_max: usize) -> Self {
-        Self { records: BTreeMap::new(), pending: BTreeSet::new(), over: VecDeque::new(), over_max }
+        Self {
+            records: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            live: BTreeSet::new(),
+            over: VecDeque::new(),
+            over_max,
+        }
     }
 
     /// The match.
@@ -225,13 +233,16 @@ impl Matches {
         let id = record.request.match_id;
         match &record.state {
             MatchState::Pending(_) => {
+                self.live.remove(&id);
                 self.pending.insert(id);
             }
             MatchState::Live(_) => {
                 self.pending.remove(&id);
+                self.live.insert(id);
             }
             MatchState::Over(over) => {
                 self.pending.remove(&id);
+                self.live.remove(&id);
                 self.over.push_back((over.forget_at, id));
                 if !record.request.settings_json.is_empty() {
                     Arc::make_mut(&mut record.request).settings_json = String::new();
@@ -255,6 +266,7 @@ impl Matches {
     pub fn remove(&mut self, id: MatchId) {
         self.records.remove(&id);
         self.pending.remove(&id);
+        self.live.remove(&id);
     }
 
     /// Drops the records of matches that have been over for long enough.
@@ -269,9 +281,14 @@ impl Matches {
         self.pending.iter().copied().collect()
     }
 
-    /// Every match, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &Match> {
-        self.records.values()
+    /// Matches that are pending or on a server, by id within each: without those that are only remembered, which are many more.
+    pub fn current(&self) -> impl Iterator<Item = &Match> {
+        self.pending.iter().chain(&self.live).filter_map(|id| self.records.get(id))
+    }
+
+    /// How many are only remembered.
+    pub fn remembered(&self) -> usize {
+        self.records.len() - self.pending.len() - self.live.len()
     }
 
     /// How many are known.
@@ -325,6 +342,7 @@ mod tests {
         let mut matches = Matches::new(9);
         let id = MatchId::from_entropy([1; 16]);
         matches.put(over(1, 10));
+        assert_eq!((matches.current().count(), matches.remembered()), (0, 1));
         let pending = Pending {
             calls: vec![],
             stage: Stage::Waiting,
@@ -334,6 +352,7 @@ mod tests {
         };
         matches.set_state(id, MatchState::Pending(pending));
         assert_eq!(matches.pending(), [id]);
+        assert_eq!((matches.current().count(), matches.remembered()), (1, 0));
         matches.expire(Duration::from_secs(10));
         assert!(matches.get(id).is_some_and(|record| record.pending().is_some()));
         matches.remove(id);

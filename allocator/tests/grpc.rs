@@ -1,5 +1,6 @@
 //! The allocator over real sockets: a scripted game server on the control link, callers with service tokens.
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod fake_server;
 
 use std::sync::Arc;

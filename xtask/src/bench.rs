@@ -35,6 +35,8 @@ enum What {
     Peers,
     /// Agones' allocation API beside the API server's own rate; needs a cluster: KUBECONFIG. A number is rounds.
     DropIn,
+    /// The warm pool at 2,100 matches per second; needs a cluster: KUBECONFIG. More after `--`: see the bench's header.
+    KubernetesPool,
     /// All that need no cluster, one after another: about ten minutes.
     All,
 }
@@ -53,6 +55,7 @@ impl What {
             Self::Allocation => Some(("allocator", "allocation")),
             Self::Sessions => Some(("loadtest", "sessions")),
             Self::DropIn => Some(("allocator", "drop_in")),
+            Self::KubernetesPool => Some(("allocator", "kubernetes_pool")),
             Self::Peers | Self::All => None,
         }
     }

@@ -155,6 +155,11 @@ impl FakeServer {
         self.say(Message::AssignReply(pb::AssignReply { match_id, attempt, reply: Some(reply) })).await;
     }
 
+    /// How many matches it has, and its Agones state.
+    pub(crate) async fn load(&self, matches: u32, state: &str) {
+        self.say(Message::Load(pb::Load { matches, state: state.into(), ..Default::default() })).await;
+    }
+
     pub(crate) async fn update(&self, match_id: MatchId, phase: MatchPhase, number: u64) {
         let update =
             pb::MatchUpdate { match_id: match_id.to_string(), phase: phase.into(), number, ..Default::default() };

@@ -94,7 +94,7 @@ impl Allocator for AllocatorService {
         let (request, attempt, wait) = convert::match_request(request.into_inner(), seed).map_err(bad)?;
         let (match_id, trace_id) = (request.match_id, request.trace_id.clone());
         if let Some(agones) = &self.agones
-            && let Some(namespace) = agones.namespace_of(&request.fleet)
+            && let Some(namespace) = agones.namespace_of(&request.namespace, &request.fleet)
         {
             let answer = agones.allocate(namespace, &request, wait).await;
             let error = answer.as_ref().err().map(tracing::field::display);

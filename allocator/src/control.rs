@@ -134,10 +134,11 @@ impl LinkTask {
             Ok(Err(status)) => return Err(("broken", status)),
             Err(_) => return Err(("no_register", Status::deadline_exceeded("no Register in time"))),
         };
-        let registration = convert::registration(first, limits)
+        let mut registration = convert::registration(first, limits)
             .map_err(|error| ("bad_register", Status::invalid_argument(error.to_string())))?;
         if let Some((book, pod)) = &self.proof {
             book.check(pod, &registration.facts.name).map_err(|error| (error.label(), error.status()))?;
+            registration.facts.namespace.clone_from(&pod.namespace);
         }
         let out = LinkOut { send: self.send.clone(), close: self.close.clone() };
         let registered = self.actor.register(self.id, registration, out).await;

@@ -141,6 +141,7 @@ pub(crate) fn match_request(
     let checked = MatchRequest {
         match_id,
         fleet: required("fleet", label("fleet", request.fleet)?)?,
+        namespace: label("namespace", request.namespace)?,
         regions: regions.collect::<Result<_, _>>()?,
         build: label("build", request.build)?,
         roster: roster(request.roster)?,
@@ -200,6 +201,8 @@ pub(crate) fn registration(message: pb::ServerMessage, limits: &Limits) -> Resul
     let facts = ServerFacts {
         server_id: id("server_id", &register.server_id)?,
         name: required("name", register.name)?,
+        // Not a server's to say: on Kubernetes its pod proves it.
+        namespace: String::new(),
         build: required("build", label("build", register.build)?)?,
         region: required("region", label("region", register.region)?)?,
         fleet: required("fleet", label("fleet", register.fleet)?)?,

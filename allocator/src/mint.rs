@@ -76,6 +76,7 @@ mod tests {
 
     fn facts() -> ServerFacts {
         ServerFacts {
+            namespace: String::new(),
             server_id: ServerId::from_entropy([1; 16]),
             name: "one".into(),
             build: "b".repeat(64),

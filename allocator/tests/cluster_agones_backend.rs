@@ -62,7 +62,7 @@ async fn place(stage: &Stage, mode: Mode) -> BTreeMap<String, usize> {
     let running = agones::start(config, shutdown.clone()).await.expect("starts");
     running.engine.ready().await.expect("reads the game servers");
     let backend = Backend::new(running.engine.clone(), mode);
-    until("the GameFleet is known", async || backend.namespace_of("card")).await;
+    until("the GameFleet is known", async || backend.namespace_of(&stage.namespace, "card")).await;
     let mut placed = BTreeMap::new();
     for byte in 0..MATCHES {
         let mut request = MatchRequest::restored(MatchId::from_entropy([byte; 16]), vec![]);

@@ -137,3 +137,54 @@ fn an_allocated_server_without_a_match_is_reported_as_a_ghost_after_a_while() {
     h.pass(2_000, &[1]);
     assert_eq!(h.core.ghosts(), [""; 0]);
 }
+
+#[test]
+fn fleets_and_servers_of_one_name_in_two_namespaces_are_not_mixed_up() {
+    let mut h = Harness::leader(1, None, Limits::default());
+    for (byte, namespace, revision) in [(1, "live", "stable"), (2, "test", "trial")] {
+        let mut server = registration(byte, 100);
+        server.facts.name = "arena-eu-1".into();
+        (server.facts.namespace, server.facts.revision) = (namespace.into(), revision.into());
+        h.register(u64::from(byte), server).expect("the same name in another namespace is another server");
+    }
+    let only = |name: &str| FleetRules {
+        distributed: false,
+        revisions: vec![RevisionRule { name: name.into(), build: "1".into(), weight: 100, is_stable: true }],
+    };
+    let seen = |namespace: &str| SeenServer {
+        fleet: format!("{namespace}/arena-eu"),
+        state: "Reserved".into(),
+        ..SeenServer::default()
+    };
+    let wish = |replicas| FleetWish { replicas: Some(replicas), drain: None };
+    let mut all = ClusterPicture {
+        servers: ["live", "test"].map(|space| (format!("{space}/arena-eu-1"), seen(space))).into(),
+        fleets: ["live", "test"].map(|space| (format!("{space}/arena-eu"), wish(1))).into(),
+        rules: [("live/arena".into(), only("stable")), ("test/arena".into(), only("trial"))].into(),
+    };
+    h.show(all.clone());
+    let place = |h: &mut Harness, byte: u8, namespace: &str| {
+        let mut request = request(byte);
+        request.namespace = namespace.into();
+        h.call(request, 1, 0);
+        let number = |order: &Order| if let Order::Assign { attempt, .. } = order { Some(*attempt) } else { None };
+        let assigned = [1, 2].into_iter().find_map(|link| Some((link, h.orders(link).iter().find_map(number)?)));
+        let (link, attempt) = assigned.expect("placed");
+        h.joinable(link, byte, attempt);
+        link
+    };
+    for byte in 10..20 {
+        assert_eq!((place(&mut h, byte, "live"), place(&mut h, byte + 20, "test")), (1, 2));
+    }
+    for byte in (10..20).chain(30..40) {
+        let link = if byte < 20 { 1 } else { 2 };
+        h.update(link, byte, MatchPhase::Ended, u64::from(byte) * 2);
+        h.update(link, byte, MatchPhase::Closed, u64::from(byte) * 2 + 1);
+    }
+    all.fleets.insert("test/arena-eu".into(), wish(0));
+    h.show(all.clone());
+    assert_eq!(retired(&mut h, &[1, 2]), [2], "the other fleet has not shrunk");
+    all.servers.remove("test/arena-eu-1");
+    h.show(all);
+    assert!(h.closed.contains(&LinkId(2)) && !h.closed.contains(&LinkId(1)), "only that one is gone");
+}

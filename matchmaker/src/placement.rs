@@ -80,6 +80,7 @@ impl Placer {
             trace_id: new.trace_id.clone(),
             wait_ms: u32::try_from(SERVER_WAIT.as_millis()).expect("seconds fit"),
             queue: new.queue.name.clone(),
+            namespace: new.queue.source.namespace().to_owned(),
         };
         let call = self.client.allocate(with_deadline(request, ALLOCATE_DEADLINE));
         let answer = match tokio::time::timeout(ALLOCATE_DEADLINE, call).await {

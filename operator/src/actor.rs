@@ -9,6 +9,7 @@ use crds::{Conditions, GameFleet, PoolKind};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
+use protocol::pb::PoolServer;
 use service::Shutdown;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,7 +22,7 @@ use crate::core::reconcile::{Memory, Plan, World, Write, reconcile};
 use crate::core::rollout::News;
 use crate::core::work::{Looked, Work};
 use crate::metrics;
-use crate::picture::Picture;
+use crate::picture::{Name, Picture};
 use crate::sight::{self, Forecasts, Scene};
 use crate::streams::Said;
 use crate::watches::{Key, Marks, Stores, lock};
@@ -57,7 +58,7 @@ pub(crate) struct State {
     /// When a queue's counts were last written.
     queue_told: BTreeMap<Key, Duration>,
     /// When the growth of a fleet's queues was heard that no size answers yet.
-    grew: BTreeMap<String, Instant>,
+    grew: BTreeMap<Name, Instant>,
     started: Instant,
 }
 
@@ -138,12 +139,12 @@ impl Actor {
 
     fn hear(&mut self, said: Said) {
         let now = self.state.now();
-        let before: BTreeMap<String, u32> = waiting(&self.state.picture);
+        let before: BTreeMap<Name, u32> = waiting(&self.state.picture);
         let is_match = matches!(said, Said::Match(_));
         let stores = &self.stores;
         self.state.picture.take(now, said, |server| age(stores, server));
         for server in self.state.picture.pool.values().filter(|server| server.matches > 0) {
-            lock(&self.stores.starts).plays(&server.name);
+            lock(&self.stores.starts).plays(&format!("{}/{}", server.namespace, server.name));
         }
         for (fleet, waits) in waiting(&self.state.picture) {
             if waits > before.get(&fleet).copied().unwrap_or(0) {
@@ -174,7 +175,7 @@ impl Actor {
         let State { picture, forecasts, memory, work, grew, .. } = &mut self.state;
         let Some(scene) = sight::scene(&self.stores, picture, forecasts, (namespace, name), (now, elapsed)) else {
             memory.remove(key);
-            grew.remove(name);
+            grew.remove(&(namespace.to_owned(), name.to_owned()));
             self.sizes.forget(namespace, name);
             for type_ in CONDITIONS {
                 metrics::condition(namespace, name, type_, None);
@@ -206,14 +207,24 @@ impl Actor {
             let stable = game_fleet.status.as_ref().and_then(|status| status.stable.as_deref());
             lock(&self.stores.starts).keep(&format!("{namespace}/{name}"), stable.as_slice());
         }
-        self.carry_out(key, name, scene.game_fleet, plan, running);
+        self.carry_out(key, (namespace, name), scene.game_fleet, plan, running);
     }
 
-    fn carry_out(&mut self, key: &Key, name: &str, game_fleet: Arc<GameFleet>, plan: Plan, running: &mut Running) {
+    fn carry_out(
+        &mut self,
+        key: &Key,
+        (namespace, name): (&str, &str),
+        game_fleet: Arc<GameFleet>,
+        plan: Plan,
+        running: &mut Running,
+    ) {
         let elapsed = self.state.now();
         let scales = plan.writes.iter().any(|write| matches!(write, Write::Scale { .. }));
         // Growth that needs no new size is answered by this look.
-        let grew = self.state.grew.remove(name).filter(|_| scales);
+        let mut take = |namespace: &str| self.state.grew.remove(&(namespace.to_owned(), name.to_owned()));
+        // A queue file names no namespace.
+        let (here, anywhere) = (take(namespace), take(""));
+        let grew = here.or(anywhere).filter(|_| scales);
         if plan.writes.is_empty() {
             metrics::looked("fleet", "nothing");
             self.state.work.done(key, elapsed, Looked::Well(plan.again), 0);
@@ -283,18 +294,20 @@ fn outcome(looked: Looked) -> &'static str {
 }
 
 /// Players and matches that wait, by GameFleet.
-fn waiting(picture: &Picture) -> BTreeMap<String, u32> {
+fn waiting(picture: &Picture) -> BTreeMap<Name, u32> {
     let mut waiting = BTreeMap::new();
     for queue in picture.loads() {
-        *waiting.entry(queue.fleet.clone()).or_insert(0) += queue.waiting_players + queue.placing;
+        *waiting.entry((queue.namespace.clone(), queue.fleet.clone())).or_insert(0) +=
+            queue.waiting_players + queue.placing;
     }
     waiting
 }
 
-/// How old a server is by its creation. Names of game servers are unique in a cluster but for chance: Agones draws them.
-fn age(stores: &Stores, server: &str) -> Option<Duration> {
-    stores.namespaces.iter().find_map(|(name, namespace)| {
-        let server = namespace.servers.get(&ObjectRef::new(server).within(name))?;
+/// How old a server is by its creation.
+fn age(stores: &Stores, server: &PoolServer) -> Option<Duration> {
+    let mine = |name: &String| server.namespace.is_empty() || *name == server.namespace;
+    stores.namespaces.iter().filter(|(name, _)| mine(name)).find_map(|(name, namespace)| {
+        let server = namespace.servers.get(&ObjectRef::new(&server.name).within(name))?;
         let created = server.metadata.creation_timestamp.as_ref()?.0;
         Timestamp::now().duration_since(created).try_into().ok()
     })

@@ -29,14 +29,23 @@ enum Voice {
 pub(crate) struct Picture {
     allocator: Voice,
     matchmaker: Voice,
-    /// Servers that are registered with the allocator, by name.
-    pub(crate) pool: BTreeMap<String, pb::PoolServer>,
+    /// Servers that are registered with the allocator.
+    pub(crate) pool: BTreeMap<Name, pb::PoolServer>,
     queues: Vec<Queue>,
     seen: BTreeMap<String, (i64, Seen)>,
     faults: BTreeMap<String, Fault>,
     arrivals: Arrivals,
     pub(crate) ends: Ends,
-    startups: BTreeMap<String, Startups>,
+    startups: BTreeMap<Name, Startups>,
+}
+
+/// Namespace and name of a server or a GameFleet. An allocator of an earlier release tells no namespace.
+pub(crate) type Name = (String, String);
+
+/// What is known of this one.
+fn find<'a, T>(known: &'a BTreeMap<Name, T>, namespace: &str, name: &str) -> Option<&'a T> {
+    let of = |namespace: &str| known.get(&(namespace.to_owned(), name.to_owned()));
+    of(namespace).or_else(|| of(""))
 }
 
 impl Picture {
@@ -56,7 +65,7 @@ impl Picture {
     }
 
     /// Takes in what was said. `age` says how old a server is by its creation; for those that are new in the pool.
-    pub(crate) fn take(&mut self, now: Duration, said: Said, age: impl Fn(&str) -> Option<Duration>) {
+    pub(crate) fn take(&mut self, now: Duration, said: Said, age: impl Fn(&pb::PoolServer) -> Option<Duration>) {
         match said {
             Said::Pool(pool) => self.pool(pool, age),
             Said::Queues(queues) => self.queues(now, queues),
@@ -66,14 +75,15 @@ impl Picture {
         }
     }
 
-    fn pool(&mut self, pool: pb::GetPoolResponse, age: impl Fn(&str) -> Option<Duration>) {
+    fn pool(&mut self, pool: pb::GetPoolResponse, age: impl Fn(&pb::PoolServer) -> Option<Duration>) {
         let known = matches!(self.allocator, Voice::Speaks);
-        let pool: BTreeMap<String, pb::PoolServer> =
-            pool.servers.into_iter().map(|server| (server.name.clone(), server)).collect();
+        let key = |server: &pb::PoolServer| (server.namespace.clone(), server.name.clone());
+        let pool: BTreeMap<Name, pb::PoolServer> =
+            pool.servers.into_iter().map(|server| (key(&server), server)).collect();
         // In the first picture after a silence a server may have been there for long.
-        for server in pool.values().filter(|server| known && !self.pool.contains_key(&server.name)) {
-            if let Some(age) = age(&server.name) {
-                self.startups.entry(server.fleet.clone()).or_default().took(age);
+        for (_, server) in pool.iter().filter(|(key, _)| known && !self.pool.contains_key(*key)) {
+            if let Some(age) = age(server) {
+                self.startups.entry((server.namespace.clone(), server.fleet.clone())).or_default().took(age);
             }
         }
         (self.pool, self.allocator) = (pool, Voice::Speaks);
@@ -99,6 +109,8 @@ impl Picture {
         let stats = event.stats.unwrap_or_default();
         self.ends.saw(End {
             match_id: event.match_id,
+            namespace: event.namespace,
+            fleet: event.fleet,
             revision: event.revision,
             at_ms: event.at_ms,
             crashed: kind == MatchEventKind::Lost,
@@ -141,8 +153,13 @@ impl Picture {
     }
 
     /// 95th percentile of a fleet's start-up times in seconds.
-    pub(crate) fn startup_s(&self, game_fleet: &str) -> f64 {
-        self.startups.get(game_fleet).map_or(0.0, Startups::p95_s)
+    pub(crate) fn startup_s(&self, namespace: &str, game_fleet: &str) -> f64 {
+        find(&self.startups, namespace, game_fleet).map_or(0.0, Startups::p95_s)
+    }
+
+    /// A server, if it is registered with the allocator.
+    pub(crate) fn pooled(&self, namespace: &str, server: &str) -> Option<&pb::PoolServer> {
+        find(&self.pool, namespace, server)
     }
 
     /// Whether each service answers, for metrics.
@@ -175,6 +192,8 @@ fn seen(queue: &pb::QueueStatus) -> Seen {
 
 fn load(queue: pb::QueueStatus) -> Queue {
     Queue {
+        // A MatchQueue takes its servers from a GameFleet of its own namespace.
+        namespace: queue.source.split_once('/').map_or_else(String::new, |(namespace, _)| namespace.to_owned()),
         name: queue.name,
         fleet: queue.fleet,
         regions: queue.regions,

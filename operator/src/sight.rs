@@ -60,7 +60,7 @@ pub(crate) fn scene(
     let seen: Vec<Seen> = servers
         .iter()
         .map(|server| {
-            let pooled = picture.pool.get(&server.name_any()).filter(|_| pool == PoolKind::Muster);
+            let pooled = picture.pooled(namespace, &server.name_any()).filter(|_| pool == PoolKind::Muster);
             see(server, pooled, capacity, facts.get(fleet_of(server)), &nodes)
         })
         .collect();
@@ -159,8 +159,8 @@ fn demand(
     let name = game_fleet.name_any();
     let regions: Vec<&str> = game_fleet.spec.regions.iter().map(|region| region.name.as_str()).collect();
     let queues = picture.loads().to_vec();
-    let asked = asked(&name, &regions, &queues, |queue| picture.rate(elapsed, queue));
-    let startup_s = picture.startup_s(&name);
+    let asked = asked((namespace, &name), &regions, &queues, |queue| picture.rate(elapsed, queue));
+    let startup_s = picture.startup_s(namespace, &name);
     let of = |region: &&str| {
         let here = || seen.iter().filter(|seen| seen.region == *region && seen.server.busy);
         let busy_servers = here().count() as u32;
@@ -192,14 +192,16 @@ fn scores(
     picture: &Picture,
 ) -> BTreeMap<String, Score> {
     let Some(status) = &game_fleet.status else { return BTreeMap::new() };
+    let name = game_fleet.name_any();
     let revisions: Vec<&str> = [&status.stable, &status.canary].into_iter().flatten().map(String::as_str).collect();
     let since = status.step_since.as_ref().and_then(|at| at.parse::<Timestamp>().ok());
-    let mut scores = since.map(|since| picture.ends.since(since.as_second(), &revisions)).unwrap_or_default();
+    let mut scores =
+        since.map(|since| picture.ends.since(since.as_second(), (namespace, &name), &revisions)).unwrap_or_default();
     let starts = lock(&stores.starts);
     for revision in revisions {
         let score = scores.entry(revision.to_owned()).or_default();
         score.servers = seen.iter().filter(|seen| seen.revision == revision && seen.server.in_pool).count() as u32;
-        score.crashes_at_start = starts.of(&format!("{namespace}/{}", game_fleet.name_any()), revision);
+        score.crashes_at_start = starts.of(&format!("{namespace}/{name}"), revision);
     }
     scores
 }

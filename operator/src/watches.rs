@@ -178,7 +178,7 @@ fn tell<K>(
 /// Remembers which servers have played, and which failed before.
 fn follow(starts: &Mutex<Starts>, namespace: &str, seen: Seen<'_, GameServer>) {
     let (Seen::Applied(server) | Seen::Gone(server)) = seen else { return };
-    let (name, mut starts) = (server.name_any(), lock(starts));
+    let (name, mut starts) = (format!("{namespace}/{}", server.name_any()), lock(starts));
     match server.state() {
         "Allocated" => starts.plays(&name),
         "Unhealthy" | "Error" => {

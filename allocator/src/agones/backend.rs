@@ -60,9 +60,9 @@ impl Backend {
         Self { engine, mode, asking: Arc::default() }
     }
 
-    /// Namespace of the GameFleet of this name, if it is of pool `Agones`.
-    pub fn namespace_of(&self, game_fleet: &str) -> Option<String> {
-        self.engine.book(|book| book.fleets.namespace_of(game_fleet).map(str::to_owned))
+    /// Namespace of the GameFleet of this name in this namespace (empty: any), if it is of pool `Agones`.
+    pub fn namespace_of(&self, namespace: &str, game_fleet: &str) -> Option<String> {
+        self.engine.book(|book| book.fleets.namespace_of(namespace, game_fleet).map(str::to_owned))
     }
 
     /// Puts a match on a server: the same one for every call with this match.
@@ -244,9 +244,9 @@ mod tests {
             cluster.put(server(name, region));
         }
         let backend = Backend::new(engine(&cluster, leads(), &Shutdown::new()), Mode::Direct);
-        assert_eq!(backend.namespace_of("card"), None);
+        assert_eq!(backend.namespace_of("", "card"), None);
         backend.engine.book(|book| book.fleets.set_game_fleet("games", "card", Some(ours(&[]))));
-        assert_eq!(backend.namespace_of("card").as_deref(), Some("games"));
+        assert_eq!(backend.namespace_of("", "card").as_deref(), Some("games"));
         let place = async |request: &MatchRequest| backend.allocate("games".into(), request, Duration::ZERO).await;
         let first = place(&request(1, &["eu", "us"], "1.0")).await.expect("placed").assignment.expect("assigned");
         assert_eq!(

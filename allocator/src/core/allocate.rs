@@ -134,7 +134,7 @@ impl Core {
         if pending.calls.is_empty() {
             return self.drop_if_unwanted(match_id, now);
         }
-        let rules = self.fleet_rules(&record.request.fleet);
+        let rules = self.fleet_rules(&record.request);
         match Wanted::new(&record.request, &pending.excluded, rules).choose(&self.pool) {
             Some(server) => self.assign(match_id, server, now),
             None => {
@@ -157,7 +157,7 @@ impl Core {
             }
             let Some(record) = self.matches.get(match_id) else { continue };
             let Some(pending) = record.pending().filter(|p| p.stage == Stage::Waiting) else { continue };
-            let rules = self.fleet_rules(&record.request.fleet);
+            let rules = self.fleet_rules(&record.request);
             if Wanted::new(&record.request, &pending.excluded, rules).rank(server).is_some() {
                 self.assign(match_id, server_id, now);
             }

@@ -106,6 +106,7 @@ fn pool_server(server: &Server) -> pb::PoolServer {
         tick_load_permille: server.tick_load_permille,
         admin_address: facts.admin_address.clone(),
         revision: facts.revision.clone(),
+        namespace: facts.namespace.clone(),
     }
 }
 

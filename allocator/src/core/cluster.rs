@@ -10,7 +10,8 @@ use protocol::id::{MatchId, ServerId};
 
 use super::link::LinkState;
 use super::now::Now;
-use super::pool::{Pool, Server, Standing};
+use super::pool::{Pool, Server, Standing, qualified};
+use super::request::MatchRequest;
 use super::state::Core;
 
 /// How often what needs time to show is looked at.
@@ -18,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A server that the cluster shows as Allocated, and that has had no match here for so long, is reported as a ghost.
 const GHOST_AFTER: Duration = Duration::from_secs(20);
 
-/// Everything that the cluster shows at one moment.
+/// Everything that the cluster shows at one moment. Names are `namespace/name`, as [`qualified`](super::pool::qualified).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterPicture {
     /// Game servers of Muster's pool, by name.
@@ -176,7 +177,7 @@ impl Core {
     /// Notes what the cluster says of a server. Whether it must leave and was not told so before.
     pub(super) fn note_cluster(&mut self, id: ServerId, now: Now) -> bool {
         let (Some(cluster), Some(server)) = (&mut self.cluster, self.pool.get_mut(id)) else { return false };
-        let name = &server.facts.name;
+        let name = &server.facts.key();
         if let Some(seen) = cluster.picture.servers.get(name) {
             server.node.clone_from(&seen.node);
         }
@@ -194,9 +195,13 @@ impl Core {
         news
     }
 
-    /// Rules for new matches of a fleet, where the cluster has any.
-    pub(super) fn fleet_rules(&self, fleet: &str) -> Option<&FleetRules> {
-        self.cluster.as_ref()?.picture.rules.get(fleet)
+    /// Rules for new matches of a fleet, where the cluster has any. A caller that names no namespace gets those of the first.
+    pub(super) fn fleet_rules(&self, request: &MatchRequest) -> Option<&FleetRules> {
+        let rules = &self.cluster.as_ref()?.picture.rules;
+        let exact = rules.get(&qualified(&request.namespace, &request.fleet));
+        let same_name = |name: &&String| name.rsplit_once('/').is_some_and(|(_, name)| name == request.fleet);
+        let any = || rules.iter().find(|(name, _)| request.namespace.is_empty() && same_name(name));
+        exact.or_else(|| any().map(|(_, rules)| rules))
     }
 
     /// Servers that the cluster shows as Allocated although no match is known there.
@@ -221,10 +226,10 @@ impl Core {
 
     fn find_ghosts(&mut self, picture: &ClusterPicture, now: Now) {
         let hosting = |server: &&Server| !server.rooms.is_empty() && server.link.state() != LinkState::Lost;
-        let busy: BTreeSet<&str> = self.pool.iter().filter(hosting).map(|s| s.facts.name.as_str()).collect();
+        let busy: BTreeSet<String> = self.pool.iter().filter(hosting).map(|s| s.facts.key()).collect();
         let allocated = picture.servers.iter().filter(|(_, server)| server.state == "Allocated");
         let suspects: BTreeSet<&String> =
-            allocated.map(|(name, _)| name).filter(|name| !busy.contains(name.as_str())).collect();
+            allocated.map(|(name, _)| name).filter(|name| !busy.contains(*name)).collect();
         let Some(cluster) = &mut self.cluster else { return };
         cluster.ghosts.retain(|name, _| suspects.contains(name));
         for name in suspects {
@@ -261,9 +266,8 @@ impl Core {
 /// Idle servers that their Fleets no longer want: agones' `/scale` does not take Reserved ones. Those on the emptiest
 /// nodes go first, so that nodes fall empty.
 fn surplus(picture: &ClusterPicture, pool: &Pool) -> Vec<ServerId> {
-    let by_name: BTreeMap<&str, &Server> = pool.iter().map(|server| (server.facts.name.as_str(), server)).collect();
-    let stays =
-        |name: &String| by_name.get(name.as_str()).is_none_or(|server| !server.leaving && server.standing.is_none());
+    let by_name: BTreeMap<String, &Server> = pool.iter().map(|server| (server.facts.key(), server)).collect();
+    let stays = |name: &String| by_name.get(name).is_none_or(|server| !server.leaving && server.standing.is_none());
     let mut staying: BTreeMap<&str, u32> = BTreeMap::new();
     for (_, seen) in picture.servers.iter().filter(|(name, seen)| seen.is_in_use() && stays(name)) {
         *staying.entry(&seen.fleet).or_default() += 1;
@@ -275,12 +279,12 @@ fn surplus(picture: &ClusterPicture, pool: &Pool) -> Vec<ServerId> {
     let mut leaving = Vec::new();
     for (fleet, count) in staying {
         let Some(replicas) = picture.fleets.get(fleet).and_then(|wish| wish.replicas) else { continue };
-        let is_idle = |server: &&&Server| {
+        let is_idle = |(name, server): &(&String, &&Server)| {
             server.rooms.is_empty()
                 && server.takes_matches()
-                && picture.servers.get(&server.facts.name).is_some_and(|seen| seen.fleet == fleet)
+                && picture.servers.get(*name).is_some_and(|seen| seen.fleet == fleet)
         };
-        let mut idle: Vec<&&Server> = by_name.values().filter(is_idle).collect();
+        let mut idle: Vec<&&Server> = by_name.iter().filter(is_idle).map(|(_, server)| server).collect();
         idle.sort_by_key(|server| (node_rooms.get(server.node.as_str()), &server.node, &server.facts.name));
         let too_many = count.saturating_sub(replicas) as usize;
         leaving.extend(idle.into_iter().take(too_many).map(|server| server.facts.server_id));

@@ -34,6 +34,7 @@ impl<'a> Wanted<'a> {
     pub fn rank(&self, server: &Server) -> Option<Rank> {
         let (facts, request) = (&server.facts, self.request);
         let fits = facts.fleet == request.fleet
+            && (request.namespace.is_empty() || facts.namespace == request.namespace)
             && (request.build.is_empty() || facts.build == request.build)
             && server.takes_matches()
             && server.free_rooms() > 0
@@ -100,6 +101,7 @@ mod tests {
             let facts = ServerFacts {
                 server_id: id(index),
                 name: String::new(),
+                namespace: String::new(),
                 build: row.build.into(),
                 region: row.region.into(),
                 fleet: row.fleet.into(),

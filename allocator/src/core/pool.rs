@@ -19,6 +19,8 @@ pub struct ServerFacts {
     pub server_id: ServerId,
     /// Name of its GameServer or process.
     pub name: String,
+    /// Namespace of its GameServer, as its pod has proved; empty on one machine.
+    pub namespace: String,
     /// Build that it runs.
     pub build: String,
     /// Region that it runs in.
@@ -49,6 +51,18 @@ pub struct ServerFacts {
     pub schema_hash: u64,
     /// Tick rate in Hz.
     pub tick_rate_hz: u32,
+}
+
+impl ServerFacts {
+    /// Its name, unlike that of a server of another namespace.
+    pub fn key(&self) -> String {
+        qualified(&self.namespace, &self.name)
+    }
+}
+
+/// A name in a namespace, as `namespace/name`; without a namespace as it is.
+pub fn qualified(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
 /// What a room of a server is used for.
@@ -197,9 +211,9 @@ impl Pool {
         self.by_link.get(&link).copied()
     }
 
-    /// Servers of this name: one, or none, or for a moment an older incarnation too.
-    pub fn named(&self, name: &str) -> Vec<ServerId> {
-        self.servers.values().filter(|s| s.facts.name == name).map(|s| s.facts.server_id).collect()
+    /// Servers of this [`key`](ServerFacts::key): one, or none, or for a moment an older incarnation too.
+    pub fn named(&self, key: &str) -> Vec<ServerId> {
+        self.servers.values().filter(|s| s.facts.key() == key).map(|s| s.facts.server_id).collect()
     }
 
     /// Puts a server in, in place of its earlier registration.

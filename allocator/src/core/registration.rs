@@ -140,7 +140,8 @@ impl Core {
             return Err(RegisterError::StaleEpoch { seen: registration.epoch_seen, epoch: self.epoch });
         }
         let (id, name) = (registration.facts.server_id, &registration.facts.name);
-        let namesakes: Vec<_> = self.pool.named(name).into_iter().filter(|other| *other != id).collect();
+        let namesakes: Vec<_> =
+            self.pool.named(&registration.facts.key()).into_iter().filter(|other| *other != id).collect();
         let linked = |other: &ServerId| self.pool.get(*other).is_some_and(|s| s.link.state() == LinkState::Linked);
         if namesakes.iter().any(linked) {
             return Err(RegisterError::NameTaken(name.clone()));
@@ -321,7 +322,7 @@ impl Core {
         }
     }
 
-    /// The process or GameServer of this name is gone.
+    /// The process or GameServer of this name, with its namespace where it has one, is gone.
     pub fn server_gone(&mut self, name: &str, now: Now) {
         for id in self.pool.named(name) {
             self.remove_server(id, "its server is gone", now);

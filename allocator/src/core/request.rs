@@ -34,6 +34,8 @@ pub struct MatchRequest {
     pub match_id: MatchId,
     /// Fleet to take the server from.
     pub fleet: String,
+    /// Its namespace; empty: any.
+    pub namespace: String,
     /// Acceptable regions by preference; empty: any.
     pub regions: Vec<String>,
     /// Build that the clients speak; empty: any.
@@ -56,6 +58,7 @@ impl MatchRequest {
         Self {
             match_id,
             fleet: String::new(),
+            namespace: String::new(),
             regions: Vec::new(),
             build: String::new(),
             roster,

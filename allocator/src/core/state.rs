@@ -142,8 +142,8 @@ impl Core {
         // Whoever was silent for so long is lost, in the list or not.
         let complete = now.at >= self.timing.lost_after
             || self.expected.as_ref().is_some_and(|names| {
-                let known: BTreeSet<&str> = self.pool.iter().map(|s| s.facts.name.as_str()).collect();
-                names.iter().all(|name| known.contains(name.as_str()))
+                let known: BTreeSet<String> = self.pool.iter().map(|s| s.facts.key()).collect();
+                names.iter().all(|name| known.contains(name))
             });
         let since = complete.then(|| self.complete_since.unwrap_or(now.at));
         self.complete_since = since;
@@ -223,6 +223,8 @@ impl Core {
             build: server.map(|s| s.build.clone()).unwrap_or_default(),
             region: server.map(|s| s.region.clone()).unwrap_or_default(),
             revision: server.map(|s| s.revision.clone()).unwrap_or_default(),
+            fleet: server.map(|s| s.fleet.clone()).unwrap_or_default(),
+            namespace: server.map(|s| s.namespace.clone()).unwrap_or_default(),
             stats: details.stats,
             trace_id,
             at_ms: now.unix_ms,

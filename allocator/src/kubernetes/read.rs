@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::core::cluster::{ClusterPicture, DrainWish, FleetRules, FleetWish, RevisionRule, SeenServer};
+use crate::core::pool::qualified;
 
 /// Label by which Agones says which Fleet a GameServer belongs to.
 const AGONES_FLEET: &str = "agones.dev/fleet";
@@ -19,15 +20,23 @@ pub(super) fn picture<'a>(
     game_fleets: impl Iterator<Item = &'a GameFleet>,
 ) -> ClusterPicture {
     ClusterPicture {
-        servers: servers.map(|server| (server.name_any(), seen(server))).collect(),
-        fleets: fleets.map(|fleet| (fleet.name_any(), wish(fleet))).collect(),
-        rules: game_fleets.map(|fleet| (fleet.name_any(), rules(fleet))).collect(),
+        servers: servers.map(|server| (key(server), seen(server))).collect(),
+        fleets: fleets.map(|fleet| (key(fleet), wish(fleet))).collect(),
+        rules: game_fleets.map(|fleet| (key(fleet), rules(fleet))).collect(),
     }
+}
+
+/// Unlike that of an object of another namespace.
+fn key(object: &impl kube::Resource) -> String {
+    qualified(&object.namespace().unwrap_or_default(), &object.name_any())
 }
 
 fn seen(server: &GameServer) -> SeenServer {
     SeenServer {
-        fleet: server.labels().get(AGONES_FLEET).cloned().unwrap_or_default(),
+        fleet: qualified(
+            &server.namespace().unwrap_or_default(),
+            server.labels().get(AGONES_FLEET).map_or("", String::as_str),
+        ),
         node: server.status.as_ref().map(|status| status.node_name.clone()).unwrap_or_default(),
         state: server.state().to_owned(),
         drain: drain(server.annotations()),
@@ -82,27 +91,31 @@ mod tests {
     fn objects_become_a_picture() {
         let server: GameServer = serde_json::from_value(json!({
             "apiVersion": "agones.dev/v1", "kind": "GameServer",
-            "metadata": { "name": "arena-1", "labels": { "agones.dev/fleet": "arena-eu-1" },
+            "metadata": { "name": "arena-1", "namespace": "games", "labels": { "agones.dev/fleet": "arena-eu-1" },
                 "annotations": { "muster.dev/drain-deadline": "2026-01-01T00:00:01.5Z", "muster.dev/drain-reason": "spot" } },
             "spec": {}, "status": { "state": "Reserved", "nodeName": "node-1" },
         }))
         .expect("a game server");
         let fleet: Fleet = serde_json::from_value(json!({
             "apiVersion": "agones.dev/v1", "kind": "Fleet",
-            "metadata": { "name": "arena-eu-1", "annotations": { "muster.dev/drain-deadline": "soon" } },
+            "metadata": { "name": "arena-eu-1", "namespace": "games", "annotations": { "muster.dev/drain-deadline": "soon" } },
             "spec": { "replicas": 3, "template": { "spec": {} } },
         }))
         .expect("a fleet");
         let picture = picture([server].iter(), [fleet].iter(), std::iter::empty());
         let drain = DrainWish { until_unix_ms: 1_767_225_601_500, reason: "spot".into() };
         let expected = SeenServer {
-            fleet: "arena-eu-1".into(),
+            fleet: "games/arena-eu-1".into(),
             node: "node-1".into(),
             state: "Reserved".into(),
             drain: Some(drain),
         };
-        assert_eq!(picture.servers["arena-1"], expected);
-        assert_eq!(picture.fleets["arena-eu-1"], FleetWish { replicas: Some(3), drain: None }, "\"soon\" is no time");
-        assert_eq!(picture.expected(), ["arena-1".to_owned()].into());
+        assert_eq!(picture.servers["games/arena-1"], expected);
+        assert_eq!(
+            picture.fleets["games/arena-eu-1"],
+            FleetWish { replicas: Some(3), drain: None },
+            "\"soon\" is no time"
+        );
+        assert_eq!(picture.expected(), ["games/arena-1".to_owned()].into());
     }
 }

@@ -55,6 +55,7 @@ pub(crate) fn request(byte: u8) -> MatchRequest {
 /// Server `byte`, with this many rooms, on link `byte`.
 pub(crate) fn registration(byte: u8, capacity: u32) -> Registration {
     let facts = ServerFacts {
+        namespace: String::new(),
         server_id: server_id(byte),
         name: format!("server-{byte}"),
         build: "1".into(),

@@ -34,6 +34,7 @@ pub(crate) struct FakeServer {
 impl FakeServer {
     pub(crate) fn new(id: [u8; 16], name: String, capacity: u32) -> Self {
         let facts = ServerFacts {
+            namespace: String::new(),
             server_id: ServerId::from_entropy(id),
             name,
             build: "1".into(),

@@ -58,6 +58,13 @@ pub struct Source {
     pub generation: i64,
 }
 
+impl Source {
+    /// Namespace of the `MatchQueue`, which is that of its fleet too; empty for a queue file.
+    pub fn namespace(&self) -> &str {
+        self.resource.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+}
+
 /// How near the ratings of a match must be. A ticket's window is how far any other ticket of its match may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RatingRule {

@@ -19,6 +19,8 @@ pub struct Queue {
     pub name: String,
     /// GameFleet that hosts its matches.
     pub fleet: String,
+    /// Namespace of both; empty: from a queue file, so any.
+    pub namespace: String,
     /// Regions where they may run; none: any.
     pub regions: Vec<String>,
     /// Players that wait.
@@ -35,6 +37,10 @@ impl Queue {
     /// Matches that wait for a server, and those that the waiting players could make.
     fn queued(&self) -> u32 {
         self.placing.saturating_add(self.waiting_players / self.players_per_match.max(1))
+    }
+
+    fn asks(&self, namespace: &str, fleet: &str) -> bool {
+        self.fleet == fleet && (self.namespace.is_empty() || self.namespace == namespace)
     }
 }
 
@@ -86,13 +92,13 @@ pub struct Asked {
 /// What is asked of each region. A queue that may use several asks an equal share of each: which one a match will take is
 /// known only when its players are.
 pub fn asked(
-    fleet: &str,
+    (namespace, fleet): (&str, &str),
     regions: &[&str],
     queues: &[Queue],
     mut rate: impl FnMut(&str) -> f64,
 ) -> BTreeMap<String, Asked> {
     let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
-    for queue in queues.iter().filter(|queue| queue.fleet == fleet) {
+    for queue in queues.iter().filter(|queue| queue.asks(namespace, fleet)) {
         let may = |region: &&&str| queue.regions.is_empty() || queue.regions.iter().any(|name| name == **region);
         let open: Vec<&&str> = regions.iter().filter(may).collect();
         let share = open.len().max(1) as u32;
@@ -149,10 +155,12 @@ mod tests {
             Queue { placing: 1, ..queue("ranked", &["eu"], 17) },
             queue("casual", &[], 40),
             Queue { fleet: "other".into(), ..queue("else", &[], 800) },
+            Queue { namespace: "games".into(), ..queue("here", &["us"], 8) },
+            Queue { namespace: "test".into(), ..queue("there", &[], 800) },
         ];
-        let asked = asked("arena", &["eu", "us"], &queues, |name| if name == "casual" { 2.0 } else { 0.5 });
+        let asked = asked(("games", "arena"), &["eu", "us"], &queues, |name| if name == "casual" { 2.0 } else { 0.5 });
         assert_eq!(asked["eu"], Asked { queued: 3 + 3, per_second: 1.5 });
-        assert_eq!(asked["us"], Asked { queued: 3, per_second: 1.0 });
+        assert_eq!(asked["us"], Asked { queued: 3 + 1, per_second: 1.5 });
     }
 
     #[test]

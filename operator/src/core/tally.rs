@@ -19,7 +19,11 @@ const ENDS_MAX: usize = 100_000;
 pub struct End {
     /// Its id.
     pub match_id: String,
-    /// Revision of its server.
+    /// Namespace of its server's GameFleet; empty: not known.
+    pub namespace: String,
+    /// Its server's GameFleet; empty: not known.
+    pub fleet: String,
+    /// Revision of its server. Two GameFleets with equal templates have revisions of one name.
     pub revision: String,
     /// Unix milliseconds.
     pub at_ms: u64,
@@ -31,6 +35,13 @@ pub struct End {
     pub join_failures: u64,
     /// Tick times in microseconds, an HDR histogram (V2); empty: none.
     pub tick_us: Vec<u8>,
+}
+
+impl End {
+    fn is_of(&self, namespace: &str, fleet: &str) -> bool {
+        let is = |known: &str, asked: &str| known.is_empty() || known == asked;
+        is(&self.namespace, namespace) && is(&self.fleet, fleet)
+    }
 }
 
 /// The ends of all matches, each once, those of the last `ENDS_MAX`.
@@ -54,12 +65,15 @@ impl Ends {
         }
     }
 
-    /// What was seen of each of these revisions since then (Unix seconds).
-    pub fn since(&self, unix_s: i64, revisions: &[&str]) -> BTreeMap<String, Score> {
+    /// What was seen of each of these revisions of a GameFleet since then (Unix seconds).
+    pub fn since(&self, unix_s: i64, (namespace, fleet): (&str, &str), revisions: &[&str]) -> BTreeMap<String, Score> {
         let mut sums: BTreeMap<&str, (Score, Option<Histogram<u64>>)> = BTreeMap::new();
         let since_ms = u64::try_from(unix_s).unwrap_or(0) * 1_000;
         // Newest first: the log is in order, so the first that is too old ends the search.
         for end in self.ends.iter().rev().take_while(|end| end.at_ms >= since_ms) {
+            if !end.is_of(namespace, fleet) {
+                continue;
+            }
             let Some(revision) = revisions.iter().find(|name| **name == end.revision) else { continue };
             let (score, ticks) = sums.entry(revision).or_default();
             score.sessions += 1;
@@ -155,7 +169,9 @@ mod tests {
         ends.saw(end("a", "new", 120));
         ends.saw(end("c", "old", 120));
         ends.saw(end("d", "foreign", 120));
-        let seen = ends.since(100, &["new", "old"]);
+        ends.saw(End { namespace: "test".into(), ..end("e", "new", 120) });
+        ends.saw(End { namespace: "games".into(), fleet: "card".into(), ..end("f", "new", 120) });
+        let seen = ends.since(100, ("games", "arena"), &["new", "old"]);
         let new = seen["new"];
         assert_eq!((new.sessions, new.crashes, new.joins, new.join_failures), (2, 1, 18, 2));
         assert_eq!(new.tick_p99_us.map(|us| us / 100), Some(40));

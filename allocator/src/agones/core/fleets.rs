@@ -93,9 +93,14 @@ impl Fleets {
         self.game_fleets.retain(|(space, name), _| space != namespace || names.contains(name));
     }
 
-    /// Namespace of the GameFleet of this name whose servers are given out here; the first, if several have one.
-    pub fn namespace_of(&self, game_fleet: &str) -> Option<&str> {
-        self.game_fleets.iter().find(|((_, name), it)| name == game_fleet && it.is_ours).map(|((space, _), _)| &**space)
+    /// Namespace of the GameFleet of this name whose servers are given out here. Where the caller names no namespace, the
+    /// first that has one.
+    pub fn namespace_of(&self, namespace: &str, game_fleet: &str) -> Option<&str> {
+        let in_namespace = |space: &str| namespace.is_empty() || space == namespace;
+        self.game_fleets
+            .iter()
+            .find(|((space, name), it)| name == game_fleet && it.is_ours && in_namespace(space))
+            .map(|((space, _), _)| &**space)
     }
 
     /// Name of a fleet that the request asks for by name and that is not given out here.
@@ -149,8 +154,10 @@ mod tests {
         let pool = |is_ours| Some(GameFleet { is_ours, ..GameFleet::default() });
         fleets.set_game_fleet("a", "card", pool(false));
         fleets.set_game_fleet("b", "card", pool(true));
-        assert_eq!(fleets.namespace_of("card"), Some("b"));
+        assert_eq!(fleets.namespace_of("", "card"), Some("b"));
+        assert_eq!(fleets.namespace_of("b", "card"), Some("b"));
+        assert_eq!(fleets.namespace_of("a", "card"), None, "there it is Muster's");
         fleets.set_game_fleet("b", "card", None);
-        assert_eq!(fleets.namespace_of("card"), None);
+        assert_eq!(fleets.namespace_of("", "card"), None);
     }
 }

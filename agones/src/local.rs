@@ -77,6 +77,9 @@ pub struct FleetConfig {
     pub buffer: u32,
     /// A surplus of idle servers is let go only after it has lasted this long.
     pub scale_down_delay: Duration,
+    /// A process that ends by itself before this has crashed early, and slows the next starts down: see
+    /// [`desired::CrashLoop`].
+    pub stable_after: Duration,
     /// A process that is not Reserved, Ready or Allocated after this long is replaced.
     pub startup_timeout: Duration,
     /// From SIGTERM to SIGKILL for a server that is Shutdown, Unhealthy, or late in starting.
@@ -121,6 +124,7 @@ impl FleetConfig {
             maximum,
             buffer,
             scale_down_delay: Duration::from_secs(30),
+            stable_after: desired::CrashLoop::STABLE,
             startup_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
             drain_deadline: Duration::from_secs(60),

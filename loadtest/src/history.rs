@@ -2,6 +2,7 @@
 //! [`check()`] that it makes sense.
 
 mod check;
+mod rooms;
 mod seen;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use protocol::id::{MatchId, PlayerId, TicketId};
 use serde::{Deserialize, Serialize};
 
-pub use check::{TOLD_WITHIN_MS, check};
+pub use check::check;
+pub use rooms::ORPHANS_GONE_WITHIN_MS;
 pub use seen::{Tally, tally};
 
 /// Something that someone saw.
@@ -104,6 +106,27 @@ pub enum Event {
         match_id: MatchId,
         /// Why.
         reason: String,
+    },
+    /// A game server opened a room for a match, by the server's own word.
+    RoomOpened {
+        /// The match.
+        match_id: MatchId,
+        /// Name of the server.
+        server: String,
+    },
+    /// The room is gone, by the server's own word; one that was killed says nothing.
+    RoomClosed {
+        /// The match.
+        match_id: MatchId,
+        /// Name of the server.
+        server: String,
+    },
+    /// In the end no game server holds a match any more; or some do, and nobody waits any longer.
+    OrphansGone {
+        /// How long that took once the last player had left.
+        after_ms: u64,
+        /// Servers that still hold one.
+        left: u64,
     },
     /// A game server was killed.
     ServerKilled {

@@ -9,6 +9,7 @@ use service::logs::Format;
 
 use crate::cluster_options::{AccessOptions, ClusterOptions};
 use crate::exit::Failure;
+use crate::kills::KillsOptions;
 use crate::kubectl::KubectlOptions;
 use crate::kubernetes::KubernetesOptions;
 use crate::operator::OperatorOptions;
@@ -50,6 +51,9 @@ pub(crate) enum Task {
     /// Run a platform by the orders on standard input, for `demo --chaos` to kill.
     #[command(hide = true)]
     ChaosPlatform(ChaosPlatformOptions),
+    /// Kill allocator and game servers of a platform on this machine again and again while bots play; a test of Muster itself.
+    #[command(hide = true)]
+    Kills(KillsOptions),
     /// Check a history that `demo --history` wrote.
     CheckHistory(CheckHistoryOptions),
     /// Run one game server of the reference game (normally started by a fleet).
@@ -391,6 +395,10 @@ pub(crate) struct AllocatorOptions {
     /// Where health and metrics are served.
     #[arg(long, env = "MUSTER_ADMIN_LISTEN", default_value_t = local(7111))]
     pub(crate) admin: SocketAddr,
+    /// File with the names of the game servers that there are, one per line, kept true by whoever starts them: the allocator
+    /// then knows at once who is gone, and after a start whom to wait for. On Kubernetes the cluster says it.
+    #[arg(long, env = "MUSTER_SERVERS", value_name = "FILE", conflicts_with = "kubernetes")]
+    pub(crate) servers: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) cluster: ClusterOptions,
     /// Folder with tls.crt, tls.key and ca.crt of Agones' allocation service, which is served where there is one.

@@ -19,6 +19,7 @@ use crate::demo::history::History;
 use crate::demo::report::Report;
 use crate::demo::stage::Stage;
 use crate::exit::Failure;
+use crate::folder::Folder;
 use crate::observe::Observer;
 use crate::output::{Output, answer, remark};
 use crate::platform::{Addresses, FleetSize, PlatformConfig, Reach};
@@ -58,10 +59,10 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     let game = PlayedGame::of(options.game.as_deref())?.for_bots()?;
     let queues = game.queues(options.queues.as_deref(), options.queues.is_none().then_some(options.match_seconds))?;
     let queue = first_queue(&queues, options.players)?;
-    let folder = Folder::new()?;
+    let folder = Folder::new("demo")?;
     let mut progress = Progress::new(options.seconds);
     progress.step(&format!("starting the platform (seed {seed})"));
-    let history = History::open(options, &folder.0)?;
+    let history = History::open(options, folder.path())?;
     let mut config = config(options, &folder, game.clone(), queues);
     config.webhooks = options.webhooks.read()?;
     let servers = config.fleet.minimum as usize;
@@ -83,7 +84,7 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     let chaos = async {
         if let (Some(seed), Some(platform)) = (options.chaos, stage.apart()) {
             let (history, triggers) = (history.recorder.clone(), history.triggers.clone());
-            let data = folder.0.clone();
+            let data = folder.path().to_owned();
             let chaos = Chaos { platform, observer: &observer, history, triggers, data, servers };
             if let Err(failure) = chaos.run(seed, options.seconds).await {
                 return failure;
@@ -145,7 +146,7 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
     let busy = matches.div_ceil(CAPACITY);
     let fleet = FleetSize { minimum: busy, maximum: busy + 2, buffer: 1, capacity: CAPACITY };
     PlatformConfig {
-        data: folder.0.clone(),
+        data: folder.path().to_owned(),
         addresses: Addresses { metagame: any, allocator: any, matchmaker: any },
         advertise: any.ip(),
         queues,
@@ -191,28 +192,5 @@ async fn sum_up(
         results_recorded,
         games_in_history: players.games_in_history,
         ..Report::default()
-    }
-}
-
-/// A temporary folder that is removed when the demo ends.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, Failure> {
-        let name = format!("muster-demo-{}-{:08x}", std::process::id(), service::random::u64() as u32);
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).map_err(|error| {
-            Failure::setup(format!("cannot make the folder {}: {error}", path.display()))
-                .help("name a folder that this user may write in the environment variable TMPDIR")
-        })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "the demo's folder could not be removed");
-        }
     }
 }

@@ -10,8 +10,10 @@ mod console;
 mod demo;
 mod doctor;
 mod exit;
+mod folder;
 mod gameserver;
 mod http;
+mod kills;
 mod kube_proxy;
 mod kubectl;
 mod kubernetes;
@@ -24,6 +26,7 @@ mod platform;
 mod played;
 mod probe;
 mod progress;
+mod servers_file;
 mod services;
 mod trouble;
 mod up;
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::MinimumBuild(options) => maintenance::minimum_build(&options),
         Task::ChaosPlatform(options) => chaos::obey::run(&options),
         Task::Webhooks(options) => webhooks::run(&options),
+        Task::Kills(options) => kills::run(&options),
         Task::CheckHistory(options) => check_history::run(&options),
         Task::Agent(options) => return ::gameserver::agent::main(&options),
         Task::Gameserver(_) => return gameserver::run(std::env::args_os().skip(1)),

@@ -22,8 +22,8 @@ use matchmaker::{QueueSource, Queues};
 use service::Shutdown;
 use tokio::sync::{Mutex, watch};
 
-pub(crate) use self::data::ServiceData;
-use self::data::next_port;
+pub(crate) use self::data::{ServiceData, next_port};
+pub(crate) use self::fleet::config as fleet_config;
 pub(crate) use self::queue_file::{demo_queues, queues};
 pub(crate) use self::reach::{At, Reach};
 use self::supervised::{Part, Supervised};
@@ -134,15 +134,10 @@ impl Platform {
         let metagame = services.keep("metagame", metagame_stop, metagame.wait());
 
         let reach = Reach::new(&data, at).map_err(Failure::setup)?;
-        let fleet_config = fleet::config(
-            &data,
-            &config.game,
-            config.fleet,
-            config.advertise,
-            [&reach.allocator_url, &reach.metagame_url],
-            config.drain,
-            handle_now.clone(),
-        )?;
+        let urls = [reach.allocator_url.as_str(), &reach.metagame_url];
+        let mut fleet_config =
+            fleet::config(&data, &config.game, config.fleet, config.advertise, urls, config.drain);
+        fleet_config.retire = Some(fleet::retire(handle_now.clone()));
         let expected = Arc::new(expected_sender);
         let fleet = LocalFleet::start(fleet_config, std::future::pending()).map_err(Failure::setup)?;
         let servers_max = Arc::new(AtomicU64::new(0));

@@ -11,6 +11,7 @@ use crate::cli::{AllocatorOptions, MatchmakerOptions, MetagameOptions};
 use crate::cluster_services;
 use crate::exit::Failure;
 use crate::platform::{ServiceData, queues};
+use crate::servers_file::ServersFile;
 
 /// Runs the allocator until Ctrl-C or SIGTERM.
 pub(crate) fn allocator(options: &AllocatorOptions) -> Result<ExitCode, Failure> {
@@ -21,9 +22,14 @@ pub(crate) fn allocator(options: &AllocatorOptions) -> Result<ExitCode, Failure>
     let data = ServiceData::open(&options.data)?;
     // Held until the end: two allocators on one folder would fight over its epoch.
     let _lock = data.lock("allocator")?;
-    let config = data.allocator(options.listen, options.admin)?;
+    let servers = options.servers.as_deref().map(ServersFile::open).transpose()?;
+    let expected = servers.as_ref().map(ServersFile::names);
+    let config = allocator::Config { expected, ..data.allocator(options.listen, options.admin)? };
     until_signal(|shutdown| async move {
         let running = allocator::start(config, shutdown).await.map_err(Failure::setup)?;
+        if let Some(servers) = servers {
+            tokio::spawn(servers.follow(running.handle()));
+        }
         running.wait().await.map_err(Failure::run)
     })
 }

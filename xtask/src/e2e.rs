@@ -5,10 +5,12 @@
 //! `helm` and the programs' own commands, as an operator would go.
 
 mod agones;
+mod api_proxy;
 mod bots;
 mod cluster_tests;
+mod cut_off;
 mod images;
-mod kubectl;
+pub(crate) mod kubectl;
 mod manifests;
 mod report;
 mod scenarios;
@@ -84,4 +86,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     report.print(options.output)?;
     anyhow::ensure!(report.is_good(), "the end-to-end tests failed; seed {}", report.seed);
     Ok(())
+}
+
+/// Nothing but the kills, as many as these.
+pub(crate) fn kills(kills: u32, seed: Option<u64>, load: Option<String>, release: bool) -> anyhow::Result<()> {
+    run(&Options {
+        output: Output::Text,
+        only: vec!["kills".to_owned()],
+        list: false,
+        keep: false,
+        release,
+        no_images: false,
+        no_crate_tests: true,
+        kills,
+        seed,
+        load,
+    })
 }

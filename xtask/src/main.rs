@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod command;
 mod crd_page;
+mod deep;
 mod deploy;
 mod docs;
 mod e2e;
@@ -55,7 +56,7 @@ enum Task {
     /// Write the pages of the book that come from code: metrics, GameFleet, MatchQueue.
     Docs,
     /// The same tests with bigger numbers: minutes to hours.
-    Deep,
+    Deep(deep::Options),
 }
 
 fn main() -> ExitCode {
@@ -85,9 +86,6 @@ fn run() -> anyhow::Result<()> {
         Task::Image(options) => image::run(&options),
         Task::E2e(options) => e2e::run(&options),
         Task::Docs => docs::run(),
-        Task::Deep => {
-            simulate::deep()?;
-            fuzz::deep()
-        }
+        Task::Deep(options) => deep::run(&options),
     }
 }

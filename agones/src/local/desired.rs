@@ -71,6 +71,7 @@ pub fn plan(size: Size, members: &BTreeMap<String, Member>) -> Plan {
 /// Slows down the starts of a server that ends as soon as it has started.
 #[derive(Debug, Clone)]
 pub struct CrashLoop {
+    stable_after: Duration,
     crashes: u32,
     not_before: Duration,
 }
@@ -80,18 +81,18 @@ impl CrashLoop {
     pub const FIRST: Duration = Duration::from_millis(500);
     /// The longest pause.
     pub const MAX: Duration = Duration::from_secs(30);
-    /// A server that lived this long did not crash early.
+    /// A server that lived this long did not crash early, where nobody says otherwise.
     pub const STABLE: Duration = Duration::from_secs(10);
 
-    /// No crash so far.
-    pub fn new() -> Self {
-        Self { crashes: 0, not_before: Duration::ZERO }
+    /// No crash so far. A server that lives for `stable_after` does not crash early.
+    pub fn new(stable_after: Duration) -> Self {
+        Self { stable_after, crashes: 0, not_before: Duration::ZERO }
     }
 
     /// A server crashed after `lived`. Gives the pause before the next start. Several servers that crash in one
     /// pause count once: they were started together.
     pub fn crashed(&mut self, now: Duration, lived: Duration) -> Duration {
-        if lived >= Self::STABLE {
+        if lived >= self.stable_after {
             self.crashes = 0;
             self.not_before = now;
         } else if now >= self.not_before {
@@ -114,7 +115,7 @@ impl CrashLoop {
 
 impl Default for CrashLoop {
     fn default() -> Self {
-        Self::new()
+        Self::new(Self::STABLE)
     }
 }
 
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_early_crash_delays_the_next_start_more_and_more() {
-        let mut crash_loop = CrashLoop::new();
+        let mut crash_loop = CrashLoop::default();
         let mut now = Duration::ZERO;
         let mut pauses = Vec::new();
         for _ in 0..8 {
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn servers_that_crash_together_count_once() {
-        let mut crash_loop = CrashLoop::new();
+        let mut crash_loop = CrashLoop::default();
         for _ in 0..5 {
             crash_loop.crashed(Duration::from_millis(10), Duration::ZERO);
         }

@@ -126,11 +126,11 @@ impl Actor {
     fn new(config: FleetConfig, servers: watch::Sender<Vec<ServerStatus>>) -> Self {
         let (changes_sender, changes) = mpsc::channel(64);
         Self {
+            crash_loop: CrashLoop::new(config.stable_after),
             config: Arc::new(config),
             began: Instant::now(),
             entries: BTreeMap::new(),
             tasks: JoinSet::new(),
-            crash_loop: CrashLoop::new(),
             surplus_since: None,
             draining: None,
             changes_sender,

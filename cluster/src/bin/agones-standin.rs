@@ -43,6 +43,9 @@ enum Part {
         /// Address under which the API server reaches the webhook [default: the one that this process uses towards it].
         #[arg(long, env = "POD_IP")]
         reach: Option<IpAddr>,
+        /// Make every new GameServer of a Fleet a development server at this address: no pod, and Ready at once.
+        #[arg(long)]
+        dev_address: Option<String>,
     },
     /// A game server without a game, which does what an annotation of its GameServer tells it.
     Game {
@@ -85,9 +88,25 @@ async fn run(part: Part) -> Result<u8, StandinError> {
     let connect = async || Client::try_default().await.map_err(|source| StandinError::Cluster(Box::new(source)));
     let stop = on_signal();
     match part {
-        Part::Controller { namespaces, port_min, port_max, sidecar_image, webhook_port, allocation_api, reach } => {
-            let ports = port_min..=port_max;
-            let config = controller::Config { namespaces, ports, sidecar_image, webhook_port, allocation_api, reach };
+        Part::Controller {
+            namespaces,
+            port_min,
+            port_max,
+            sidecar_image,
+            webhook_port,
+            allocation_api,
+            reach,
+            dev_address,
+        } => {
+            let config = controller::Config {
+                namespaces,
+                ports: port_min..=port_max,
+                sidecar_image,
+                webhook_port,
+                allocation_api,
+                reach,
+                dev_address,
+            };
             controller::run(config, connect().await?, stop, || tracing::info!("ready")).await?;
         }
         Part::Sidecar { grpc_port, name, namespace } => {

@@ -43,6 +43,8 @@ pub struct Config {
     pub allocation_api: bool,
     /// Address under which the API server reaches the webhook; by default the one that this process uses towards it.
     pub reach: Option<IpAddr>,
+    /// Every new GameServer of a Fleet is a development server at this address: it has no pod, and is Ready at once.
+    pub dev_address: Option<String>,
 }
 
 /// What every look needs.
@@ -52,6 +54,7 @@ pub(super) struct Context {
     pub(super) sidecar_image: String,
     /// For the webhooks of autoscalers.
     pub(super) http: reqwest::Client,
+    pub(super) dev_address: Option<String>,
     news: mpsc::UnboundedSender<News>,
     ports: RangeInclusive<u16>,
     hand: Mutex<Hand>,
@@ -161,6 +164,7 @@ pub async fn run(
         cache: Cache::default(),
         sidecar_image: config.sidecar_image.clone(),
         http: reqwest::Client::new(),
+        dev_address: config.dev_address.clone(),
         news: send,
         hand: Mutex::new(Hand { in_flight: BTreeSet::new(), from: first_port(&config) }),
         ports: config.ports.clone(),

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::controller::Context;
-use super::core::object::{Kind, Object, is_deleting, name, number, text};
+use super::core::object::{DEV_ADDRESS, Kind, Object, is_deleting, name, number, text};
 use super::core::set;
 use super::error::StandinError;
 use super::work::{Key, Looked};
@@ -34,7 +35,11 @@ pub(super) async fn look(context: &Context, key: Key) -> Looked {
 
 async fn create(context: &Context, set: &Object, count: usize) -> Result<(), StandinError> {
     let api = context.api(Kind::Server, set.metadata.namespace.as_deref().unwrap_or_default());
-    let wanted: Vec<Object> = (0..count).map(|_| set::new_server(set)).collect();
+    let mut wanted: Vec<Object> = (0..count).map(|_| set::new_server(set)).collect();
+    if let Some(address) = &context.dev_address {
+        let annotate = |server: &mut Object| server.annotations_mut().insert(DEV_ADDRESS.to_owned(), address.clone());
+        wanted.iter_mut().for_each(|server| drop(annotate(server)));
+    }
     let writes = wanted.into_iter().map(|server| {
         let api = api.clone();
         async move { api.create(&PostParams::default(), &server).await }

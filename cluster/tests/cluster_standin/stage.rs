@@ -84,6 +84,7 @@ impl Stage {
             sidecar_image: image(),
             webhook_port: 0,
             allocation_api,
+            dev_address: None,
             reach: None,
         };
         let (ready, is_ready) = tokio::sync::oneshot::channel();

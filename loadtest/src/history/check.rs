@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::id::{MatchId, PlayerId};
 
 use super::seen::{Dark, Match, Seen};
-use super::{Entry, Event};
+use super::{Entry, Event, rooms};
 
 /// How long a player may be in the dark about a lost match, in milliseconds.
-pub const TOLD_WITHIN_MS: u64 = 3_000;
+pub(super) const TOLD_WITHIN_MS: u64 = 3_000;
 /// The same where a service was down when the match was lost, from its return on: a new allocator waits for the game servers
 /// that there are before it calls a match lost.
-const TOLD_AFTER_OUTAGE_MS: u64 = 10_000;
+pub(super) const TOLD_AFTER_OUTAGE_MS: u64 = 10_000;
 /// How long a fleet may be short of a server that was killed, in milliseconds.
 const WHOLE_WITHIN_MS: u64 = 5_000;
 
@@ -22,12 +22,15 @@ pub fn check(entries: &[Entry], patience: u32) -> Vec<String> {
     entries.sort_by_key(|entry| entry.at_ms);
     let mut faults = Vec::new();
     let seen = Seen::of(&entries);
-    if !seen.finished {
+    if seen.finished_ms.is_none() {
         faults.push("the history does not come to its end".to_owned());
     }
     let patience = u64::from(patience.max(1));
     every_match_is_over(&seen, &mut faults);
     lost_only_by_what_was_broken(&seen, &mut faults);
+    rooms::a_match_stays_on_its_server(&seen, &mut faults);
+    rooms::no_room_is_open_for_nothing(&seen, &mut faults);
+    rooms::no_server_is_held_in_the_end(&entries, &mut faults);
     players_are_told(&seen, patience, &mut faults);
     nobody_is_in_two_matches(&seen, &mut faults);
     nobody_sits_in_two_matches(&entries, &mut faults);
@@ -40,7 +43,8 @@ pub fn check(entries: &[Entry], patience: u32) -> Vec<String> {
 
 fn every_match_is_over(seen: &Seen, faults: &mut Vec<String>) {
     for (id, it) in &seen.matches {
-        if it.started_ms.is_none() && it.cut_ms.is_none() {
+        // A server can die, and the allocator with it, before anyone but the players hears of the match.
+        if it.started_ms.is_none() && it.cut_ms.is_none() && it.rooms.is_empty() {
             faults.push(format!("players know the match {id}, which never started"));
         }
         if !it.is_over() {
@@ -58,7 +62,7 @@ fn lost_only_by_what_was_broken(seen: &Seen, faults: &mut Vec<String>) {
 }
 
 fn players_are_told(seen: &Seen, patience: u64, faults: &mut Vec<String>) {
-    for Dark { match_id, player, after_ms, in_outage } in seen.in_the_dark(TOLD_WITHIN_MS * patience) {
+    for Dark { match_id, player, after_ms, in_outage } in seen.in_the_dark(patience) {
         let allowed_ms = patience * if in_outage { TOLD_AFTER_OUTAGE_MS } else { TOLD_WITHIN_MS };
         match after_ms {
             None => faults.push(format!("the player {player} was never told that the match {match_id} is lost")),
@@ -72,13 +76,14 @@ fn players_are_told(seen: &Seen, patience: u64, faults: &mut Vec<String>) {
     }
 }
 
-/// By the allocator's word: no player is on the roster of a match that starts before another one of the same player is over.
+/// By the allocator's word: no player is on the roster of a match that starts before another one of the same player is over,
+/// or died with its server.
 fn nobody_is_in_two_matches(seen: &Seen, faults: &mut Vec<String>) {
     let mut by_player: BTreeMap<PlayerId, Vec<(u64, Option<u64>, MatchId)>> = BTreeMap::new();
     for (id, it) in &seen.matches {
         let Some(started_ms) = it.started_ms else { continue };
         for player in &it.roster {
-            by_player.entry(*player).or_default().push((started_ms, it.over_ms(), *id));
+            by_player.entry(*player).or_default().push((started_ms, seen.truly_over_ms(it), *id));
         }
     }
     for (player, matches) in &mut by_player {

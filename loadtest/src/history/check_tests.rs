@@ -195,7 +195,7 @@ fn a_platform_that_was_killed_may_cut_its_matches_and_nothing_else() {
     }
     let gone = killed(0, 2, 17_000).into_iter().filter(|entry| entry.at_ms != 16_000).collect::<Vec<_>>();
     assert!(check(&gone, 1).iter().any(|fault| fault.contains("did not come back")));
-    let tally = tally(&killed(0, 2, 17_000), TOLD_WITHIN_MS);
+    let tally = tally(&killed(0, 2, 17_000), 1);
     assert_eq!((tally.started, tally.completed, tally.lost), (4, 3, 1));
     assert_eq!((tally.told_ms_max, tally.told_after_outage_ms_max), (Some(1_700), Some(1_000)));
     assert_eq!((tally.fleet_whole_ms_max, tally.platform_back_ms_max), (Some(1_000), Some(2_000)));
@@ -217,7 +217,7 @@ fn an_outage_after_the_word_excuses_nothing() {
     let mut history = good();
     history.push(at(8_800, Event::Stopped { service: "allocator".into() }));
     history.push(at(9_000, Event::Running { service: "allocator".into() }));
-    let tally = tally(&history, TOLD_WITHIN_MS);
+    let tally = tally(&history, 1);
     assert_eq!((tally.told_ms_max, tally.told_after_outage_ms_max), (Some(1_700), None));
 }
 
@@ -240,4 +240,99 @@ fn what_is_written_can_be_read_again_and_a_broken_line_is_named() {
     assert!(read(&path).unwrap_err().to_string().starts_with("line 2"));
     std::fs::remove_file(&path).unwrap();
     Recorder::default().record(Event::Finished { results: 0, spooled: 0 });
+}
+
+fn opened(n: u8, server: &str) -> Event {
+    Event::RoomOpened { match_id: id(n), server: server.into() }
+}
+
+fn closed(n: u8, server: &str) -> Event {
+    Event::RoomClosed { match_id: id(n), server: server.into() }
+}
+
+#[test]
+fn a_match_on_two_servers_is_found_by_the_allocators_word_and_by_the_servers() {
+    refused([at(2_000, started(1, "b"))], "is on a and was put on b as well");
+    refused([at(1_000, opened(1, "a")), at(1_500, opened(1, "b")), at(1_600, closed(1, "b"))], "both opened a room");
+    // The first was killed before.
+    let mut history = good();
+    history.extend([at(7_001, opened(2, "a")), at(7_005, opened(2, "b")), at(7_009, closed(2, "b"))]);
+    assert_eq!(check(&history, 1), Vec::<String>::new());
+}
+
+#[test]
+fn a_room_that_no_caller_heard_of_may_be_given_back_but_not_kept() {
+    let mut history = without(12_300);
+    let late = at(90_000, Event::Finished { results: 2, spooled: 0 });
+    history.extend([at(8_900, opened(3, "c")), at(8_990, opened(3, "b")), at(12_001, closed(3, "b")), late]);
+    let mut given_back = history.clone();
+    given_back.push(at(9_500, closed(3, "c")));
+    assert_eq!(check(&given_back, 1), Vec::<String>::new());
+    let faults = check(&history, 1);
+    assert!(faults.iter().any(|fault| fault.contains("c held a room") && fault.contains("for nothing")), "{faults:?}");
+}
+
+#[test]
+fn servers_that_are_held_in_the_end_are_counted() {
+    refused([at(12_250, Event::OrphansGone { after_ms: 30_100, left: 2 })], "2 servers were held");
+    let mut history = good();
+    history.push(at(12_250, Event::OrphansGone { after_ms: 900, left: 0 }));
+    assert_eq!(check(&history, 1), Vec::<String>::new());
+}
+
+#[test]
+fn a_match_that_is_given_back_needs_no_result_and_one_that_dies_unheard_is_over() {
+    let released = Event::Ended { match_id: id(4), reason: "released: the allocator did not answer".into() };
+    let mut history = good();
+    history.extend([at(9_200, started(4, "d")), at(9_100, opened(4, "d")), at(9_300, closed(4, "d"))]);
+    let unfinished = history.clone();
+    history.push(at(9_300, released));
+    // Player 1 and 2 are in match 3 meanwhile: only the roster is at fault, and here it is empty.
+    let rosterless = |entry: &mut Entry| {
+        if let Event::Started { match_id, players, .. } = &mut entry.event
+            && *match_id == id(4)
+        {
+            players.clear();
+        }
+    };
+    history.iter_mut().for_each(rosterless);
+    assert_eq!(check(&history, 1), Vec::<String>::new());
+    assert!(check(&unfinished, 1).iter().any(|fault| fault.contains("neither ended nor was lost")));
+
+    let mut unheard = good();
+    unheard.extend([at(6_900, opened(5, "a"))]);
+    assert_eq!(check(&unheard, 1), Vec::<String>::new());
+    let mut alive = good();
+    alive.extend([at(6_900, opened(5, "z"))]);
+    assert!(check(&alive, 1).iter().any(|fault| fault.contains("neither ended nor was lost")));
+}
+
+#[test]
+fn a_player_may_be_in_the_next_match_once_the_last_ones_server_is_dead() {
+    let mut history = good();
+    // Nobody hears of the death before the next match starts.
+    history.retain(|entry| entry.event != lost(2) && entry.event != told(1, 2, "lost") && entry.event != told(2, 2, "lost"));
+    history.extend([at(9_050, lost(2)), at(9_060, told(1, 2, "lost")), at(9_060, told(2, 2, "lost"))]);
+    let both = check(&history, 1).into_iter().filter(|fault| fault.contains("matches") && fault.contains("at once"));
+    assert_eq!(both.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn outages_in_a_row_excuse_until_the_last_is_over_and_no_longer() {
+    let out = |from_ms, until_ms| {
+        let service = || "allocator".to_owned();
+        [at(from_ms, Event::Stopped { service: service() }), at(until_ms, Event::Running { service: service() })]
+    };
+    let late = |outages: &[Entry]| {
+        let mut history = good();
+        history.retain(|entry| entry.event != told(1, 2, "lost") && entry.at_ms < 9_000);
+        history.extend(outages.iter().cloned());
+        history.extend([at(30_000, told(1, 2, "lost")), at(30_100, Event::Finished { results: 1, spooled: 0 })]);
+        check(&history, 1).iter().filter(|fault| fault.contains("was told after")).count()
+    };
+    let two = [out(6_990, 7_500), out(14_000, 14_500)].concat();
+    assert_eq!(late(&two), 1, "fifteen seconds after the last");
+    let three = [two.as_slice(), &out(22_000, 22_500)].concat();
+    assert_eq!(late(&three), 0, "eight seconds after the last");
+    assert_eq!(late(&out(22_000, 22_500)), 1, "an outage long after the fault excuses nothing");
 }

@@ -5,19 +5,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::id::{MatchId, PlayerId};
 use serde::Serialize;
 
+use super::check::{TOLD_AFTER_OUTAGE_MS, TOLD_WITHIN_MS};
 use super::{Entry, Event};
 
 /// A player can learn of a match so long before or after its platform is killed that the one who writes down the allocator's
 /// events misses its begin, in milliseconds.
 const UNSEEN_MS: u64 = 1_000;
 
+/// How the reason begins for which a match ends that is given back.
+const RELEASED: &str = "released";
+
+/// A room of a match, by the word of its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Room {
+    pub(super) server: String,
+    pub(super) opened_ms: u64,
+    pub(super) closed_ms: Option<u64>,
+}
+
 /// What a history says of one match. A time is of the first word on it.
 #[derive(Debug, Default)]
 pub(super) struct Match {
     pub(super) started_ms: Option<u64>,
+    /// Where the allocator said last that it is.
     pub(super) server: String,
+    /// Everywhere that the allocator said it is, and since when.
+    pub(super) places: BTreeMap<String, u64>,
+    /// Its rooms in the order of time, where game servers write them down.
+    pub(super) rooms: Vec<Room>,
     pub(super) roster: BTreeSet<PlayerId>,
     pub(super) ended_ms: Option<u64>,
+    /// It ended because its caller gave it back before anyone could play it: no result is due.
+    pub(super) was_given_back: bool,
+    /// It was never called joinable, and all its rooms are gone.
+    pub(super) gone_ms: Option<u64>,
     pub(super) lost_ms: Option<u64>,
     pub(super) panicked_ms: Option<u64>,
     /// When the platform was killed with the match and everyone who could have told of its end.
@@ -43,7 +64,7 @@ pub(super) struct Seen {
     pub(super) killed_ms: BTreeMap<String, u64>,
     platform_killed_ms: Vec<u64>,
     outages: BTreeMap<String, Vec<Outage>>,
-    pub(super) finished: bool,
+    pub(super) finished_ms: Option<u64>,
 }
 
 /// A player of a match that was broken, and how long that player was in the dark.
@@ -87,6 +108,7 @@ impl Seen {
             seen.take(entry);
         }
         seen.cut();
+        seen.let_go();
         seen
     }
 
@@ -98,10 +120,13 @@ impl Seen {
                 // A new allocator tells again of the matches that it finds.
                 it.started_ms.get_or_insert(at_ms);
                 it.server.clone_from(server);
+                it.places.entry(server.clone()).or_insert(at_ms);
                 it.roster.extend(players);
             }
-            Event::Ended { match_id, .. } => {
-                self.matches.entry(*match_id).or_default().ended_ms.get_or_insert(at_ms);
+            Event::Ended { match_id, reason } => {
+                let it = self.matches.entry(*match_id).or_default();
+                it.ended_ms.get_or_insert(at_ms);
+                it.was_given_back = reason.starts_with(RELEASED);
             }
             Event::Lost { match_id, .. } => {
                 self.matches.entry(*match_id).or_default().lost_ms.get_or_insert(at_ms);
@@ -114,6 +139,16 @@ impl Seen {
             }
             Event::Told { player, match_id, .. } => {
                 self.matches.entry(*match_id).or_default().told.entry(*player).or_insert(at_ms);
+            }
+            Event::RoomOpened { match_id, server } => {
+                let room = Room { server: server.clone(), opened_ms: at_ms, closed_ms: None };
+                self.matches.entry(*match_id).or_default().rooms.push(room);
+            }
+            Event::RoomClosed { match_id, server } => {
+                let rooms = &mut self.matches.entry(*match_id).or_default().rooms;
+                if let Some(room) = rooms.iter_mut().rfind(|room| room.server == *server) {
+                    room.closed_ms = Some(at_ms);
+                }
             }
             Event::Account { listed, .. } => {
                 for match_id in listed {
@@ -130,12 +165,13 @@ impl Seen {
                 self.goes("platform", at_ms);
             }
             Event::PlatformBack { .. } => self.returns("platform", at_ms),
-            Event::Finished { .. } => self.finished = true,
+            Event::Finished { .. } => self.finished_ms = Some(at_ms),
             Event::Queued { .. }
             | Event::Ticket { match_id: None, .. }
             | Event::Cut { .. }
             | Event::Result { .. }
             | Event::FleetWhole { .. }
+            | Event::OrphansGone { .. }
             | Event::Disturbed { .. } => {}
         }
     }
@@ -166,29 +202,61 @@ impl Seen {
         }
     }
 
+    /// Marks the matches that died with their servers before anyone but their players heard of them.
+    fn let_go(&mut self) {
+        let killed_ms = &self.killed_ms;
+        let end_ms = |room: &Room| {
+            let killed_ms = killed_ms.get(&room.server).copied().filter(|at_ms| *at_ms >= room.opened_ms);
+            room.closed_ms.into_iter().chain(killed_ms).min()
+        };
+        for it in self.matches.values_mut().filter(|it| it.started_ms.is_none() && !it.rooms.is_empty()) {
+            let ends: Option<Vec<u64>> = it.rooms.iter().map(end_ms).collect();
+            it.gone_ms = ends.and_then(|ends| ends.into_iter().max());
+        }
+    }
+
     /// When the match was broken on purpose, if it was.
     pub(super) fn broken_ms(&self, it: &Match) -> Option<u64> {
-        [self.killed_ms.get(&it.server).copied(), it.panicked_ms, it.cut_ms].into_iter().flatten().min()
+        let server = if it.server.is_empty() { it.rooms.last().map(|room| &room.server) } else { Some(&it.server) };
+        let killed_ms = server.and_then(|server| self.killed_ms.get(server)).copied();
+        [killed_ms, it.panicked_ms, it.cut_ms].into_iter().flatten().min()
     }
 
-    /// The end of the last outage that begins before `until_ms` and ends after `from_ms`; `u64::MAX` if it has none.
-    fn outage_end_ms(&self, from_ms: u64, until_ms: u64) -> Option<u64> {
-        let ends = self.outages.values().flatten().filter(|outage| outage.from_ms <= until_ms);
-        let ends = ends.map(|outage| outage.until_ms.unwrap_or(u64::MAX));
-        ends.filter(|end_ms| *end_ms >= from_ms).max()
+    /// When nobody could be in the match any more, whoever knew of that.
+    pub(super) fn truly_over_ms(&self, it: &Match) -> Option<u64> {
+        it.over_ms().into_iter().chain(self.broken_ms(it)).min()
     }
 
-    /// Players of matches that were broken and did not end, and how long each was in the dark. An outage within
-    /// `patience_ms` of the fault, and before the word, excuses them until it is over.
-    pub(super) fn in_the_dark(&self, patience_ms: u64) -> Vec<Dark> {
+    /// The end of the last outage that begins before `until_ms` and ends after `from_ms`, or that begins within `settle_ms` of
+    /// the end of such a one: whoever was away has to settle before it knows anything. `u64::MAX` if it has no end.
+    fn outage_end_ms(&self, from_ms: u64, until_ms: u64, settle_ms: u64, told_ms: u64) -> Option<u64> {
+        let mut last = None;
+        let mut until_ms = until_ms;
+        loop {
+            let ends = self.outages.values().flatten().filter(|outage| outage.from_ms <= until_ms);
+            let ends = ends.map(|outage| outage.until_ms.unwrap_or(u64::MAX));
+            let end_ms = ends.filter(|end_ms| *end_ms >= from_ms).max();
+            if end_ms == last {
+                return last;
+            }
+            last = end_ms;
+            until_ms = end_ms.unwrap_or(0).saturating_add(settle_ms).min(told_ms).max(until_ms);
+        }
+    }
+
+    /// Players of matches that were broken and did not end, and how long each was in the dark. An outage within the time that
+    /// is allowed after the fault, and before the word, excuses them until it is over.
+    pub(super) fn in_the_dark(&self, patience: u64) -> Vec<Dark> {
+        let (within_ms, settle_ms) = (TOLD_WITHIN_MS * patience, TOLD_AFTER_OUTAGE_MS * patience);
         let mut dark = Vec::new();
         for (match_id, it) in self.matches.iter().filter(|(_, it)| it.ended_ms.is_none()) {
             let Some(broken_ms) = self.broken_ms(it).filter(|_| it.is_over()) else { continue };
             for (player, known_ms) in &it.known {
                 let since_ms = broken_ms.max(*known_ms);
                 let told_ms = it.told.get(player).copied();
-                let until_ms = told_ms.unwrap_or(u64::MAX).min(since_ms + patience_ms);
-                let outage_end_ms = self.outage_end_ms(since_ms, until_ms);
+                let until_ms = told_ms.unwrap_or(u64::MAX).min(since_ms + within_ms);
+                let outage_end_ms =
+                    self.outage_end_ms(since_ms, until_ms, settle_ms, told_ms.unwrap_or(u64::MAX));
                 let from_ms = outage_end_ms.unwrap_or(since_ms);
                 let after_ms = told_ms.map(|told_ms| told_ms.saturating_sub(from_ms));
                 dark.push(Dark { match_id: *match_id, player: *player, after_ms, in_outage: outage_end_ms.is_some() });
@@ -201,28 +269,29 @@ impl Seen {
 impl Match {
     /// Whether it is known to be over.
     pub(super) fn is_over(&self) -> bool {
-        self.ended_ms.is_some() || self.lost_ms.is_some() || self.cut_ms.is_some()
+        [self.ended_ms, self.lost_ms, self.cut_ms, self.gone_ms].iter().any(Option::is_some)
     }
 
     /// Whether a result of it is due, or came although it was lost: a server can be killed after it spooled the result.
     pub(super) fn is_completed(&self) -> bool {
-        self.ended_ms.is_some() || (self.is_over() && self.has_result)
+        (self.ended_ms.is_some() && !self.was_given_back) || (self.is_over() && self.has_result)
     }
 
     /// When it was over, as far as anyone knew first.
     pub(super) fn over_ms(&self) -> Option<u64> {
-        [self.ended_ms, self.lost_ms, self.cut_ms].into_iter().flatten().chain(self.told.values().copied()).min()
+        let over_ms = [self.ended_ms, self.lost_ms, self.cut_ms, self.gone_ms];
+        over_ms.into_iter().flatten().chain(self.told.values().copied()).min()
     }
 }
 
-/// What a history comes to; `told_within_ms` is how soon players must be told of a lost match. Entries may come in any order.
-pub fn tally(entries: &[Entry], told_within_ms: u64) -> Tally {
+/// What a history comes to; `patience` stretches the times that are allowed. Entries may come in any order.
+pub fn tally(entries: &[Entry], patience: u32) -> Tally {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by_key(|entry| entry.at_ms);
     let seen = Seen::of(&sorted);
     let started = seen.matches.len() as u64;
     let completed = seen.matches.values().filter(|it| it.is_completed()).count() as u64;
-    let dark = seen.in_the_dark(told_within_ms);
+    let dark = seen.in_the_dark(u64::from(patience.max(1)));
     let told = |in_outage| dark.iter().filter(|it| it.in_outage == in_outage).filter_map(|it| it.after_ms).max();
     let longest = |of: fn(&Event) -> Option<u64>| entries.iter().filter_map(|entry| of(&entry.event)).max();
     Tally {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use loadtest::history::{self, Event, Recorder, TOLD_WITHIN_MS, Tally};
+use loadtest::history::{self, Event, Recorder, Tally};
 
 use crate::cli::DemoOptions;
 use crate::exit::Failure;
@@ -43,7 +43,7 @@ impl History {
         self.recorder.record(Event::Finished { results, spooled });
         self.recorder.flush().map_err(Failure::run)?;
         let entries = history::read(file).map_err(Failure::run)?;
-        let tally = history::tally(&entries, TOLD_WITHIN_MS * u64::from(patience));
+        let tally = history::tally(&entries, patience);
         Ok(Some((tally, history::check(&entries, patience))))
     }
 }

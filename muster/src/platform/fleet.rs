@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agones::local::{FleetConfig, ServerStatus};
+use agones::local::{FleetConfig, Retire, ServerStatus};
 use tokio::sync::watch;
 
 use super::FleetSize;
 use super::data::{SPOOL, ServiceData};
-use crate::exit::Failure;
 use crate::played::PlayedGame;
 
 /// What a server that was told to drain needs beyond its deadline, to end its matches and hand in their results.
@@ -25,8 +24,7 @@ pub(crate) fn config(
     advertise: IpAddr,
     [allocator, metagame]: [&str; 2],
     drain: Duration,
-    handle: watch::Receiver<allocator::Handle>,
-) -> Result<FleetConfig, Failure> {
+) -> FleetConfig {
     let bind = if advertise.is_loopback() { advertise.to_string() } else { "0.0.0.0".to_owned() };
     let mut command = game.command.clone();
     let drain_flag = format!("--drain-deadline={}ms", drain.as_millis());
@@ -49,15 +47,19 @@ pub(crate) fn config(
     fleet.capacity = size.capacity;
     fleet.drain_deadline = drain + HANDING_IN;
     fleet.env_hidden = crate::cli::platform_variables();
-    fleet.retire = Some(Arc::new(move |name: &str| {
+    fleet
+}
+
+/// Has the allocator that runs now ask idle servers to leave.
+pub(super) fn retire(handle: watch::Receiver<allocator::Handle>) -> Retire {
+    Arc::new(move |name: &str| {
         let (handle, name) = (handle.borrow().clone(), name.to_owned());
         tokio::spawn(async move {
             if let Err(error) = handle.retire(&name).await {
                 tracing::debug!(server = name, %error, "not retired");
             }
         });
-    }));
-    Ok(fleet)
+    })
 }
 
 /// Tells the allocator which servers exist and which are gone, for as long as the fleet lives.

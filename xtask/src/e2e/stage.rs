@@ -75,7 +75,7 @@ impl Stage {
     }
 
     /// Bots on the fleet's queue, half of them on QUIC.
-    pub(crate) fn crowd(&self, name: &'static str, players: u32, seconds: u64) -> Crowd<'static> {
+    pub(crate) fn crowd<'a>(&self, name: &'a str, players: u32, seconds: u64) -> Crowd<'a> {
         Crowd {
             name,
             namespace: GAMES,

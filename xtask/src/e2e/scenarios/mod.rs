@@ -72,7 +72,7 @@ pub(crate) const ALL: [Scenario; 13] = [
     },
     Scenario {
         name: "kills",
-        about: "allocator, operator and game servers are killed at random; a checker reads the history",
+        about: "allocator, operator and game servers are killed, API connections cut at random; a checker reads the history",
         run: kills::run,
     },
     Scenario {

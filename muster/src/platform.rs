@@ -135,8 +135,7 @@ impl Platform {
 
         let reach = Reach::new(&data, at).map_err(Failure::setup)?;
         let urls = [reach.allocator_url.as_str(), &reach.metagame_url];
-        let mut fleet_config =
-            fleet::config(&data, &config.game, config.fleet, config.advertise, urls, config.drain);
+        let mut fleet_config = fleet::config(&data, &config.game, config.fleet, config.advertise, urls, config.drain);
         fleet_config.retire = Some(fleet::retire(handle_now.clone()));
         let expected = Arc::new(expected_sender);
         let fleet = LocalFleet::start(fleet_config, std::future::pending()).map_err(Failure::setup)?;

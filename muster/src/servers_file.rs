@@ -23,8 +23,9 @@ impl ServersFile {
     /// Reads it for the first time; from then on it has to be complete.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let names = read(path).map_err(|error| {
-            Failure::setup(format!("cannot read the list of game servers {}: {error}", path.display()))
-                .help("whoever starts game servers writes it, one name per line; an empty file says that there are none")
+            Failure::setup(format!("cannot read the list of game servers {}: {error}", path.display())).help(
+                "whoever starts game servers writes it, one name per line; an empty file says that there are none",
+            )
         })?;
         Ok(Self { path: path.to_owned(), names: watch::Sender::new(names) })
     }

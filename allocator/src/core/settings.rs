@@ -45,7 +45,8 @@ impl Default for Timing {
             wait_max: Duration::from_secs(10),
             settle_max: Duration::from_secs(15),
             settle_grace: Duration::from_secs(1),
-            join_deadline: Duration::from_secs(30),
+            // A match that its caller never heard of holds a room for so long: less than 30 s, all in all.
+            join_deadline: Duration::from_secs(25),
             remember: Duration::from_secs(15 * 60),
             refusal_pause: Duration::from_millis(500),
             release_timeout: Duration::from_secs(5),

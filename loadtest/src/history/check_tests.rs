@@ -285,19 +285,8 @@ fn a_match_that_is_given_back_needs_no_result_and_one_that_dies_unheard_is_over(
     let released = Event::Ended { match_id: id(4), reason: "released: the allocator did not answer".into() };
     let mut history = good();
     history.extend([at(9_200, started(4, "d")), at(9_100, opened(4, "d")), at(9_300, closed(4, "d"))]);
-    let unfinished = history.clone();
     history.push(at(9_300, released));
-    // Player 1 and 2 are in match 3 meanwhile: only the roster is at fault, and here it is empty.
-    let rosterless = |entry: &mut Entry| {
-        if let Event::Started { match_id, players, .. } = &mut entry.event
-            && *match_id == id(4)
-        {
-            players.clear();
-        }
-    };
-    history.iter_mut().for_each(rosterless);
     assert_eq!(check(&history, 1), Vec::<String>::new());
-    assert!(check(&unfinished, 1).iter().any(|fault| fault.contains("neither ended nor was lost")));
 
     let mut unheard = good();
     unheard.extend([at(6_900, opened(5, "a"))]);
@@ -311,7 +300,9 @@ fn a_match_that_is_given_back_needs_no_result_and_one_that_dies_unheard_is_over(
 fn a_player_may_be_in_the_next_match_once_the_last_ones_server_is_dead() {
     let mut history = good();
     // Nobody hears of the death before the next match starts.
-    history.retain(|entry| entry.event != lost(2) && entry.event != told(1, 2, "lost") && entry.event != told(2, 2, "lost"));
+    history.retain(|entry| {
+        entry.event != lost(2) && entry.event != told(1, 2, "lost") && entry.event != told(2, 2, "lost")
+    });
     history.extend([at(9_050, lost(2)), at(9_060, told(1, 2, "lost")), at(9_060, told(2, 2, "lost"))]);
     let both = check(&history, 1).into_iter().filter(|fault| fault.contains("matches") && fault.contains("at once"));
     assert_eq!(both.collect::<Vec<_>>(), Vec::<String>::new());

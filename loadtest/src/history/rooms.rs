@@ -57,7 +57,8 @@ pub(super) fn no_server_is_held_in_the_end(entries: &[&Entry], faults: &mut Vec<
 /// From when on the room is good for nothing: the match is over, or it was never there.
 fn needless_from_ms(it: &Match, room: &Room) -> u64 {
     let is_known = it.places.contains_key(&room.server) || (it.places.is_empty() && !it.known.is_empty());
-    if is_known { it.over_ms().unwrap_or(u64::MAX) } else { room.opened_ms }
+    let word_ms = it.ended_ms.into_iter().chain(it.lost_ms).chain(it.told.values().copied()).min();
+    if is_known { word_ms.unwrap_or(u64::MAX) } else { room.opened_ms }
 }
 
 fn end_ms(seen: &Seen, room: &Room) -> u64 {

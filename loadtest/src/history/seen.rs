@@ -37,7 +37,7 @@ pub(super) struct Match {
     pub(super) ended_ms: Option<u64>,
     /// It ended because its caller gave it back before anyone could play it: no result is due.
     pub(super) was_given_back: bool,
-    /// It was never called joinable, and all its rooms are gone.
+    /// When the last of its rooms was gone, by its servers' own word or with them.
     pub(super) gone_ms: Option<u64>,
     pub(super) lost_ms: Option<u64>,
     pub(super) panicked_ms: Option<u64>,
@@ -202,14 +202,14 @@ impl Seen {
         }
     }
 
-    /// Marks the matches that died with their servers before anyone but their players heard of them.
+    /// Marks the matches whose rooms are all gone: an allocator can die with what it was told last.
     fn let_go(&mut self) {
         let killed_ms = &self.killed_ms;
         let end_ms = |room: &Room| {
             let killed_ms = killed_ms.get(&room.server).copied().filter(|at_ms| *at_ms >= room.opened_ms);
             room.closed_ms.into_iter().chain(killed_ms).min()
         };
-        for it in self.matches.values_mut().filter(|it| it.started_ms.is_none() && !it.rooms.is_empty()) {
+        for it in self.matches.values_mut().filter(|it| !it.rooms.is_empty()) {
             let ends: Option<Vec<u64>> = it.rooms.iter().map(end_ms).collect();
             it.gone_ms = ends.and_then(|ends| ends.into_iter().max());
         }
@@ -255,8 +255,7 @@ impl Seen {
                 let since_ms = broken_ms.max(*known_ms);
                 let told_ms = it.told.get(player).copied();
                 let until_ms = told_ms.unwrap_or(u64::MAX).min(since_ms + within_ms);
-                let outage_end_ms =
-                    self.outage_end_ms(since_ms, until_ms, settle_ms, told_ms.unwrap_or(u64::MAX));
+                let outage_end_ms = self.outage_end_ms(since_ms, until_ms, settle_ms, told_ms.unwrap_or(u64::MAX));
                 let from_ms = outage_end_ms.unwrap_or(since_ms);
                 let after_ms = told_ms.map(|told_ms| told_ms.saturating_sub(from_ms));
                 dark.push(Dark { match_id: *match_id, player: *player, after_ms, in_outage: outage_end_ms.is_some() });
@@ -275,6 +274,13 @@ impl Match {
     /// Whether a result of it is due, or came although it was lost: a server can be killed after it spooled the result.
     pub(super) fn is_completed(&self) -> bool {
         (self.ended_ms.is_some() && !self.was_given_back) || (self.is_over() && self.has_result)
+    }
+
+    /// Whether its room closed by itself and nobody said why: the allocator can die with a word that it has acknowledged,
+    /// and of a match that nobody played no player's history tells.
+    pub(super) fn may_have_ended_unheard(&self) -> bool {
+        let closed = self.rooms.last().is_some_and(|room| room.closed_ms.is_some());
+        closed && self.ended_ms.is_none() && !self.has_result
     }
 
     /// When it was over, as far as anyone knew first.

@@ -104,7 +104,8 @@ impl Stage {
 async fn serve(data: &ServiceData, at: At, reach: &Reach, serving: &Shutdown) -> Result<(), Failure> {
     let queues = Queues::parse("the queue of the kills", include_str!("queue.toml")).map_err(Failure::setup)?;
     let admin = next_port(at.matchmaker);
-    let config = data.matchmaker(at.matchmaker, admin, &reach.allocator_url, QueueSource::Given(queues), Duration::ZERO);
+    let config =
+        data.matchmaker(at.matchmaker, admin, &reach.allocator_url, QueueSource::Given(queues), Duration::ZERO);
     let matchmaker = matchmaker::start(config, serving.child()).await.map_err(Failure::setup)?;
     tokio::spawn(matchmaker.wait());
     let (allocator, queueing) = (&reach.allocator_url, &reach.matchmaker_url);

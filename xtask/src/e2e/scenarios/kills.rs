@@ -84,13 +84,7 @@ pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 /// Breaks these things while a crowd plays, and has the history of it checked.
-fn round(
-    stage: &mut Stage,
-    cut_off: &CutOff,
-    name: &str,
-    acts: &[(Act, u64)],
-    sum: &mut Sum,
-) -> anyhow::Result<()> {
+fn round(stage: &mut Stage, cut_off: &CutOff, name: &str, acts: &[(Act, u64)], sum: &mut Sum) -> anyhow::Result<()> {
     let seconds = time(acts).as_secs() + 10;
     let crowd = Crowd { history: true, ..stage.crowd(name, PLAYERS * 2, seconds) };
     let began_ms = now_ms();

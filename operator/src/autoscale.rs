@@ -82,6 +82,7 @@ enum Refusal {
 }
 
 /// Who decides.
+#[derive(Debug, Clone, Copy)]
 enum Leader {
     /// This replica: the size of its last look, if it had one for this Fleet, and how old it is.
     Here(Option<(Option<u32>, Duration)>),

@@ -79,7 +79,7 @@ fn answer(review: &Value) -> Value {
             let faults = autoscaler::faults(&request["object"]);
             if !faults.is_empty() {
                 let status = json!({"code": 422, "reason": "Invalid", "message": faults.join("; ")});
-                return reviewed(json!({"uid": request["uid"], "allowed": false, "status": status}));
+                return reviewed(&json!({"uid": request["uid"], "allowed": false, "status": status}));
             }
             defaults::autoscaler(&request["object"])
         }
@@ -90,10 +90,10 @@ fn answer(review: &Value) -> Value {
         response["patchType"] = json!("JSONPatch");
         response["patch"] = json!(BASE64.encode(Value::Array(patch).to_string()));
     }
-    reviewed(response)
+    reviewed(&response)
 }
 
-fn reviewed(response: Value) -> Value {
+fn reviewed(response: &Value) -> Value {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
 }
 

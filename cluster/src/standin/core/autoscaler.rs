@@ -83,7 +83,8 @@ fn entry_faults(policy: &Value) -> Vec<String> {
                 (absolute && fewest != 0 && fewest < size, "minReplicas should be bigger than or equal to bufferSize"),
             ]
             .into_iter()
-            .filter_map(|(is, fault)| is.then(|| fault.to_owned()))
+            .filter(|(is_so, _)| *is_so)
+            .map(|(_, fault)| fault.to_owned())
             .collect()
         }
         _ => Vec::new(),

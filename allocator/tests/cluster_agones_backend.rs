@@ -93,6 +93,7 @@ async fn agones_gives_servers_out_by_the_weights_of_revisions_and_an_empty_canar
             webhook_port: 0,
             allocation_api: true,
             reach: None,
+            dev_address: None,
         };
         let is_ready = ready.clone();
         let run = controller::run(config, stage.client.clone(), stop.clone(), move || is_ready.cancel());

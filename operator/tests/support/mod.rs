@@ -83,6 +83,7 @@ async fn play_standin(client: &Client, namespace: &str, stop: &CancellationToken
         webhook_port: 0,
         allocation_api: false,
         reach: None,
+        dev_address: None,
     };
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     let (client, stop) = (client.clone(), stop.clone());

@@ -126,7 +126,7 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
     let config = metagame::Config {
         api_address: any,
         admin_address: any,
-        database: folder.join("metagame.db"),
+        database: metagame::DatabaseLocation::File(folder.join("metagame.db")),
         access_key_file: folder.join("access.key"),
         access_key_mounted: false,
         tokens: ServiceTokens::new(key, "metagame"),

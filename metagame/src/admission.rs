@@ -1,6 +1,6 @@
 //! Maintenance and minimum builds: kept in the database, decided on the admin port, asked for every new ticket.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -21,7 +21,7 @@ const SETTING: &str = "admission";
 
 /// What operators have decided, as every ticket asks for it.
 pub(crate) struct Gate {
-    store: Arc<dyn Store>,
+    store: Store,
     now: RwLock<Admission>,
     /// Held while a decision changes: two operators at once do not undo each other's.
     changing: Mutex<()>,
@@ -29,7 +29,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// As it was decided before the restart.
-    pub(crate) async fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+    pub(crate) async fn load(store: Store) -> Result<Self, StoreError> {
         let kept = store.setting(SETTING).await?;
         let read = |text: String| {
             serde_json::from_str(&text).map_err(|error| StoreError::Unreadable(format!("the admission: {error}")))

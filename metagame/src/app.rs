@@ -27,7 +27,7 @@ use crate::webhooks::Desks;
 pub(crate) struct App(Arc<Shared>);
 
 pub(crate) struct Shared {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Store,
     pub(crate) access: AccessTokens,
     pub(crate) refresh: RefreshSecret,
     pub(crate) progression: Progression,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use service::token::ServiceTokens;
 
 use crate::core::progress::Progression;
+use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::webhooks::Webhooks;
 
 /// What metagame needs to run.
@@ -15,8 +16,8 @@ pub struct Config {
     pub api_address: SocketAddr,
     /// Where operators reach `/healthz`, `/readyz`, `/metrics` and `/stats`.
     pub admin_address: SocketAddr,
-    /// The SQLite file; made if there is none.
-    pub database: PathBuf,
+    /// Where the data is kept: a SQLite file, or a database on a PostgreSQL server.
+    pub database: DatabaseLocation,
     /// Key file that signs access tokens and guards refresh tokens; made if there is none. With another key every
     /// player has to log in again.
     pub access_key_file: PathBuf,
@@ -47,8 +48,8 @@ pub struct Limits {
     pub subscribers_max: usize,
     /// Sessions of one player; a login beyond that ends the oldest.
     pub sessions_max: u32,
-    /// Connections that read from the database at once.
-    pub readers_max: u32,
+    /// Bounds of the database.
+    pub database: DatabaseLimits,
     /// Requests from one address.
     pub per_address: Rate,
     /// Requests of one account.
@@ -72,7 +73,7 @@ impl Default for Limits {
             requests_max: 512,
             subscribers_max: 4_096,
             sessions_max: 8,
-            readers_max: 4,
+            database: DatabaseLimits::default(),
             per_address: Rate { per_second: 1_000.0, burst: 4_000.0 },
             per_account: Rate { per_second: 20.0, burst: 60.0 },
         }

@@ -20,7 +20,7 @@ const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// The keys.
 pub(crate) struct AllocatorKeys {
     client: AllocatorClient<Upstream>,
-    store: Arc<dyn Store>,
+    store: Store,
     known: RwLock<Known>,
     asked: Mutex<Option<Asked>>,
 }
@@ -40,7 +40,7 @@ struct Known {
 
 impl AllocatorKeys {
     /// The keys that the database holds.
-    pub(crate) async fn load(channel: Upstream, store: Arc<dyn Store>) -> Result<Self, StoreError> {
+    pub(crate) async fn load(channel: Upstream, store: Store) -> Result<Self, StoreError> {
         let public = store.allocator_keys().await?;
         let set = Arc::new(KeySet::new(public.iter().copied()));
         let known = RwLock::new(Known { set, public });

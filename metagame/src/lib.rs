@@ -12,6 +12,7 @@ mod auth;
 mod config;
 mod connections;
 pub mod core;
+pub mod db;
 mod extract;
 mod feed;
 mod keys;
@@ -31,8 +32,8 @@ pub use crate::core::progress::Progression;
 pub use api::openapi;
 pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, AccessClaims};
 pub use config::{Config, Limits, Rate};
+pub use db::{DatabaseLimits, DatabaseLocation, PostgresUrl, check_database};
 pub use start::{Running, ServeError, StartError, serve, start};
-pub use store::sqlite::check_database;
 pub use webhooks::{
     Endpoint, EndpointSettings, StartFault, TlsError, WebhookFaults, WebhookTiming, Webhooks, endpoints, read_endpoints,
 };

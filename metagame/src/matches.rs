@@ -29,12 +29,12 @@ const AUDIT_AGAIN: Duration = Duration::from_millis(250);
 /// The allocator, as far as clients reach it.
 pub(crate) struct Matches {
     client: AllocatorClient<Upstream>,
-    store: Arc<dyn Store>,
+    store: Store,
     keys: Arc<AllocatorKeys>,
 }
 
 impl Matches {
-    pub(crate) fn new(channel: Upstream, store: Arc<dyn Store>, keys: Arc<AllocatorKeys>) -> Self {
+    pub(crate) fn new(channel: Upstream, store: Store, keys: Arc<AllocatorKeys>) -> Self {
         Self { client: AllocatorClient::new(channel), store, keys }
     }
 

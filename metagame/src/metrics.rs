@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::core::webhook::Verdict;
+use crate::db::Domain;
 use crate::store::Backlog;
 
 const REQUESTS: &str = "muster_metagame_requests_total";
@@ -17,6 +18,9 @@ const MATCH_REPORTS: &str = "muster_metagame_match_reports_total";
 const JOIN_TOKENS: &str = "muster_metagame_join_tokens_total";
 const SUBSCRIBERS: &str = "muster_metagame_ticket_subscribers";
 const DATABASE_ERRORS: &str = "muster_metagame_database_errors_total";
+const DATABASE_WAIT_SECONDS: &str = "muster_metagame_database_wait_seconds";
+const DATABASE_RETRIES: &str = "muster_metagame_database_retries_total";
+const DATABASE_GROUP: &str = "muster_metagame_database_group_size";
 const WATCH_RESTARTS: &str = "muster_metagame_watch_restarts_total";
 const MAINTENANCE: &str = "muster_metagame_maintenance";
 const WEBHOOK_TRIES: &str = "muster_metagame_webhook_tries_total";
@@ -36,6 +40,15 @@ pub(crate) fn describe() {
     describe_counter!(JOIN_TOKENS, "Join tokens asked for, by outcome");
     describe_gauge!(SUBSCRIBERS, "Open streams of ticket events");
     describe_counter!(DATABASE_ERRORS, "Use cases that failed in the database, by kind");
+    describe_histogram!(
+        DATABASE_WAIT_SECONDS,
+        "Seconds that use cases waited for a connection because all were in use, by domain"
+    );
+    describe_counter!(
+        DATABASE_RETRIES,
+        "Use cases that were run again, by domain and kind: busy (met another), unavailable"
+    );
+    describe_histogram!(DATABASE_GROUP, "Use cases of one commit, in the embedded database");
     describe_counter!(WATCH_RESTARTS, "Watch streams that broke and were opened again, by peer");
     describe_gauge!(MAINTENANCE, "1 while maintenance keeps new tickets out");
     describe_counter!(
@@ -48,7 +61,7 @@ pub(crate) fn describe() {
     describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
     // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
     counter!(RESULTS, "outcome" => "conflict").increment(0);
-    for kind in ["busy", "failed", "unreadable"] {
+    for kind in ["busy", "unavailable", "unknown", "failed", "unreadable"] {
         counter!(DATABASE_ERRORS, "kind" => kind).increment(0);
     }
 }
@@ -90,6 +103,18 @@ pub(crate) fn subscribers(open: usize) {
 
 pub(crate) fn database_error(kind: &'static str) {
     counter!(DATABASE_ERRORS, "kind" => kind).increment(1);
+}
+
+pub(crate) fn database_wait(domain: Domain, took: Duration) {
+    histogram!(DATABASE_WAIT_SECONDS, "domain" => domain.name()).record(took.as_secs_f64());
+}
+
+pub(crate) fn database_retry(domain: Domain, kind: &'static str) {
+    counter!(DATABASE_RETRIES, "domain" => domain.name(), "kind" => kind).increment(1);
+}
+
+pub(crate) fn database_group(use_cases: usize) {
+    histogram!(DATABASE_GROUP).record(use_cases as f64);
 }
 
 pub(crate) fn watch_restart(peer: &'static str) {

@@ -134,16 +134,15 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
         tracing::error!(%request_id, %error, "a database use case failed");
-        crate::metrics::database_error(match &error {
-            StoreError::Busy => "busy",
-            StoreError::Failed(_) => "failed",
-            StoreError::Unreadable(_) => "unreadable",
-        });
+        crate::metrics::database_error(error.kind());
         match error {
-            StoreError::Busy | StoreError::Failed(_) => {
-                Self::unavailable("storage-unavailable", "the database cannot be used now; try again", 1)
-            }
             StoreError::Unreadable(_) => Self::internal(),
+            StoreError::Unknown => Self::unavailable(
+                "outcome-unknown",
+                "the database was cut off while this was written: look whether it has happened, or send it again",
+                1,
+            ),
+            _ => Self::unavailable("storage-unavailable", "the database cannot be used now; try again", 1),
         }
     }
 }

@@ -27,13 +27,13 @@ pub(crate) enum Outcome {
 
 /// Takes results in.
 pub(crate) struct Results {
-    store: Arc<dyn Store>,
+    store: Store,
     keys: Arc<AllocatorKeys>,
     progression: Progression,
 }
 
 impl Results {
-    pub(crate) fn new(store: Arc<dyn Store>, keys: Arc<AllocatorKeys>, progression: Progression) -> Self {
+    pub(crate) fn new(store: Store, keys: Arc<AllocatorKeys>, progression: Progression) -> Self {
         Self { store, keys, progression }
     }
 

@@ -24,13 +24,13 @@ use crate::auth::AccessTokens;
 use crate::config::Config;
 use crate::connections::{BoundedListener, Peer};
 use crate::core::session::RefreshSecret;
+use crate::db::OpenError;
 use crate::keys::AllocatorKeys;
 use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
 use crate::problem::Problem;
 use crate::results::Results;
-use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{Stats, Store, StoreError};
 use crate::tickets::Tickets;
 use crate::upstream::Upstream;
@@ -93,7 +93,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where the admin port is.
     pub admin_address: SocketAddr,
-    store: SqliteStore,
+    store: Store,
     shutdown: Shutdown,
     servers: Vec<(&'static str, JoinHandle<std::io::Result<()>>)>,
     workers: Vec<JoinHandle<()>>,
@@ -157,17 +157,17 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let api = Listener::bind(config.api_address, "metagame API").await?;
     let admin_listener = Listener::bind(config.admin_address, "metagame admin").await?;
     let (address, admin_address) = (api.local_addr(), admin_listener.local_addr());
-    let store = SqliteStore::open(&config.database, config.limits.readers_max).await?;
+    let store = Store::open(&config.database, config.limits.database).await?;
     // Installs the recorder, so it comes before the first metric.
     let admin = Admin::new("metagame");
     metrics::describe();
-    let (desks, tellers) = Desks::start(&config.webhooks, Arc::new(store.clone()), &shutdown).await?;
+    let (desks, tellers) = Desks::start(&config.webhooks, store.clone(), &shutdown).await?;
     let app = assemble(&config, &store, desks, &shutdown).await?;
 
     let mut workers = vec![
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
         tokio::spawn(Arc::clone(&app.matches).follow(shutdown.clone())),
-        tokio::spawn(prune(Arc::clone(&app.store), shutdown.clone())),
+        tokio::spawn(prune(app.store.clone(), shutdown.clone())),
     ];
     workers.extend(tellers);
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
@@ -177,18 +177,13 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let ready = admin.ready_flag();
     let admin = tokio::spawn(admin.route(admin_routes(app)).serve(admin_listener, shutdown.clone()));
     ready.set(true);
-    tracing::info!(api = %address, admin = %admin_address, database = %config.database.display(), "metagame is ready");
+    tracing::info!(api = %address, admin = %admin_address, database = %config.database, "metagame is ready");
     let servers = vec![("metagame API", api), ("metagame admin", admin)];
     Ok(Running { address, admin_address, store, shutdown, servers, workers })
 }
 
-async fn assemble(
-    config: &Config,
-    store: &SqliteStore,
-    webhooks: Desks,
-    shutdown: &Shutdown,
-) -> Result<App, StartError> {
-    let store: Arc<dyn Store> = Arc::new(store.clone());
+async fn assemble(config: &Config, store: &Store, webhooks: Desks, shutdown: &Shutdown) -> Result<App, StartError> {
+    let store = store.clone();
     let (access_key, refresh) = access_secrets(config)?;
     let upstream = |peer, address: &str, audience| -> Result<Upstream, StartError> {
         let channel = service::leader::leader_channel(address).map_err(|error| StartError::Address { peer, error })?;
@@ -196,22 +191,17 @@ async fn assemble(
     };
     let matchmaker = upstream("matchmaker", &config.matchmaker_url, MATCHMAKER_AUDIENCE)?;
     let allocator = upstream("allocator", &config.allocator_url, ALLOCATOR_AUDIENCE)?;
-    let gate = Arc::new(Gate::load(Arc::clone(&store)).await?);
-    let keys = Arc::new(AllocatorKeys::load(allocator.clone(), Arc::clone(&store)).await?);
+    let gate = Arc::new(Gate::load(store.clone()).await?);
+    let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
     Ok(App::new(Shared {
         access: AccessTokens::new(access_key),
         refresh,
         progression: config.progression.clone(),
         limits: config.limits,
-        tickets: Arc::new(Tickets::new(
-            matchmaker,
-            Arc::clone(&store),
-            Arc::clone(&gate),
-            config.limits.subscribers_max,
-        )),
+        tickets: Arc::new(Tickets::new(matchmaker, store.clone(), Arc::clone(&gate), config.limits.subscribers_max)),
         gate,
-        matches: Arc::new(Matches::new(allocator, Arc::clone(&store), Arc::clone(&keys))),
-        results: Results::new(Arc::clone(&store), keys, config.progression.clone()),
+        matches: Arc::new(Matches::new(allocator, store.clone(), Arc::clone(&keys))),
+        results: Results::new(store.clone(), keys, config.progression.clone()),
         webhooks,
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),
@@ -247,7 +237,7 @@ fn admin_routes(app: App) -> Router {
         .with_state(app)
 }
 
-async fn prune(store: Arc<dyn Store>, shutdown: Shutdown) {
+async fn prune(store: Store, shutdown: Shutdown) {
     loop {
         match store.prune(service::clock::unix_ms()).await {
             Ok(0) => {}

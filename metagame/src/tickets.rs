@@ -30,13 +30,13 @@ pub(crate) struct NewTicket {
 /// The matchmaker, as far as clients reach it.
 pub(crate) struct Tickets {
     client: MatchmakerClient<Upstream>,
-    store: Arc<dyn Store>,
+    store: Store,
     gate: Arc<Gate>,
     feed: Feed,
 }
 
 impl Tickets {
-    pub(crate) fn new(channel: Upstream, store: Arc<dyn Store>, gate: Arc<Gate>, subscribers_max: usize) -> Self {
+    pub(crate) fn new(channel: Upstream, store: Store, gate: Arc<Gate>, subscribers_max: usize) -> Self {
         Self { client: MatchmakerClient::new(channel), store, gate, feed: Feed::new(subscribers_max) }
     }
 

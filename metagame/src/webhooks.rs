@@ -80,7 +80,7 @@ struct Desk {
 /// The endpoints that are told of events.
 #[derive(Debug, Clone)]
 pub(crate) struct Desks {
-    store: Arc<dyn Store>,
+    store: Store,
     desks: Arc<[Arc<Desk>]>,
 }
 
@@ -106,7 +106,7 @@ impl Desks {
     /// [`StartFault`].
     pub(crate) async fn start(
         config: &Webhooks,
-        store: Arc<dyn Store>,
+        store: Store,
         shutdown: &Shutdown,
     ) -> Result<(Self, Vec<JoinHandle<()>>), StartFault> {
         let sender = Sender::new(&config.endpoints, &config.timing)?;
@@ -121,8 +121,7 @@ impl Desks {
                 condition: Mutex::new(Condition::Working),
                 revived: Notify::new(),
             });
-            let worker =
-                Worker::new(endpoint.clone(), Arc::clone(&desk), Arc::clone(&store), sender.clone(), config.timing);
+            let worker = Worker::new(endpoint.clone(), Arc::clone(&desk), store.clone(), sender.clone(), config.timing);
             workers.push(tokio::spawn(worker.run(shutdown.clone())));
             desks.push(desk);
         }

@@ -1,7 +1,8 @@
-//! What every implementation of the store must do. A new one adds itself to [`stores`].
+//! What the store must do, on both databases.
+
+mod stores;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use metagame::Progression;
 use metagame::core::device::{DeviceHash, device_hash};
@@ -10,7 +11,6 @@ use metagame::core::match_state::{HOLD_MS_MAX, LOST_YIELDS_MS, MatchState, Repor
 use metagame::core::page::{BoardCursor, HistoryCursor};
 use metagame::core::rating::Rating;
 use metagame::core::session::{FAMILY_LIFE_MS, RefreshSecret, RefreshToken, SessionId};
-use metagame::store::sqlite::SqliteStore;
 use metagame::store::{
     DeviceLogin, LoggedIn, MatchOpened, MatchReport, Recorded, Renamed, Rotated, Rotation, Seat, Store,
     TicketReadiness, VerifiedResult,
@@ -20,16 +20,10 @@ use proptest::test_runner::{Config as RunnerConfig, TestRunner};
 use protocol::certificate::{CertificateClaims, MatchResult, Participation, PlayerResult};
 use protocol::id::{MatchId, PlayerId, TicketId};
 use sha2::{Digest as _, Sha256};
+use stores::stores;
 use uuid::Uuid;
 
 const NOW: u64 = 1_700_000_000_000;
-
-/// Every implementation, empty, with what keeps its data alive.
-async fn stores() -> Vec<(Arc<dyn Store>, tempfile::TempDir)> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let sqlite = SqliteStore::open(&folder.path().join("metagame.db"), 2).await.expect("a new database");
-    vec![(Arc::new(sqlite), folder)]
-}
 
 fn device(n: u32) -> DeviceHash {
     device_hash(&format!("{:032x}", u128::from(n) << 64 | 0xABCD)).expect("a device id")
@@ -47,10 +41,10 @@ fn first_token(n: u8) -> RefreshToken {
     secret().first(session(n), [n; 32])
 }
 
-async fn login(store: &dyn Store, device_n: u32, session_n: u8, now_ms: u64) -> LoggedIn {
+async fn login(store: &Store, device_n: u32, session_n: u8, now_ms: u64) -> LoggedIn {
     let login = DeviceLogin {
         device: device(device_n),
-        new_player: PlayerId::from_entropy(u128::from(device_n).to_be_bytes()),
+        new_player: PlayerId::from_entropy((u128::from(device_n) << 64 | u128::from(session_n)).to_be_bytes()),
         name: Some(format!("Player {device_n}").parse().expect("a name")),
         session: session(session_n),
         token: first_token(session_n).hash(),
@@ -60,7 +54,7 @@ async fn login(store: &dyn Store, device_n: u32, session_n: u8, now_ms: u64) -> 
     store.login_device(login).await.expect("login")
 }
 
-async fn rotate(store: &dyn Store, token: &RefreshToken, now_ms: u64) -> Rotated {
+async fn rotate(store: &Store, token: &RefreshToken, now_ms: u64) -> Rotated {
     let rotation = Rotation {
         session: token.session,
         presented: token.hash(),
@@ -135,7 +129,7 @@ fn report(n: u8, report: Report, at_ms: u64) -> MatchReport {
     }
 }
 
-async fn ready(store: &dyn Store, player: PlayerId, now_ms: u64) -> TicketReadiness {
+async fn ready(store: &Store, player: PlayerId, now_ms: u64) -> TicketReadiness {
     store.prepare_ticket(player, "duel".into(), now_ms).await.expect("readiness")
 }
 
@@ -145,12 +139,12 @@ fn is_ready(readiness: &TicketReadiness) -> bool {
 
 #[tokio::test]
 async fn a_device_is_one_account_however_often_it_logs_in() {
-    for (store, _folder) in stores().await {
-        let first = login(&*store, 1, 1, NOW).await;
+    for (store, _keep) in stores().await {
+        let first = login(&store, 1, 1, NOW).await;
         assert!(first.created && first.expires_at_ms == NOW + FAMILY_LIFE_MS);
-        let again = login(&*store, 1, 2, NOW + 1).await;
+        let again = login(&store, 1, 2, NOW + 1).await;
         assert!(!again.created && again.player == first.player);
-        assert_ne!(login(&*store, 2, 3, NOW).await.player, first.player);
+        assert_ne!(login(&store, 2, 3, NOW).await.player, first.player);
         let profile = store.profile(first.player).await.expect("read").expect("a profile");
         assert_eq!((profile.name.as_str(), profile.xp, profile.version), ("Player 1", 0, 1));
         assert_eq!(store.profile(PlayerId::from_entropy([9; 16])).await.expect("read"), None);
@@ -159,52 +153,52 @@ async fn a_device_is_one_account_however_often_it_logs_in() {
 
 #[tokio::test]
 async fn the_oldest_sessions_of_a_player_make_room() {
-    for (store, _folder) in stores().await {
+    for (store, _keep) in stores().await {
         for n in 1..=5 {
-            login(&*store, 1, n, NOW).await;
+            login(&store, 1, n, NOW).await;
         }
         assert_eq!(store.stats().await.expect("stats").sessions, 3);
-        assert_eq!(rotate(&*store, &first_token(2), NOW).await, Rotated::Gone);
-        assert!(matches!(rotate(&*store, &first_token(5), NOW).await, Rotated::Successor { .. }));
+        assert_eq!(rotate(&store, &first_token(2), NOW).await, Rotated::Gone);
+        assert!(matches!(rotate(&store, &first_token(5), NOW).await, Rotated::Successor { .. }));
     }
 }
 
 #[tokio::test]
 async fn refresh_tokens_rotate_repeat_and_die_with_a_copy() {
-    for (store, _folder) in stores().await {
-        let player = login(&*store, 1, 1, NOW).await.player;
+    for (store, _keep) in stores().await {
+        let player = login(&store, 1, 1, NOW).await.player;
         let first = first_token(1);
         let second = secret().successor(&first);
         let given = Rotated::Successor { player, expires_at_ms: NOW + FAMILY_LIFE_MS };
-        assert_eq!(rotate(&*store, &first, NOW + 1).await, given);
-        assert_eq!(rotate(&*store, &first, NOW + 2).await, given, "the answer was lost");
+        assert_eq!(rotate(&store, &first, NOW + 1).await, given);
+        assert_eq!(rotate(&store, &first, NOW + 2).await, given, "the answer was lost");
         assert_eq!(store.session_hash(session(1)).await.expect("read"), Some(second.hash()), "the same successor");
-        assert_eq!(rotate(&*store, &second, NOW + 3).await, given);
-        assert_eq!(rotate(&*store, &first, NOW + 4).await, Rotated::Reused);
-        assert_eq!(rotate(&*store, &secret().successor(&second), NOW + 5).await, Rotated::Gone);
+        assert_eq!(rotate(&store, &second, NOW + 3).await, given);
+        assert_eq!(rotate(&store, &first, NOW + 4).await, Rotated::Reused);
+        assert_eq!(rotate(&store, &secret().successor(&second), NOW + 5).await, Rotated::Gone);
         assert_eq!(store.stats().await.expect("stats").audit_entries, 1);
     }
 }
 
 #[tokio::test]
 async fn sessions_end_by_logout_and_by_age() {
-    for (store, _folder) in stores().await {
-        login(&*store, 1, 1, NOW).await;
-        login(&*store, 1, 2, NOW).await;
+    for (store, _keep) in stores().await {
+        login(&store, 1, 1, NOW).await;
+        login(&store, 1, 2, NOW).await;
         store.logout(session(1)).await.expect("logout");
         store.logout(session(1)).await.expect("again");
-        assert_eq!(rotate(&*store, &first_token(1), NOW).await, Rotated::Gone);
+        assert_eq!(rotate(&store, &first_token(1), NOW).await, Rotated::Gone);
         assert_eq!(store.prune(NOW + FAMILY_LIFE_MS - 1).await.expect("prune"), 0);
-        assert_eq!(rotate(&*store, &first_token(2), NOW + FAMILY_LIFE_MS).await, Rotated::Gone);
-        login(&*store, 1, 3, NOW).await;
+        assert_eq!(rotate(&store, &first_token(2), NOW + FAMILY_LIFE_MS).await, Rotated::Gone);
+        login(&store, 1, 3, NOW).await;
         assert_eq!(store.prune(NOW + FAMILY_LIFE_MS).await.expect("prune"), 1);
     }
 }
 
 #[tokio::test]
 async fn a_name_changes_only_for_who_saw_the_newest_profile() {
-    for (store, _folder) in stores().await {
-        let player = login(&*store, 1, 1, NOW).await.player;
+    for (store, _keep) in stores().await {
+        let player = login(&store, 1, 1, NOW).await.player;
         let name = || "Ada".parse().expect("a name");
         let done = store.rename(player, name(), Some(1)).await.expect("rename");
         assert!(matches!(&done, Renamed::Done(profile) if profile.name == "Ada" && profile.version == 2));
@@ -217,8 +211,8 @@ async fn a_name_changes_only_for_who_saw_the_newest_profile() {
 
 #[tokio::test]
 async fn a_result_counts_once_and_another_one_is_kept_for_audit() {
-    for (store, _folder) in stores().await {
-        let (a, b) = (login(&*store, 1, 1, NOW).await.player, login(&*store, 2, 2, NOW).await.player);
+    for (store, _keep) in stores().await {
+        let (a, b) = (login(&store, 1, 1, NOW).await.player, login(&store, 2, 2, NOW).await.player);
         store.open_match(opened(1, &[a, b], NOW)).await.expect("open");
         let played = Participation::Played;
         let good = result(1, NOW, vec![part(a, 0, 1, played), part(b, 1, 2, played)]);
@@ -246,11 +240,11 @@ async fn a_result_counts_once_and_another_one_is_kept_for_audit() {
 
 #[tokio::test]
 async fn duplicates_that_arrive_at_once_count_once() {
-    for (store, _folder) in stores().await {
-        let (a, b) = (login(&*store, 1, 1, NOW).await.player, login(&*store, 2, 2, NOW).await.player);
+    for (store, _keep) in stores().await {
+        let (a, b) = (login(&store, 1, 1, NOW).await.player, login(&store, 2, 2, NOW).await.player);
         let good = result(1, NOW, vec![part(a, 0, 1, Participation::Played), part(b, 1, 2, Participation::Played)]);
         let post = |n: u8| {
-            let (store, mut one) = (Arc::clone(&store), good.clone());
+            let (store, mut one) = (store.clone(), good.clone());
             if n % 4 == 3 {
                 one.body_hash = [n; 32];
             }
@@ -269,8 +263,8 @@ async fn duplicates_that_arrive_at_once_count_once() {
 
 #[tokio::test]
 async fn a_result_of_an_unknown_match_and_unknown_players_is_recorded_by_its_certificate() {
-    for (store, _folder) in stores().await {
-        let known = login(&*store, 1, 1, NOW).await.player;
+    for (store, _keep) in stores().await {
+        let known = login(&store, 1, 1, NOW).await.player;
         let stranger = PlayerId::from_entropy([99; 16]);
         let players = vec![part(known, 0, 1, Participation::Played), part(stranger, 1, 2, Participation::Played)];
         let recorded = store.record_result(result(1, NOW, players)).await.expect("record");
@@ -281,46 +275,46 @@ async fn a_result_of_an_unknown_match_and_unknown_players_is_recorded_by_its_cer
         store.open_match(opened(1, &[known, stranger], NOW)).await.expect("open");
         let record = store.find_match(match_id(1)).await.expect("read").expect("a match");
         assert_eq!((record.state, record.roster[0].name.as_str()), (MatchState::Ended, "Name 0"));
-        assert!(is_ready(&ready(&*store, known, NOW).await));
+        assert!(is_ready(&ready(&store, known, NOW).await));
     }
 }
 
 #[tokio::test]
 async fn a_match_holds_its_players_until_its_result() {
-    for (store, _folder) in stores().await {
-        let (a, b) = (login(&*store, 1, 1, NOW).await.player, login(&*store, 2, 2, NOW).await.player);
-        assert!(is_ready(&ready(&*store, a, NOW).await));
+    for (store, _keep) in stores().await {
+        let (a, b) = (login(&store, 1, 1, NOW).await.player, login(&store, 2, 2, NOW).await.player);
+        assert!(is_ready(&ready(&store, a, NOW).await));
         store.open_match(opened(1, &[a, b], NOW)).await.expect("open");
         store.open_match(opened(1, &[a, b], NOW)).await.expect("again");
-        assert_eq!(ready(&*store, a, NOW).await, TicketReadiness::InMatch(match_id(1)));
+        assert_eq!(ready(&store, a, NOW).await, TicketReadiness::InMatch(match_id(1)));
         assert_eq!(store.held_matches(NOW).await.expect("read"), [match_id(1)]);
         assert_eq!(store.held_matches(NOW + HOLD_MS_MAX).await.expect("read"), [], "for ever would be too long");
         assert!(store.report_match(report(1, Report::Playing, NOW)).await.expect("report"));
         assert!(!store.report_match(report(1, Report::Playing, NOW)).await.expect("old news"));
         assert!(store.report_match(report(1, Report::Ended, NOW)).await.expect("report"));
-        assert_eq!(ready(&*store, b, NOW).await, TicketReadiness::InMatch(match_id(1)));
+        assert_eq!(ready(&store, b, NOW).await, TicketReadiness::InMatch(match_id(1)));
         let players = vec![part(a, 0, 1, Participation::Played), part(b, 1, 2, Participation::Absent)];
         store.record_result(result(1, NOW, players)).await.expect("record");
-        assert!(is_ready(&ready(&*store, a, NOW).await) && is_ready(&ready(&*store, b, NOW).await));
+        assert!(is_ready(&ready(&store, a, NOW).await) && is_ready(&ready(&store, b, NOW).await));
         assert_eq!(store.held_matches(NOW).await.expect("read"), []);
         assert!(!store.report_match(report(1, Report::Lost, NOW)).await.expect("later than the result"));
         let record = store.find_match(match_id(1)).await.expect("read").expect("a match");
         assert_eq!(record.state, MatchState::Ended);
         let absent = store.profile(b).await.expect("read").expect("a profile");
         assert_eq!((absent.xp, absent.matches, absent.ratings.len()), (0, 0, 0));
-        assert_eq!(ready(&*store, PlayerId::from_entropy([9; 16]), NOW).await, TicketReadiness::Unknown);
+        assert_eq!(ready(&store, PlayerId::from_entropy([9; 16]), NOW).await, TicketReadiness::Unknown);
     }
 }
 
 #[tokio::test]
 async fn a_lost_match_frees_its_players_and_yields_to_a_result_for_fifteen_minutes() {
-    for (store, _folder) in stores().await {
-        let (a, b) = (login(&*store, 1, 1, NOW).await.player, login(&*store, 2, 2, NOW).await.player);
+    for (store, _keep) in stores().await {
+        let (a, b) = (login(&store, 1, 1, NOW).await.player, login(&store, 2, 2, NOW).await.player);
         for n in [1, 2] {
             store.open_match(opened(n, &[a, b], NOW)).await.expect("open");
             assert!(store.report_match(report(n, Report::Lost, NOW)).await.expect("report"));
         }
-        assert!(is_ready(&ready(&*store, a, NOW).await));
+        assert!(is_ready(&ready(&store, a, NOW).await));
         let stats = store.stats().await.expect("stats");
         assert_eq!((stats.xp_granted, stats.matches_lost), (0, 2));
         let players = || vec![part(a, 0, 1, Participation::Played), part(b, 1, 2, Participation::Played)];
@@ -335,24 +329,24 @@ async fn a_lost_match_frees_its_players_and_yields_to_a_result_for_fifteen_minut
 
 #[tokio::test]
 async fn a_report_can_come_before_the_ticket() {
-    for (store, _folder) in stores().await {
-        let player = login(&*store, 1, 1, NOW).await.player;
+    for (store, _keep) in stores().await {
+        let player = login(&store, 1, 1, NOW).await.player;
         let roster = opened(1, &[player], NOW).roster;
         let joinable = MatchReport { roster, ..report(1, Report::Joinable, NOW) };
         assert!(store.report_match(joinable).await.expect("report"));
-        assert_eq!(ready(&*store, player, NOW).await, TicketReadiness::InMatch(match_id(1)));
+        assert_eq!(ready(&store, player, NOW).await, TicketReadiness::InMatch(match_id(1)));
         store.open_match(opened(1, &[player], NOW)).await.expect("open");
         let record = store.find_match(match_id(1)).await.expect("read").expect("a match");
         assert_eq!((record.queue.as_str(), record.trace_id.as_str()), ("duel", "ticket-trace"));
         assert!(store.report_match(report(1, Report::Closed, NOW)).await.expect("report"));
-        assert!(is_ready(&ready(&*store, player, NOW).await));
+        assert!(is_ready(&ready(&store, player, NOW).await));
     }
 }
 
 #[tokio::test]
 async fn tickets_and_keys_are_remembered() {
-    for (store, _folder) in stores().await {
-        let player = login(&*store, 1, 1, NOW).await.player;
+    for (store, _keep) in stores().await {
+        let player = login(&store, 1, 1, NOW).await.player;
         assert_eq!(store.last_ticket(player).await.expect("read"), None);
         for n in [1, 2] {
             store.remember_ticket(player, TicketId::from_entropy([n; 16])).await.expect("write");
@@ -368,10 +362,10 @@ async fn tickets_and_keys_are_remembered() {
 
 #[tokio::test]
 async fn lists_are_read_whole_in_pages() {
-    for (store, _folder) in stores().await {
+    for (store, _keep) in stores().await {
         let mut players = vec![];
         for n in 1..=7 {
-            players.push(login(&*store, u32::from(n), n, NOW).await.player);
+            players.push(login(&store, u32::from(n), n, NOW).await.player);
         }
         for n in 1..=6_u8 {
             // Two matches end in the same millisecond.
@@ -424,10 +418,10 @@ fn whatever_is_played_the_xp_journal_adds_up_and_ratings_chain() {
     let mut runner = TestRunner::new(RunnerConfig { cases: 12, failure_persistence: None, ..RunnerConfig::default() });
     let outcome = runner.run(&matches(), |matches| {
         runtime.block_on(async {
-            for (store, _folder) in stores().await {
+            for (store, _keep) in stores().await {
                 let mut players = vec![];
                 for n in 1..=6 {
-                    players.push(login(&*store, u32::from(n), n, NOW).await.player);
+                    players.push(login(&store, u32::from(n), n, NOW).await.player);
                 }
                 for (n, parts) in matches.iter().enumerate() {
                     let unique: BTreeMap<_, _> = parts.iter().map(|one| (one.0, *one)).collect();

@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use service::logs::Format;
 
 use crate::cluster_options::{AccessOptions, ClusterOptions};
+use crate::database::DatabaseOptions;
 use crate::exit::Failure;
 use crate::kills::KillsOptions;
 use crate::kubectl::KubectlOptions;
@@ -135,6 +136,8 @@ pub(crate) struct DemoOptions {
     #[command(flatten)]
     pub(crate) trouble: TroubleOptions,
     #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    #[command(flatten)]
     pub(crate) webhooks: WebhookOptions,
     /// Break things by this seed: kill and stop game servers, panic in rooms, restart allocator and metagame, kill the whole
     /// platform. The history of it is checked.
@@ -185,6 +188,8 @@ pub(crate) struct UpOptions {
     pub(crate) queues: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) fleet: FleetOptions,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
     #[command(flatten)]
     pub(crate) webhooks: WebhookOptions,
     /// How long running matches may take to finish after Ctrl-C.
@@ -481,6 +486,8 @@ pub(crate) struct MetagameOptions {
     pub(crate) cluster: ClusterOptions,
     #[command(flatten)]
     pub(crate) access: AccessOptions,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
     #[command(flatten)]
     pub(crate) webhooks: WebhookOptions,
 }

@@ -77,7 +77,7 @@ pub(crate) async fn metagame(options: &MetagameOptions, shutdown: Shutdown) -> R
     let config = metagame::Config {
         api_address: options.listen,
         admin_address: options.admin,
-        database: options.data.join("metagame.db"),
+        database: options.database.location(&options.data)?,
         access_key_file: options.access.keys.join("metagame.key"),
         access_key_mounted: true,
         tokens: options.access.tokens(),

@@ -64,6 +64,7 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     progress.step(&format!("starting the platform (seed {seed})"));
     let history = History::open(options, folder.path())?;
     let mut config = config(options, &folder, game.clone(), queues);
+    config.database = options.database.location(&config.data)?;
     config.webhooks = options.webhooks.read()?;
     let servers = config.fleet.minimum as usize;
     let stage = Stage::start(options, config, history.triggers.clone()).await?;
@@ -152,6 +153,7 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
         queues,
         game,
         fleet: if options.chaos.is_some() { stage::fixed(fleet) } else { fleet },
+        database: metagame::DatabaseLocation::File(folder.0.join("metagame.db")),
         webhooks: metagame::Webhooks::default(),
         drain: DRAIN,
     }

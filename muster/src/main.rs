@@ -7,6 +7,7 @@ mod cli;
 mod cluster_options;
 mod cluster_services;
 mod console;
+mod database;
 mod demo;
 mod doctor;
 mod exit;

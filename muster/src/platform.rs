@@ -64,6 +64,8 @@ pub(crate) struct PlatformConfig {
     /// What the fleet's servers run.
     pub(crate) game: PlayedGame,
     pub(crate) fleet: FleetSize,
+    /// Where metagame keeps its data.
+    pub(crate) database: metagame::DatabaseLocation,
     /// Who is told of events of matches.
     pub(crate) webhooks: metagame::Webhooks,
     /// How long running matches may take to finish at the end.
@@ -88,6 +90,7 @@ pub(crate) struct Platform {
     metagame: Mutex<Part>,
     at: At,
     allocator_admin: SocketAddr,
+    database: metagame::DatabaseLocation,
     webhooks: metagame::Webhooks,
     /// Names of the game servers that there are.
     expected: Arc<watch::Sender<BTreeSet<String>>>,
@@ -122,8 +125,9 @@ impl Platform {
         services.keep("matchmaker", queueing.clone(), placing.wait());
 
         let metagame_stop = serving.child();
+        let (metagame_admin, database) = (next_port(at.metagame), config.database.clone());
         let webhooks = config.webhooks.clone();
-        let settings = data.metagame(at.metagame, next_port(at.metagame), &allocator_url, &matchmaker_url, webhooks);
+        let settings = data.metagame(at.metagame, metagame_admin, &allocator_url, &matchmaker_url, database, webhooks);
         let metagame = metagame::start(settings, metagame_stop.clone()).await.map_err(Failure::setup)?;
         let at = At {
             metagame: metagame.address,
@@ -156,6 +160,7 @@ impl Platform {
             metagame: Mutex::new(metagame),
             at,
             allocator_admin,
+            database: config.database,
             webhooks: config.webhooks,
             expected,
             handle,

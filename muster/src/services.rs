@@ -57,8 +57,9 @@ pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
         return until_signal(|shutdown| cluster_services::metagame(options, shutdown));
     }
     let data = ServiceData::open(&options.data)?;
+    let (database, webhooks) = (options.database.location(&options.data)?, options.webhooks.read()?);
     let config =
-        data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker, options.webhooks.read()?);
+        data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker, database, webhooks);
     until_signal(|shutdown| async move {
         let running = metagame::start(config, shutdown).await.map_err(Failure::setup)?;
         running.wait().await.map_err(Failure::run)

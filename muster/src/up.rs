@@ -79,6 +79,7 @@ fn config(options: &UpOptions) -> Result<PlatformConfig, Failure> {
             buffer: options.fleet.servers_buffer,
             capacity: options.fleet.capacity,
         },
+        database: options.database.location(&options.data)?,
         webhooks: options.webhooks.read()?,
         drain: Duration::from_secs(options.drain_seconds),
     })

@@ -1,11 +1,16 @@
-//! What the tests need of the system beside Rust and a C compiler: a browser, for the console's tests.
+//! What the tests need of the system beside Rust and a C compiler: a browser for the console's tests, a PostgreSQL server
+//! and a counter of system calls for those of the database.
 
 use std::process::{Command, Stdio};
 
 use anyhow::bail;
 
 /// Debian's packages, and the programs that they bring.
-const NEEDED: [(&str, &str); 2] = [("chromium", "chromium"), ("chromium-driver", "chromedriver")];
+const NEEDED: [(&str, &str); 4] =
+    [("chromium", "chromium"), ("chromium-driver", "chromedriver"), ("postgresql", POSTGRES), ("strace", "strace")];
+
+/// Debian keeps the server's programs in a folder of each version, outside the path.
+const POSTGRES: &str = "postgres";
 
 /// Installs what is missing, as root on a system with apt; elsewhere says how.
 pub(crate) fn install() -> anyhow::Result<()> {
@@ -16,9 +21,11 @@ pub(crate) fn install() -> anyhow::Result<()> {
     }
     let packages = missing.join(" ");
     if !is_root() || !is_there("apt-get") {
-        bail!("the console's tests need a browser: install {packages} (Debian: sudo apt-get install {packages})");
+        bail!(
+            "the tests need a browser, PostgreSQL 15 or newer and strace: install {packages} (Debian: sudo apt-get install {packages})"
+        );
     }
-    println!("== installing {packages} by apt-get, for the console's tests");
+    println!("== installing {packages} by apt-get, for the tests");
     apt(&["update", "-q"])?;
     apt(&[["install", "-y", "-q", "--no-install-recommends"].as_slice(), &missing].concat())
 }
@@ -32,6 +39,9 @@ fn apt(arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 fn is_there(program: &str) -> bool {
+    if program == POSTGRES {
+        return testkit::postgres::programs().is_ok();
+    }
     let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
 }

@@ -18,11 +18,14 @@ pub(crate) struct Counts {
 }
 
 pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
-    println!("Tests need Rust, a C++ compiler and Python 3 with pip; databases are embedded, ports are chosen freely.");
+    println!("Tests need Rust, a C++ compiler, Python 3 with pip, PostgreSQL 15 and strace; ports are chosen freely.");
     install_aioquic()?;
     crate::prerequisites::install()?;
     crate::telemetry::install_promtool()?;
+    // One server for all test programs; each test makes a database of its own. It ends with this function, or this process.
+    let postgres = testkit::postgres::Server::start().map_err(anyhow::Error::msg)?;
     let mut command = cargo();
+    command.env(testkit::postgres::VARIABLE, postgres.url());
     command.args(["test", "--workspace", "--no-fail-fast"]);
     if !rest.is_empty() {
         command.arg("--").args(rest);

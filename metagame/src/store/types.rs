@@ -22,7 +22,7 @@ pub const ALLOCATOR_KEYS_MAX: usize = 16;
 pub struct DeviceLogin {
     /// The device.
     pub device: DeviceHash,
-    /// Id of the account, if it has to be made.
+    /// Id of the account, if it has to be made: a fresh one for every login, by which a repetition knows its own.
     pub new_player: PlayerId,
     /// Name of the account, if it has to be made.
     pub name: Option<PlayerName>,

@@ -1,108 +1,224 @@
-//! What goes into the use cases of webhooks and comes out of them.
+//! Deliveries to webhooks: what is due, what became of it, what is left.
 
-use std::collections::BTreeSet;
+use tokio::sync::watch;
 
-use protocol::id::MatchId;
-use serde::Serialize;
+use super::{Backlog, DeadLetter, Delivery, DueDeliveries, Settled, Settlement, Store, StoreError, Subscription};
+use crate::args;
+use crate::db::{Domain, Tx};
 
-use crate::core::match_event::EventKind;
+/// A later event of a match waits until the earlier one is delivered or given up.
+const DUE: &str = "\
+    SELECT own.sequence, event_id, body, attempts, since_ms
+    FROM webhook_deliveries AS own JOIN outbox ON outbox.sequence = own.sequence
+    WHERE endpoint = $1 AND state = 'pending' AND next_at_ms <= $2 AND NOT EXISTS (
+        SELECT 1 FROM webhook_deliveries AS earlier WHERE earlier.endpoint = $1
+        AND earlier.match_id = own.match_id AND earlier.sequence < own.sequence AND earlier.state = 'pending')
+    ORDER BY next_at_ms, own.sequence LIMIT $3";
 
-/// How long an event is kept, delivered or not, in milliseconds: 30 days.
-pub const EVENT_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+impl Store {
+    /// Names the endpoints that are told of events from now on. Others keep what they have not been told of, in case
+    /// they come back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_subscriptions(&self, subscriptions: Vec<Subscription>) -> Result<(), StoreError> {
+        self.db.write(Domain::Events, subscriptions, |tx, all| Box::pin(set_subscriptions(tx, all))).await
+    }
 
-/// An endpoint that the settings name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
-    /// Its name.
-    pub endpoint: String,
-    /// What it wants to hear of.
-    pub kinds: BTreeSet<EventKind>,
+    /// Changes when deliveries may have become due by what this process has written; what another has written is
+    /// found by looking now and then.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// What an endpoint can be told now, at most `limit`. A later event of a match waits for the earlier ones.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn due_deliveries(&self, endpoint: String, now_ms: u64, limit: u32) -> Result<DueDeliveries, StoreError> {
+        let input = (endpoint, now_ms, limit);
+        self.db
+            .read(Domain::Events, input, |tx, (endpoint, now_ms, limit)| {
+                Box::pin(due_deliveries(tx, endpoint, *now_ms, *limit))
+            })
+            .await
+    }
+
+    /// Notes what became of tries, all together.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle_deliveries(&self, endpoint: String, settled: Vec<Settled>) -> Result<(), StoreError> {
+        let input = (endpoint, settled);
+        self.db
+            .write_once(Domain::Events, input, |tx, (endpoint, settled)| Box::pin(settle(tx, endpoint, settled)))
+            .await
+    }
+
+    /// Whatever an endpoint is still to be told of is due now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn hasten_deliveries(&self, endpoint: String, now_ms: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE webhook_deliveries SET next_at_ms = $1
+                   WHERE endpoint = $2 AND state = 'pending' AND next_at_ms > $1";
+        self.db.statement(Domain::Events, sql, args![now_ms, endpoint]).await.map(drop)
+    }
+
+    /// Has an endpoint told again: its dead letters, or this event, delivered or not. Says of how many events;
+    /// `None` if the settings name no such endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resend(
+        &self,
+        endpoint: String,
+        event_id: Option<String>,
+        now_ms: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let input = (endpoint, event_id, now_ms);
+        self.db
+            .write_once(Domain::Events, input, |tx, (endpoint, event_id, now_ms)| {
+                Box::pin(resend(tx, endpoint, event_id.as_deref(), *now_ms))
+            })
+            .await
+    }
+
+    /// Counts of every endpoint that was ever named.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn backlogs(&self) -> Result<Vec<Backlog>, StoreError> {
+        let sql = "SELECT name, delivered, failures,
+                   (SELECT count(*) FROM webhook_deliveries WHERE endpoint = name AND state = 'pending'),
+                   (SELECT min(since_ms) FROM webhook_deliveries WHERE endpoint = name AND state = 'pending'),
+                   (SELECT count(*) FROM webhook_deliveries WHERE endpoint = name AND state = 'dead')
+                   FROM webhook_endpoints ORDER BY name";
+        let rows = self.db.all(Domain::Events, sql, args![]).await?;
+        let backlog = |(endpoint, delivered, failures, pending, oldest_pending_at_ms, dead)| Backlog {
+            endpoint,
+            delivered,
+            failures,
+            pending,
+            oldest_pending_at_ms,
+            dead,
+        };
+        Ok(rows.into_iter().map(backlog).collect())
+    }
+
+    /// Dead letters, oldest first within each endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        let sql = "SELECT endpoint, event_id, kind, outbox.match_id, at_ms, attempts, reason
+                   FROM webhook_deliveries JOIN outbox ON outbox.sequence = webhook_deliveries.sequence
+                   WHERE state = 'dead' ORDER BY endpoint, webhook_deliveries.sequence LIMIT $1";
+        let rows = self.db.all(Domain::Events, sql, args![limit]).await?;
+        let letter = |(endpoint, event_id, kind, match_id, at_ms, attempts, reason)| DeadLetter {
+            endpoint,
+            event_id,
+            kind,
+            match_id,
+            at_ms,
+            attempts,
+            reason,
+        };
+        Ok(rows.into_iter().map(letter).collect())
+    }
 }
 
-/// An event that an endpoint is to be told of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// Number of the event; within one match later events have higher ones.
-    pub sequence: u64,
-    /// Id of the event.
-    pub event_id: String,
-    /// The JSON, byte for byte.
-    pub body: String,
-    /// Tries so far.
-    pub attempts: u32,
-    /// Unix milliseconds from which patience is counted.
-    pub since_ms: u64,
+async fn set_subscriptions(tx: &mut Tx, subscriptions: &[Subscription]) -> Result<(), StoreError> {
+    tx.execute("UPDATE webhook_endpoints SET active = 0", args![]).await?;
+    tx.execute("DELETE FROM webhook_filters", args![]).await?;
+    for one in subscriptions {
+        let sql = "INSERT INTO webhook_endpoints (name, active) VALUES ($1, 1)
+                   ON CONFLICT (name) DO UPDATE SET active = 1";
+        tx.execute(sql, args![one.endpoint]).await?;
+        for kind in &one.kinds {
+            let sql = "INSERT INTO webhook_filters (endpoint, kind) VALUES ($1, $2)";
+            tx.execute(sql, args![one.endpoint, kind.name()]).await?;
+        }
+    }
+    Ok(())
 }
 
-/// What an endpoint can be told now.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DueDeliveries {
-    /// Those that are due, at most one of each match, oldest first.
-    pub due: Vec<Delivery>,
-    /// Unix milliseconds at which the next one becomes due, if one waits for a time.
-    pub next_at_ms: Option<u64>,
+async fn due_deliveries(tx: &mut Tx, endpoint: &str, now_ms: u64, limit: u32) -> Result<DueDeliveries, StoreError> {
+    let rows = tx.all(DUE, args![endpoint, now_ms, limit]).await?;
+    let delivery =
+        |(sequence, event_id, body, attempts, since_ms)| Delivery { sequence, event_id, body, attempts, since_ms };
+    let sql = "SELECT min(next_at_ms) FROM webhook_deliveries
+               WHERE endpoint = $1 AND state = 'pending' AND next_at_ms > $2";
+    let next_at_ms = tx.one(sql, args![endpoint, now_ms]).await?;
+    Ok(DueDeliveries { due: rows.into_iter().map(delivery).collect(), next_at_ms })
 }
 
-/// What became of a try.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// Number of the event.
-    pub sequence: u64,
-    /// The outcome.
-    pub outcome: Settlement,
+async fn settle(tx: &mut Tx, endpoint: &str, settled: &[Settled]) -> Result<(), StoreError> {
+    let (mut delivered, mut failures) = (0_u64, 0_u64);
+    for one in settled {
+        match &one.outcome {
+            Settlement::Delivered => {
+                let sql = "DELETE FROM webhook_deliveries WHERE endpoint = $1 AND sequence = $2";
+                delivered += tx.execute(sql, args![endpoint, one.sequence]).await?;
+            }
+            Settlement::Again { at_ms, reason } => {
+                failures += 1;
+                fail(tx, endpoint, one.sequence, "pending", Some(*at_ms), reason).await?;
+            }
+            Settlement::Dead { reason } => {
+                failures += 1;
+                fail(tx, endpoint, one.sequence, "dead", None, reason).await?;
+            }
+        }
+    }
+    let sql = "UPDATE webhook_endpoints SET delivered = delivered + $1, failures = failures + $2 WHERE name = $3";
+    tx.execute(sql, args![delivered, failures, endpoint]).await.map(drop)
 }
 
-/// How a try ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
-    /// The endpoint has it.
-    Delivered,
-    /// It is tried again.
-    Again {
-        /// Unix milliseconds.
-        at_ms: u64,
-        /// Why it failed.
-        reason: String,
-    },
-    /// It was tried for too long: a dead letter, until an operator sends it again.
-    Dead {
-        /// Why it failed at last.
-        reason: String,
-    },
+async fn fail(
+    tx: &mut Tx,
+    endpoint: &str,
+    sequence: u64,
+    state: &str,
+    next_at_ms: Option<u64>,
+    reason: &str,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE webhook_deliveries
+         SET state = $1, attempts = attempts + 1, next_at_ms = coalesce($2, next_at_ms), reason = $3
+         WHERE endpoint = $4 AND sequence = $5",
+        args![state, next_at_ms, reason, endpoint, sequence],
+    )
+    .await?;
+    Ok(())
 }
 
-/// Counts of one endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Backlog {
-    /// The endpoint.
-    pub endpoint: String,
-    /// Events that it acknowledged.
-    pub delivered: u64,
-    /// Tries that failed.
-    pub failures: u64,
-    /// Events that it is still to be told of.
-    pub pending: u64,
-    /// Unix milliseconds of the oldest of these.
-    pub oldest_pending_at_ms: Option<u64>,
-    /// Dead letters.
-    pub dead: u64,
-}
-
-/// A dead letter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DeadLetter {
-    /// The endpoint that never took it.
-    pub endpoint: String,
-    /// Id of the event.
-    pub event_id: String,
-    /// Kind of the event.
-    pub kind: String,
-    /// Its match.
-    pub match_id: MatchId,
-    /// Unix milliseconds of the event.
-    pub at_ms: u64,
-    /// Tries.
-    pub attempts: u32,
-    /// Why the last one failed.
-    pub reason: String,
+async fn resend(tx: &mut Tx, endpoint: &str, event_id: Option<&str>, now_ms: u64) -> Result<Option<u64>, StoreError> {
+    let active: Option<u64> =
+        tx.optional("SELECT active FROM webhook_endpoints WHERE name = $1 AND active = 1", args![endpoint]).await?;
+    if active.is_none() {
+        return Ok(None);
+    }
+    let count = match event_id {
+        None => {
+            tx.execute(
+                "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, since_ms = $1, next_at_ms = $1
+                 WHERE endpoint = $2 AND state = 'dead'",
+                args![now_ms, endpoint],
+            )
+            .await?
+        }
+        // Any event that is still kept, delivered or not.
+        Some(event_id) => {
+            tx.execute(
+                "INSERT INTO webhook_deliveries (endpoint, sequence, match_id, state, attempts, since_ms, next_at_ms, reason)
+                 SELECT $2, sequence, match_id, 'pending', 0, $1, $1, '' FROM outbox WHERE event_id = $3
+                 ON CONFLICT (endpoint, sequence) DO UPDATE
+                 SET state = 'pending', attempts = 0, since_ms = excluded.since_ms, next_at_ms = excluded.next_at_ms",
+                args![now_ms, endpoint, event_id],
+            )
+            .await?
+        }
+    };
+    Ok(Some(count))
 }

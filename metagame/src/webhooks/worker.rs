@@ -32,7 +32,7 @@ type Try = BoxFuture<'static, (Delivery, Verdict)>;
 pub(super) struct Worker {
     endpoint: Arc<Endpoint>,
     desk: Arc<Desk>,
-    store: Arc<dyn Store>,
+    store: Store,
     sender: Sender,
     timing: WebhookTiming,
     health: Health,
@@ -50,7 +50,7 @@ impl Worker {
     pub(super) fn new(
         endpoint: Endpoint,
         desk: Arc<Desk>,
-        store: Arc<dyn Store>,
+        store: Store,
         sender: Sender,
         timing: WebhookTiming,
     ) -> Self {

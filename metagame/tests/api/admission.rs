@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::RETRY_AFTER;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Harness, Player};
+use super::harness::{Answer, Harness, Player};
 
 async fn admin(harness: &Harness, method: Method, path: &str, body: Option<Value>) -> Answer {
     let request = reqwest::Client::new().request(method, harness.admin_url(path));

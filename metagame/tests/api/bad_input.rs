@@ -6,7 +6,7 @@ use reqwest::Method;
 use reqwest::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use serde_json::json;
 
-use crate::harness::Harness;
+use super::harness::Harness;
 
 #[tokio::test]
 async fn malformed_oversized_and_mistyped_bodies_are_refused_by_name() {

@@ -1,20 +1,28 @@
 //! A metagame with its peers, and a client.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use metagame::{Config, Limits, Progression, Running, Webhooks};
+use metagame::{Config, DatabaseLimits, DatabaseLocation, Limits, Progression, Running, Webhooks};
 use protocol::id::PlayerId;
 use protocol::jwt::SigningKey;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service::Shutdown;
 use service::token::ServiceTokens;
+use testkit::postgres::TestDatabase;
 
-use crate::fakes::{FakeAllocator, FakeMatchmaker};
+use super::fakes::{FakeAllocator, FakeMatchmaker};
 
 pub(crate) fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().expect("an address")
+}
+
+/// These tests are not about time, and the machine may be busy with others.
+fn patient(limits: DatabaseLimits) -> DatabaseLimits {
+    DatabaseLimits { patience: Duration::from_secs(30), ..limits }
 }
 
 /// A port on which nobody listens.
@@ -22,10 +30,31 @@ async fn dead_port() -> SocketAddr {
     service::Listener::bind(any_port(), "nobody").await.expect("a free port").local_addr()
 }
 
+/// The database of a test: this program runs them on SQLite, `tests/api_postgres.rs` runs the same on PostgreSQL.
+pub(crate) enum Kept {
+    File,
+    Server(TestDatabase),
+}
+
+impl Kept {
+    fn new() -> Self {
+        if module_path!().starts_with("api_postgres") { Self::Server(TestDatabase::new()) } else { Self::File }
+    }
+
+    fn location(&self, folder: &Path) -> DatabaseLocation {
+        match self {
+            Self::File => DatabaseLocation::File(folder.join("data/metagame.db")),
+            Self::Server(database) => DatabaseLocation::parse(&database.url()).expect("an address"),
+        }
+    }
+}
+
 /// A metagame and what is around it.
 pub(crate) struct Harness {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) config: Config,
+    /// What the data is kept in.
+    _database: Kept,
     pub(crate) matchmaker: FakeMatchmaker,
     pub(crate) allocator: FakeAllocator,
     pub(crate) shutdown: Shutdown,
@@ -85,6 +114,7 @@ impl Harness {
 
     async fn start_whole(limits: Limits, with_peers: bool, webhooks: Webhooks) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = Kept::new();
         let service_key = service::key::load_or_create(&folder.path().join("service.key")).expect("a key");
         let (matchmaker, allocator) = (FakeMatchmaker::new("first"), FakeAllocator::new());
         let (shutdown, peers) = (Shutdown::new(), Shutdown::new());
@@ -97,19 +127,29 @@ impl Harness {
         let config = Config {
             api_address: any_port(),
             admin_address: any_port(),
-            database: folder.path().join("data/metagame.db"),
+            database: database.location(folder.path()),
             access_key_file: folder.path().join("metagame.key"),
             access_key_mounted: false,
             tokens: ServiceTokens::new(Arc::new(service_key), "metagame"),
             matchmaker_url: format!("http://{matchmaker_at}"),
             allocator_url: format!("http://{allocator_at}"),
-            limits,
+            limits: Limits { database: patient(limits.database), ..limits },
             progression: Progression::default(),
             webhooks,
         };
         let running = metagame::start(config.clone(), shutdown.clone()).await.expect("metagame starts");
         let http = reqwest::Client::new();
-        Self { folder, config, matchmaker, allocator, shutdown, peers, running: Some(running), http }
+        Self {
+            folder,
+            config,
+            _database: database,
+            matchmaker,
+            allocator,
+            shutdown,
+            peers,
+            running: Some(running),
+            http,
+        }
     }
 
     /// Stops metagame and starts it again on the same files.

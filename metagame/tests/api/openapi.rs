@@ -4,7 +4,7 @@ use std::path::Path;
 
 use reqwest::Method;
 
-use crate::harness::Harness;
+use super::harness::Harness;
 
 /// With UPDATE_GOLDEN=1 the file is written anew.
 #[test]

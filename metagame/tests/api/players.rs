@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde_json::json;
 
-use crate::harness::Harness;
+use super::harness::Harness;
 
 #[tokio::test]
 async fn a_session_is_refreshed_repeated_and_ended_by_a_copy() {

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use service::Shutdown;
 use testkit::wait::until;
 
-use crate::fakes::FakeAllocator;
-use crate::harness::{Answer, Harness, Player};
+use super::fakes::FakeAllocator;
+use super::harness::{Answer, Harness, Player};
 
 pub(crate) fn match_id() -> MatchId {
     MatchId::from_entropy(service::random::bytes())

@@ -1,13 +1,22 @@
 //! What keeps metagame from starting, and what it says then.
 
-use metagame::{StartError, start};
+use std::path::PathBuf;
+
+use metagame::{DatabaseLocation, StartError, start};
 use service::Shutdown;
 
-use crate::harness::Harness;
+use super::harness::Harness;
 
 /// The error's text when metagame starts on the stopped harness's files.
 async fn start_error(harness: &Harness) -> StartError {
     start(harness.config.clone(), Shutdown::new()).await.expect_err("it does not start")
+}
+
+fn file(harness: &Harness) -> PathBuf {
+    match &harness.config.database {
+        DatabaseLocation::File(path) => path.clone(),
+        DatabaseLocation::Postgres(url) => panic!("{url} is no file"),
+    }
 }
 
 #[tokio::test]
@@ -15,7 +24,7 @@ async fn a_damaged_database_is_named_with_the_way_out() {
     let mut harness = Harness::start().await;
     harness.login(1).await;
     harness.stop().await;
-    let path = harness.config.database.clone();
+    let path = file(&harness);
     for wal in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{wal}", path.display()));
     }
@@ -38,10 +47,10 @@ async fn a_database_that_cannot_be_written_is_named_with_the_way_out() {
     let mut harness = Harness::start().await;
     harness.stop().await;
     let folder = harness.folder.path().to_owned();
-    harness.config.database = folder.clone();
+    harness.config.database = DatabaseLocation::File(folder.clone());
     let text = start_error(&harness).await.to_string();
     assert!(text.contains("cannot open the database") && text.contains("choose another place"), "{text}");
-    harness.config.database = folder.join("service.key").join("metagame.db");
+    harness.config.database = DatabaseLocation::File(folder.join("service.key").join("metagame.db"));
     let text = start_error(&harness).await.to_string();
     assert!(text.contains("cannot make the folder of the database"), "{text}");
 }
@@ -50,7 +59,7 @@ async fn a_database_that_cannot_be_written_is_named_with_the_way_out() {
 async fn a_database_of_a_newer_version_is_left_alone() {
     let mut harness = Harness::start().await;
     harness.stop().await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&harness.config.database);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file(&harness));
     let pool = sqlx::SqlitePool::connect_with(options).await.expect("open");
     sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)")
         .execute(&pool)

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use service::Shutdown;
 use testkit::wait::until;
 
-use crate::fakes::FakeMatchmaker;
-use crate::harness::{Harness, Player};
+use super::fakes::FakeMatchmaker;
+use super::harness::{Harness, Player};
 
 /// One server-sent event.
 #[derive(Debug)]

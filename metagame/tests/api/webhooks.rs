@@ -17,8 +17,8 @@ use protocol::pb::MatchEventKind;
 use serde_json::{Value, json};
 use testkit::wait::until;
 
-use crate::harness::Harness;
-use crate::results::{match_id, placed, post, result_of, sign};
+use super::harness::Harness;
+use super::results::{match_id, placed, post, result_of, sign};
 
 /// The secret that is new, and the one that it replaces.
 const SECRETS: [&str; 2] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"];

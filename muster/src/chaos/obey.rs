@@ -55,6 +55,7 @@ fn config(begin: &Begin) -> Result<PlatformConfig, Failure> {
         queues,
         game,
         fleet: begin.fleet,
+        database: begin.database.location(&begin.data)?,
         webhooks: begin.webhooks.read()?,
         drain: Duration::from_secs(begin.drain_seconds),
     })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::database::DatabaseOptions;
 use crate::platform::FleetSize;
 use crate::webhooks::WebhookOptions;
 
@@ -21,6 +22,7 @@ pub(crate) struct Begin {
     pub(crate) queues: Option<PathBuf>,
     pub(crate) match_seconds: u32,
     pub(crate) fleet: FleetSize,
+    pub(crate) database: DatabaseOptions,
     pub(crate) webhooks: WebhookOptions,
     /// How long running matches may take to finish at the end.
     pub(crate) drain_seconds: u64,

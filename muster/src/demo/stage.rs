@@ -35,6 +35,7 @@ impl Stage {
             queues: options.queues.clone(),
             match_seconds: options.match_seconds,
             fleet: config.fleet,
+            database: options.database.clone(),
             webhooks: options.webhooks.clone(),
             drain_seconds: config.drain.as_secs(),
         };

@@ -113,12 +113,13 @@ impl ServiceData {
         admin: SocketAddr,
         allocator: &str,
         matchmaker: &str,
+        database: metagame::DatabaseLocation,
         webhooks: metagame::Webhooks,
     ) -> metagame::Config {
         metagame::Config {
             api_address: listen,
             admin_address: admin,
-            database: self.path("metagame.db"),
+            database,
             access_key_file: self.path("metagame.key"),
             access_key_mounted: false,
             tokens: self.tokens("metagame"),

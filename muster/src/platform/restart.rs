@@ -28,7 +28,8 @@ impl Platform {
         let stop = self.serving.child();
         let (at, reach) = (&self.at, &self.reach);
         let (allocator, matchmaker) = (&reach.allocator_url, &reach.matchmaker_url);
-        let config = self.data.metagame(at.metagame, at.metagame_admin, allocator, matchmaker, self.webhooks.clone());
+        let (database, webhooks) = (self.database.clone(), self.webhooks.clone());
+        let config = self.data.metagame(at.metagame, at.metagame_admin, allocator, matchmaker, database, webhooks);
         let metagame = metagame::start(config, stop.clone()).await.map_err(Failure::run)?;
         *part = self.services.keep("metagame", stop, metagame.wait());
         Ok(())

@@ -1,0 +1,234 @@
+//! Accounts, sessions and profiles.
+
+use protocol::id::PlayerId;
+
+use super::audit::audit;
+use super::{DeviceLogin, LoggedIn, Profile, QueueRating, Renamed, Rotated, Rotation, Store, StoreError};
+use crate::args;
+use crate::core::name::PlayerName;
+use crate::core::rating::Rating;
+use crate::core::session::{Family, SessionId, TokenHash, Verdict};
+use crate::db::{Domain, Engine, Tx};
+
+const DEVICE: &str = "device";
+
+/// The login of a device that has an account, in one round trip. PostgreSQL alone takes writes within `WITH`.
+const LOGIN_KNOWN: &str = "\
+    WITH known AS (SELECT player_id FROM identities WHERE provider = $1 AND subject = $2),
+    started AS (
+        INSERT INTO sessions (session_id, player_id, current_hash, rotated_at_ms, created_at_ms, expires_at_ms)
+        SELECT $3, player_id, $4, $5, $5, $6 FROM known ON CONFLICT (session_id) DO NOTHING),
+    ended AS (
+        DELETE FROM sessions WHERE session_id IN (
+            SELECT session_id FROM sessions WHERE player_id = (SELECT player_id FROM known) AND session_id <> $3
+            ORDER BY created_at_ms DESC, session_id DESC OFFSET $7))
+    SELECT player_id FROM known";
+
+impl Store {
+    /// Finds or makes the account of a device and starts a session; the player's oldest sessions above the bound end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn login_device(&self, login: DeviceLogin) -> Result<LoggedIn, StoreError> {
+        if self.db.engine() == Engine::Postgres
+            && let Some(logged_in) = self.login_known(&login).await?
+        {
+            return Ok(logged_in);
+        }
+        self.db.write(Domain::Identity, login, |tx, login| Box::pin(login_device(tx, login))).await
+    }
+
+    async fn login_known(&self, login: &DeviceLogin) -> Result<Option<LoggedIn>, StoreError> {
+        let family = Family::new(login.token, login.now_ms);
+        let others_max = u64::from(login.sessions_max.max(1) - 1);
+        let (now_ms, expires_at_ms) = (login.now_ms, family.expires_at_ms);
+        let args = args![DEVICE, login.device, login.session, family.current, now_ms, expires_at_ms, others_max];
+        let player: Vec<PlayerId> = self.db.statement_returning(Domain::Identity, LOGIN_KNOWN, args).await?;
+        Ok(player.first().map(|player| LoggedIn { player: *player, created: false, expires_at_ms }))
+    }
+
+    /// Replaces a refresh token by its successor, or ends its family.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rotate_refresh(&self, rotation: Rotation) -> Result<Rotated, StoreError> {
+        self.db.write(Domain::Identity, rotation, |tx, rotation| Box::pin(rotate_refresh(tx, rotation))).await
+    }
+
+    /// Ends a session. Ending one that is gone changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn logout(&self, session: SessionId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM sessions WHERE session_id = $1";
+        self.db.statement(Domain::Identity, sql, args![session]).await.map(drop)
+    }
+
+    /// Hash of a session's newest token, for tests and operators.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn session_hash(&self, session: SessionId) -> Result<Option<TokenHash>, StoreError> {
+        let sql = "SELECT current_hash FROM sessions WHERE session_id = $1";
+        self.db.optional(Domain::Identity, sql, args![session]).await
+    }
+
+    /// A player's profile.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn profile(&self, player: PlayerId) -> Result<Option<Profile>, StoreError> {
+        let rows = self.db.all(Domain::Players, PROFILE, args![player]).await?;
+        Ok(read_profile(player, rows))
+    }
+
+    /// Gives a player another name, if the profile still has the version `expected`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rename(
+        &self,
+        player: PlayerId,
+        name: PlayerName,
+        expected: Option<u64>,
+    ) -> Result<Renamed, StoreError> {
+        let input = (player, name, expected);
+        self.db
+            .write_once(Domain::Players, input, |tx, (player, name, expected)| {
+                Box::pin(rename(tx, *player, name, *expected))
+            })
+            .await
+    }
+}
+
+async fn login_device(tx: &mut Tx, login: &DeviceLogin) -> Result<LoggedIn, StoreError> {
+    let sql = "SELECT player_id FROM identities WHERE provider = $1 AND subject = $2";
+    let player = match tx.optional(sql, args![DEVICE, login.device]).await? {
+        Some(player) => player,
+        None => create_account(tx, login).await?,
+    };
+    let family = Family::new(login.token, login.now_ms);
+    tx.execute(
+        "INSERT INTO sessions (session_id, player_id, current_hash, rotated_at_ms, created_at_ms, expires_at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (session_id) DO NOTHING",
+        args![login.session, player, family.current, family.rotated_at_ms, login.now_ms, family.expires_at_ms],
+    )
+    .await?;
+    // The new session is the newest, also among those of the same millisecond.
+    tx.execute(
+        "DELETE FROM sessions WHERE player_id = $1 AND session_id <> $2 AND session_id NOT IN
+         (SELECT session_id FROM sessions WHERE player_id = $1 AND session_id <> $2
+          ORDER BY created_at_ms DESC, session_id DESC LIMIT $3)",
+        args![player, login.session, login.sessions_max.max(1) - 1],
+    )
+    .await?;
+    // Its id tells: true as well when this runs again because nobody knew whether it was committed.
+    let created = player == login.new_player;
+    Ok(LoggedIn { player, created, expires_at_ms: family.expires_at_ms })
+}
+
+async fn create_account(tx: &mut Tx, login: &DeviceLogin) -> Result<PlayerId, StoreError> {
+    let player = login.new_player;
+    let name = login.name.clone().unwrap_or_else(|| PlayerName::default_for(player));
+    tx.execute(
+        "INSERT INTO accounts (player_id, name, version, created_at_ms, xp, matches, wins)
+         VALUES ($1, $2, 1, $3, 0, 0, 0)",
+        args![player, name, login.now_ms],
+    )
+    .await?;
+    let sql = "INSERT INTO identities (provider, subject, player_id) VALUES ($1, $2, $3)";
+    tx.execute(sql, args![DEVICE, login.device, player]).await?;
+    Ok(player)
+}
+
+/// Player, current hash, previous hash, rotated at, expires at.
+type SessionRow = (PlayerId, TokenHash, Option<TokenHash>, u64, u64);
+
+async fn rotate_refresh(tx: &mut Tx, rotation: &Rotation) -> Result<Rotated, StoreError> {
+    let row: Option<SessionRow> = tx
+        .optional(
+            "SELECT player_id, current_hash, previous_hash, rotated_at_ms, expires_at_ms
+             FROM sessions WHERE session_id = $1",
+            args![rotation.session],
+        )
+        .await?;
+    let Some((player, current, previous, rotated_at_ms, expires_at_ms)) = row else {
+        return Ok(Rotated::Gone);
+    };
+    let mut family = Family { current, previous, rotated_at_ms, expires_at_ms };
+    match family.judge(rotation.presented, rotation.now_ms) {
+        Verdict::Rotate => {
+            family.rotate(rotation.successor, rotation.now_ms);
+            tx.execute(
+                "UPDATE sessions SET current_hash = $1, previous_hash = $2, rotated_at_ms = $3 WHERE session_id = $4",
+                args![family.current, family.previous, family.rotated_at_ms, rotation.session],
+            )
+            .await?;
+            Ok(Rotated::Successor { player, expires_at_ms })
+        }
+        Verdict::Repeat => Ok(Rotated::Successor { player, expires_at_ms }),
+        Verdict::Reused => {
+            end_session(tx, rotation.session).await?;
+            let detail = format!("session {}", rotation.session);
+            audit(tx, rotation.now_ms, "refresh_reused", &player.to_string(), &detail).await?;
+            Ok(Rotated::Reused)
+        }
+        Verdict::Expired => {
+            end_session(tx, rotation.session).await?;
+            Ok(Rotated::Gone)
+        }
+    }
+}
+
+async fn end_session(tx: &mut Tx, session: SessionId) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM sessions WHERE session_id = $1", args![session]).await.map(drop)
+}
+
+/// A row per rating, and one without where there is none. One statement is one moment: the ETag must not name a version
+/// whose ratings are older or newer.
+const PROFILE: &str = "\
+    SELECT name, version, created_at_ms, xp, accounts.matches, accounts.wins,
+           queue, rating, uncertainty, ratings.matches
+    FROM accounts LEFT JOIN ratings ON ratings.player_id = accounts.player_id
+    WHERE accounts.player_id = $1 ORDER BY queue";
+
+type ProfileRow = (String, u64, u64, u64, u64, u64, Option<String>, Option<f64>, Option<f64>, Option<u64>);
+
+fn read_profile(player_id: PlayerId, rows: Vec<ProfileRow>) -> Option<Profile> {
+    let mut profile = None;
+    for (name, version, created_at_ms, xp, matches, wins, queue, rating, uncertainty, rated) in rows {
+        let whole = profile.get_or_insert_with(|| Profile {
+            player_id,
+            name,
+            version,
+            created_at_ms,
+            xp,
+            matches,
+            wins,
+            ratings: Vec::new(),
+        });
+        if let (Some(queue), Some(rating), Some(uncertainty), Some(matches)) = (queue, rating, uncertainty, rated) {
+            whole.ratings.push(QueueRating { queue, rating: Rating { rating, uncertainty }, matches });
+        }
+    }
+    profile
+}
+
+async fn rename(
+    tx: &mut Tx,
+    player: PlayerId,
+    name: &PlayerName,
+    expected: Option<u64>,
+) -> Result<Renamed, StoreError> {
+    let version = tx.optional("SELECT version FROM accounts WHERE player_id = $1", args![player]).await?;
+    let Some(version) = version else {
+        return Ok(Renamed::Unknown);
+    };
+    if expected.is_some_and(|expected| expected != version) {
+        return Ok(Renamed::Stale(version));
+    }
+    let sql = "UPDATE accounts SET name = $1, version = version + 1 WHERE player_id = $2";
+    tx.execute(sql, args![name, player]).await?;
+    let rows = tx.all(PROFILE, args![player]).await?;
+    Ok(read_profile(player, rows).map_or(Renamed::Unknown, |profile| Renamed::Done(Box::new(profile))))
+}

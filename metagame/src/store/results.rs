@@ -1,0 +1,212 @@
+//! Recording a result: once, whole, or not at all.
+
+use std::collections::BTreeMap;
+
+use protocol::id::PlayerId;
+
+use super::audit::audit;
+use super::boards::participation_name;
+use super::matches::{Standing, free_players, insert_match, standing};
+use super::outbox::{self, insert_event, note_placement};
+use super::{MatchOpened, Recorded, Seat, Store, StoreError, VerifiedResult};
+use crate::args;
+use crate::core::match_event::{MatchEvent, MatchFacts, Placement};
+use crate::core::match_state::{MatchState, lost_yields};
+use crate::core::rating::Rating;
+use crate::core::settlement::{PlayerSettlement, settle};
+use crate::db::{Domain, List, Tx};
+
+impl Store {
+    /// Records a verified result exactly once: result, history, XP journal, ratings and events together.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record_result(&self, verified: VerifiedResult) -> Result<Recorded, StoreError> {
+        let recorded =
+            self.db.write(Domain::Matches, verified, |tx, verified| Box::pin(record_result(tx, verified))).await?;
+        if matches!(recorded, Recorded::First { .. }) {
+            self.news.send_replace(());
+        }
+        Ok(recorded)
+    }
+}
+
+async fn record_result(tx: &mut Tx, verified: &VerifiedResult) -> Result<Recorded, StoreError> {
+    let match_id = verified.result.match_id;
+    let sql = "SELECT body_hash FROM results WHERE match_id = $1";
+    if let Some(before) = tx.optional::<[u8; 32]>(sql, args![match_id]).await? {
+        if before == verified.body_hash {
+            return Ok(Recorded::Again);
+        }
+        note_refusal(tx, verified, "result_conflict").await?;
+        return Ok(Recorded::Conflict);
+    }
+    let known = standing(tx, match_id).await?;
+    if let Some(lost_at_ms) = known.as_ref().filter(|m| m.state == MatchState::Lost).and_then(|m| m.lost_at_ms)
+        && !lost_yields(lost_at_ms, verified.now_ms)
+    {
+        note_refusal(tx, verified, "result_too_late").await?;
+        return Ok(Recorded::TooLate);
+    }
+    let trace_id = known.as_ref().map(|m| m.trace_id.clone()).filter(|trace| !trace.is_empty());
+    let trace_id = trace_id.unwrap_or_else(|| verified.result.trace_id.clone());
+    if known.is_none() {
+        insert_match(tx, &unknown_match(verified), MatchState::Ended).await?;
+    }
+    end_match(tx, verified).await?;
+    let accounts = ratings_before(tx, verified).await?;
+    let ratings = accounts.iter().filter_map(|(player, rating)| Some((*player, (*rating)?))).collect();
+    let settled = settle(&verified.result, &ratings, &verified.progression);
+    for player in &settled {
+        insert_history(tx, verified, player).await?;
+        if accounts.contains_key(&player.result.player_id) {
+            grant(tx, verified, player).await?;
+        }
+    }
+    insert_events(tx, verified, known.as_ref(), &trace_id, &settled).await?;
+    Ok(Recorded::First { trace_id })
+}
+
+async fn note_refusal(tx: &mut Tx, verified: &VerifiedResult, kind: &str) -> Result<(), StoreError> {
+    // One row per contradicting body: a server that repeats itself must not fill the log.
+    let hash = hex::encode(verified.body_hash);
+    let subject = verified.result.match_id.to_string();
+    let detail = format!("sha256 {hash} key {}", verified.claims.jkt);
+    let sql = "SELECT audit_id FROM audit WHERE kind = $1 AND subject = $2 AND detail = $3 LIMIT 1";
+    let noted: Option<u64> = tx.optional(sql, args![kind, subject, detail]).await?;
+    if noted.is_none() {
+        audit(tx, verified.now_ms, kind, &subject, &detail).await?;
+    }
+    Ok(())
+}
+
+/// A match that only its certificate proves: no ticket has told of it, so its players' names are not known.
+fn unknown_match(verified: &VerifiedResult) -> MatchOpened {
+    let seat = |player: &protocol::certificate::PlayerResult| Seat {
+        player_id: player.player_id,
+        team: player.team,
+        name: String::new(),
+    };
+    MatchOpened {
+        match_id: verified.result.match_id,
+        queue: verified.claims.queue.clone(),
+        trace_id: verified.result.trace_id.clone(),
+        roster: verified.result.players.iter().map(seat).collect(),
+        placement: Placement::default(),
+        placed_at_ms: verified.result.started_at_ms,
+    }
+}
+
+async fn end_match(tx: &mut Tx, verified: &VerifiedResult) -> Result<(), StoreError> {
+    let result = &verified.result;
+    tx.execute(
+        "UPDATE matches SET queue = $1, state = 'ended', reason = $2, started_at_ms = $3, ended_at_ms = $4
+         WHERE match_id = $5",
+        args![verified.claims.queue, result.reason, result.started_at_ms, result.ended_at_ms, result.match_id],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO results (match_id, body_hash, body, key_thumbprint, recorded_at_ms) VALUES ($1, $2, $3, $4, $5)",
+        args![result.match_id, verified.body_hash, verified.body, verified.claims.jkt, verified.now_ms],
+    )
+    .await?;
+    free_players(tx, result.match_id).await
+}
+
+/// The players that have an account, with their ratings where they have one.
+async fn ratings_before(
+    tx: &mut Tx,
+    verified: &VerifiedResult,
+) -> Result<BTreeMap<PlayerId, Option<Rating>>, StoreError> {
+    let players: Vec<PlayerId> = verified.result.players.iter().map(|player| player.player_id).collect();
+    let rows: Vec<(PlayerId, Option<f64>, Option<f64>)> = tx
+        .all(
+            "SELECT accounts.player_id, rating, uncertainty FROM accounts
+             LEFT JOIN ratings ON ratings.player_id = accounts.player_id AND queue = $1
+             WHERE accounts.player_id IN blobs($2)",
+            args![verified.claims.queue, List(&players)],
+        )
+        .await?;
+    let rating = |(player, rating, uncertainty): (_, Option<f64>, Option<f64>)| {
+        (player, rating.zip(uncertainty).map(|(rating, uncertainty)| Rating { rating, uncertainty }))
+    };
+    Ok(rows.into_iter().map(rating).collect())
+}
+
+async fn insert_history(tx: &mut Tx, verified: &VerifiedResult, player: &PlayerSettlement) -> Result<(), StoreError> {
+    let stats = serde_json::to_string(&player.result.stats).map_err(|error| StoreError::Failed(error.to_string()))?;
+    tx.execute(
+        "INSERT INTO history (player_id, match_id, queue, ended_at_ms, reason, team, place, score, participation,
+                              xp_gained, rating_before, rating_after, stats)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        args![
+            player.result.player_id,
+            verified.result.match_id,
+            verified.claims.queue,
+            verified.result.ended_at_ms,
+            verified.result.reason,
+            player.result.team,
+            player.result.place,
+            player.result.score,
+            participation_name(player.result.participation),
+            player.xp_gained,
+            player.before.rating,
+            player.after.rating,
+            stats,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes what a player with an account gets: XP with its journal entry, counters, rating.
+async fn grant(tx: &mut Tx, verified: &VerifiedResult, player: &PlayerSettlement) -> Result<(), StoreError> {
+    let player_id = player.result.player_id;
+    if player.xp_gained > 0 {
+        let (match_id, version) = (verified.result.match_id, verified.progression.version);
+        tx.execute(
+            "INSERT INTO xp_journal (player_id, match_id, xp, rules_version, at_ms) VALUES ($1, $2, $3, $4, $5)",
+            args![player_id, match_id, player.xp_gained, version, verified.now_ms],
+        )
+        .await?;
+    }
+    tx.execute(
+        "UPDATE accounts SET xp = xp + $1, matches = matches + $2, wins = wins + $3, version = version + 1
+         WHERE player_id = $4",
+        args![player.xp_gained, player.counts, player.won, player_id],
+    )
+    .await?;
+    if player.rated {
+        let (after, score) = (player.after, player.after.score());
+        tx.execute(
+            "INSERT INTO ratings (queue, player_id, rating, uncertainty, score, matches, wins)
+             VALUES ($1, $2, $3, $4, $5, 1, $6)
+             ON CONFLICT (queue, player_id) DO UPDATE SET rating = excluded.rating, uncertainty = excluded.uncertainty,
+             score = excluded.score, matches = ratings.matches + 1, wins = ratings.wins + excluded.wins",
+            args![verified.claims.queue, player_id, after.rating, after.uncertainty, score, player.won],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// The match ended. If nobody has told that it started, its result does.
+async fn insert_events(
+    tx: &mut Tx,
+    verified: &VerifiedResult,
+    before: Option<&Standing>,
+    trace_id: &str,
+    settled: &[PlayerSettlement],
+) -> Result<(), StoreError> {
+    let result = &verified.result;
+    let certified = Placement { build: verified.claims.build.clone(), ..Placement::default() };
+    note_placement(tx, result.match_id, &certified).await?;
+    let facts = MatchFacts { trace_id: trace_id.to_owned(), ..outbox::facts(tx, result.match_id).await? };
+    let teams = outbox::teams(tx, result.match_id).await?;
+    let names = outbox::names(&teams);
+    if before.is_none_or(|before| before.started_at_ms.is_none()) && result.ticks > 0 {
+        insert_event(tx, &MatchEvent::started(&facts, teams, result.started_at_ms), verified.now_ms).await?;
+    }
+    let after_lost = before.is_some_and(|before| before.state == MatchState::Lost);
+    insert_event(tx, &MatchEvent::ended(&facts, result, settled, &names, after_lost), verified.now_ms).await
+}

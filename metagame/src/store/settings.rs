@@ -1,0 +1,25 @@
+//! What operators decide while metagame runs.
+
+use super::{Store, StoreError};
+use crate::args;
+use crate::db::Domain;
+
+impl Store {
+    /// What operators have decided under this name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn setting(&self, name: &'static str) -> Result<Option<String>, StoreError> {
+        self.db.optional(Domain::Operations, "SELECT value FROM settings WHERE name = $1", args![name]).await
+    }
+
+    /// Keeps what operators decide under this name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_setting(&self, name: &'static str, value: String) -> Result<(), StoreError> {
+        let sql = "INSERT INTO settings (name, value) VALUES ($1, $2)
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.db.statement(Domain::Operations, sql, args![name, value]).await.map(drop)
+    }
+}

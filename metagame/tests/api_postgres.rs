@@ -1,0 +1,18 @@
+//! The tests of `tests/api` once more, with PostgreSQL as the database; those of SQLite's file and of the document stay there.
+
+#[path = "api/admission.rs"]
+mod admission;
+#[path = "api/bad_input.rs"]
+mod bad_input;
+#[path = "api/fakes.rs"]
+mod fakes;
+#[path = "api/harness.rs"]
+mod harness;
+#[path = "api/players.rs"]
+mod players;
+#[path = "api/results.rs"]
+mod results;
+#[path = "api/tickets.rs"]
+mod tickets;
+#[path = "api/webhooks.rs"]
+mod webhooks;

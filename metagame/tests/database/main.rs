@@ -1,0 +1,10 @@
+//! The layer under the use cases, on both databases: what it keeps together, what it repeats, and how it behaves while
+//! the database does not.
+
+mod faults;
+mod fsync;
+mod layer;
+mod races;
+mod schema;
+#[path = "../stores/mod.rs"]
+mod stores;

@@ -1,0 +1,299 @@
+//! A real PostgreSQL server for tests: on a free port, in a temporary folder, gone when the process that started it is.
+//!
+//! `cargo xtask test` starts one for all test programs and names it in [`VARIABLE`]; a test program that is started by
+//! itself starts its own. Each test has a database of its own on it. A machine without PostgreSQL fails these tests.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Names the server that is there already: `postgres://…`, without a database.
+pub const VARIABLE: &str = "MUSTER_TEST_POSTGRES";
+
+/// Oldest version that Muster works with.
+const VERSION_MIN: u32 = 15;
+/// How long a server may take to start on a machine that is busy.
+const START: Duration = Duration::from_secs(60);
+
+/// The shell that keeps a server. Its standard input is its lifeline: orders come in by it, and when it closes, however
+/// this process ended, the server ends and its folder goes.
+const KEEPER: &str = r#"
+folder=$1; bin=$2; port=$3
+start() {
+    "$bin/postgres" -D "$folder/data" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
+        -c max_connections=200 -c shared_buffers=64MB >>"$folder/log" 2>&1 </dev/null &
+    server=$!
+    until "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; do
+        kill -0 "$server" 2>/dev/null || { echo "failed"; return; }
+        sleep 0.05
+    done
+    echo "started"
+}
+stop() { kill -"$1" "$server" 2>/dev/null; wait "$server" 2>/dev/null; }
+trap '' INT TERM HUP
+mkdir -m 700 "$folder" || exit 1
+"$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || echo "failed"
+start
+while read -r order; do
+    case "$order" in
+        start) start ;;
+        stop) stop INT; echo "stopped" ;;
+        crash) stop QUIT; echo "stopped" ;;
+    esac
+done
+stop QUIT
+rm -rf "$folder"
+"#;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    port: u16,
+    keeper: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Starts a server with the durability of a real one.
+    ///
+    /// # Errors
+    /// What is missing, and how to install it.
+    pub fn start() -> Result<Self, String> {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let bin = programs()?;
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("muster-postgres-{}-{number}", std::process::id()));
+        let port = free_port()?;
+        // initdb refuses root.
+        let mut command = if is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "sh"]);
+            command
+        } else {
+            Command::new("sh")
+        };
+        command.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(bin).arg(port.to_string()).current_dir("/");
+        let mut keeper = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start a PostgreSQL server: {error}"))?;
+        let orders = keeper.stdin.take();
+        let answers = BufReader::new(keeper.stdout.take().ok_or("the keeper has no output")?);
+        let mut server = Self { port, keeper, orders, answers };
+        let answer = server.answer();
+        if answer != "started" {
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            return Err(format!("a PostgreSQL server in {} did not start:\n{log}", folder.display()));
+        }
+        Ok(server)
+    }
+
+    /// Its address, without a database.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}", self.port)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends it as an operator does, or without warning (`crash`); its data stays.
+    ///
+    /// # Panics
+    /// If it does not obey.
+    pub fn stop(&mut self, crash: bool) {
+        assert_eq!(self.order(if crash { "crash" } else { "stop" }), "stopped");
+    }
+
+    /// Starts it again.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_again(&mut self) {
+        assert_eq!(self.order("start"), "started");
+    }
+
+    fn order(&mut self, order: &str) -> String {
+        let orders = self.orders.as_mut().expect("open until it is dropped");
+        writeln!(orders, "{order}").expect("the keeper listens");
+        self.answer()
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        let _ = self.answers.read_line(&mut line);
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.orders = None;
+        let _ = self.keeper.wait();
+    }
+}
+
+/// A database of one test; dropped with it.
+#[derive(Debug)]
+pub struct TestDatabase {
+    server: String,
+    name: String,
+}
+
+impl TestDatabase {
+    /// An empty database on the server that the tests share.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL; says how to install it.
+    pub fn new() -> Self {
+        Self::on(shared())
+    }
+
+    /// An empty database on this server.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub fn on(server: &str) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", std::process::id());
+        psql(server, "postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        Self { server: server.to_owned(), name }
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.server, self.name)
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs statements in it; what they answer, unaligned and without headings.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub fn psql(&self, sql: &str) -> String {
+        psql(&self.server, &self.name, sql)
+    }
+}
+
+impl Default for TestDatabase {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        // The server may be one that its test has stopped.
+        let _ = run_psql(&self.server, "postgres", &sql);
+    }
+}
+
+/// The address of the server that the tests of this run share.
+///
+/// # Panics
+/// If there is no PostgreSQL; says how to install it.
+pub fn shared() -> &'static str {
+    static URL: OnceLock<String> = OnceLock::new();
+    // Never dropped: its lifeline closes when this process ends.
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    URL.get_or_init(|| {
+        std::env::var(VARIABLE).unwrap_or_else(|_| {
+            let server = Server::start().unwrap_or_else(|fault| panic!("{fault}"));
+            SERVER.get_or_init(|| server).url()
+        })
+    })
+}
+
+/// The folder of PostgreSQL's programs.
+///
+/// # Errors
+/// How to install them.
+pub fn programs() -> Result<PathBuf, String> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let newest = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))))
+        .filter(|(version, bin)| *version >= VERSION_MIN && bin.join("initdb").is_file())
+        .max_by_key(|(version, _)| *version)
+        .map(|(_, bin)| bin);
+    let elsewhere = || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).find(|folder| folder.join("initdb").is_file())
+    };
+    newest.or_else(elsewhere).ok_or_else(|| {
+        format!(
+            "the tests need PostgreSQL {VERSION_MIN} or newer: install postgresql (Debian: sudo apt-get install postgresql)"
+        )
+    })
+}
+
+fn psql(server: &str, database: &str, sql: &str) -> String {
+    let until = Instant::now() + START;
+    loop {
+        match run_psql(server, database, sql) {
+            Ok(output) => return output,
+            // Two tests that make their database at once, on a server that is busy.
+            Err(fault) if fault.contains("being accessed") && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(fault) => panic!("psql: {fault}"),
+        }
+    }
+}
+
+fn run_psql(server: &str, database: &str, sql: &str) -> Result<String, String> {
+    let program = programs()?.join("psql");
+    let output = Command::new(program)
+        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"])
+        .arg(format!("{server}/{database}"))
+        .args(["-c", sql])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_leaves_nothing_behind() {
+        let mut server = Server::start().expect("a server");
+        let database = TestDatabase::on(&server.url());
+        assert_eq!(database.psql("CREATE TABLE t (a int); INSERT INTO t VALUES (7); SELECT a FROM t"), "7");
+        server.stop(true);
+        server.start_again();
+        assert_eq!(database.psql("SELECT a FROM t"), "7", "what was committed survives a crash");
+        let folder = PathBuf::from(database.psql("SHOW data_directory"));
+        let postmaster = std::fs::read_to_string(folder.join("postmaster.pid")).expect("root may read it");
+        let process = PathBuf::from("/proc").join(postmaster.lines().next().expect("its id"));
+        assert!(process.exists());
+        drop(server);
+        assert!(!folder.exists() && !process.exists());
+    }
+}

@@ -72,7 +72,7 @@ impl Connection {
     }
 }
 
-fn encode(error: sqlx::error::BoxDynError) -> StoreError {
+fn encode(error: &sqlx::error::BoxDynError) -> StoreError {
     StoreError::Failed(format!("an argument cannot be encoded: {error}"))
 }
 
@@ -89,7 +89,7 @@ fn sqlite_arguments(args: Args) -> Result<SqliteArguments, StoreError> {
             Value::Texts(list) => arguments.add(json(&list)),
             Value::Blobs(list) => arguments.add(json(&list.iter().map(hex::encode).collect::<Vec<_>>())),
         };
-        added.map_err(encode)?;
+        added.map_err(|error| encode(&error))?;
     }
     Ok(arguments)
 }
@@ -110,7 +110,7 @@ fn postgres_arguments(args: Args) -> Result<PgArguments, StoreError> {
             Value::Texts(list) => arguments.add(list),
             Value::Blobs(list) => arguments.add(list),
         };
-        added.map_err(encode)?;
+        added.map_err(|error| encode(&error))?;
     }
     Ok(arguments)
 }

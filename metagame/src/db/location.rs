@@ -66,7 +66,7 @@ impl fmt::Display for DatabaseLocation {
 /// Shown, it has no password. A server on another machine must prove who it is (`sslmode=verify-full`), unless the
 /// address says otherwise.
 #[derive(Clone)]
-pub struct PostgresUrl(PgConnectOptions);
+pub struct PostgresUrl(Box<PgConnectOptions>);
 
 /// An address that is not one. It does not repeat the address, which may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -88,14 +88,14 @@ impl FromStr for PostgresUrl {
             options.ssl_mode(PgSslMode::VerifyFull)
         };
         let options = options.application_name("muster-metagame").statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Self(options.disable_statement_logging()))
+        Ok(Self(Box::new(options.disable_statement_logging())))
     }
 }
 
 impl PostgresUrl {
     /// The same server, another database; for tests and tools.
     pub fn with_database(&self, name: &str) -> Self {
-        Self(self.0.clone().database(name))
+        Self(Box::new(self.0.as_ref().clone().database(name)))
     }
 
     pub(super) fn options(&self) -> &PgConnectOptions {
@@ -133,7 +133,7 @@ pub(super) fn file_options(path: &Path) -> SqliteConnectOptions {
 #[derive(Clone)]
 pub(super) enum Opener {
     /// Connections that read.
-    File(SqliteConnectOptions),
+    File(Box<SqliteConnectOptions>),
     /// Connections whose statements the server ends after this time.
     Postgres(PostgresUrl, Duration),
 }
@@ -143,7 +143,7 @@ impl Opener {
         match self {
             Self::File(options) => {
                 // The pragma and not an open mode: a reader must be able to make the shared-memory file of the log.
-                let options = options.clone().pragma("query_only", "ON");
+                let options = options.as_ref().clone().pragma("query_only", "ON");
                 Ok(Connection::Sqlite(options.connect().await?))
             }
             Self::Postgres(url, patience) => {

@@ -118,7 +118,7 @@ async fn open_file(path: &Path, limits: DatabaseLimits) -> Result<Database, Open
     let mut writer = Connection::Sqlite(writer);
     migrate(&mut writer).await.map_err(|error| judge_migration(path, &error))?;
     let pools = |domain: Domain| {
-        let (opener, patience) = (Opener::File(options.clone()), domain.patience(limits.patience));
+        let (opener, patience) = (Opener::File(Box::new(options.clone())), domain.patience(limits.patience));
         (domain, Pool::new(domain, opener, limits.readers_max.max(1), patience))
     };
     Ok(Database(std::sync::Arc::new(Inner {

@@ -25,6 +25,9 @@ fn id(n: u8) -> PlayerId {
     PlayerId::from_entropy([n; 16])
 }
 
+/// Id, integer, text, real, whether the integer is NULL.
+type NumberRow = (PlayerId, Option<u64>, Option<String>, Option<f64>, bool);
+
 const INSERT: &str = "INSERT INTO numbers (id, n, t, r) VALUES ($1, $2, $3, $4)";
 
 #[tokio::test]
@@ -35,7 +38,7 @@ async fn every_type_comes_back_as_it_went() {
         let args = args![id(2), None::<u64>, None::<String>, None::<f64>];
         db.statement(Domain::Players, INSERT, args).await.expect("written");
         let sql = "SELECT id, n, t, r, n IS NULL FROM numbers WHERE id IN blobs($1) ORDER BY id = $2";
-        let rows: Vec<(PlayerId, Option<u64>, Option<String>, Option<f64>, bool)> =
+        let rows: Vec<NumberRow> =
             db.all(Domain::Players, sql, args![List(&[id(1), id(2), id(3)]), id(2)]).await.expect("read");
         let (one, two) = (&rows[0], &rows[1]);
         assert_eq!(*one, (id(1), Some(i64::MAX as u64), Some("päd".into()), Some(0.5), false));

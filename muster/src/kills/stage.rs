@@ -109,7 +109,9 @@ async fn serve(data: &ServiceData, at: At, reach: &Reach, serving: &Shutdown) ->
     let matchmaker = matchmaker::start(config, serving.child()).await.map_err(Failure::setup)?;
     tokio::spawn(matchmaker.wait());
     let (allocator, queueing) = (&reach.allocator_url, &reach.matchmaker_url);
-    let config = data.metagame(at.metagame, at.metagame_admin, allocator, queueing, metagame::Webhooks::default());
+    let database = metagame::DatabaseLocation::File(data.path("metagame.db"));
+    let webhooks = metagame::Webhooks::default();
+    let config = data.metagame(at.metagame, at.metagame_admin, allocator, queueing, database, webhooks);
     let metagame = metagame::start(config, serving.child()).await.map_err(Failure::setup)?;
     tokio::spawn(metagame.wait());
     Ok(())

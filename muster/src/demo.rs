@@ -153,7 +153,7 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
         queues,
         game,
         fleet: if options.chaos.is_some() { stage::fixed(fleet) } else { fleet },
-        database: metagame::DatabaseLocation::File(folder.0.join("metagame.db")),
+        database: metagame::DatabaseLocation::File(folder.path().join("metagame.db")),
         webhooks: metagame::Webhooks::default(),
         drain: DRAIN,
     }

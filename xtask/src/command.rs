@@ -24,6 +24,12 @@ pub(crate) fn step(heading: &str, command: &mut Command) -> anyhow::Result<()> {
     quietly(command).with_context(|| heading.to_owned())
 }
 
+/// Like [`step`], with everything on stderr: stdout belongs to a report.
+pub(crate) fn aside(heading: &str, command: &mut Command) -> anyhow::Result<()> {
+    eprintln!("== {heading}");
+    quietly(command.stdout(std::io::stderr())).with_context(|| heading.to_owned())
+}
+
 /// Runs a command that has stdout to itself and fails if it fails.
 pub(crate) fn quietly(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().display().to_string();

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use crate::command::{cargo, root, step};
+use crate::command::{aside, cargo, root};
 use archive::Image;
 
 /// A target folder of its own, so that the static build and the ordinary one do not throw each other's work away.
@@ -110,7 +110,7 @@ pub(crate) fn of_cpp(source: &Path, program: &str, tag: &str, folder: &Path) -> 
     let executable = folder.join(program);
     let mut compiler = Command::new("c++");
     compiler.args(["-std=c++17", "-O2", "-static", "-s", "-o"]).arg(&executable).arg(source);
-    step(&format!("{program} (C++, static)"), &mut compiler)?;
+    aside(&format!("{program} (C++, static)"), &mut compiler)?;
     let title = "An example of a game in another language than Muster's";
     let image = Image { tag, title, version: env!("CARGO_PKG_VERSION"), program };
     Ok(write(&image, &executable, folder)?.archive)
@@ -148,7 +148,7 @@ fn build(tree: &Path, program: &Program, profile: Profile) -> anyhow::Result<Pat
     for (setting, value) in [("STRIP", "symbols"), ("DEBUG", "none")] {
         command.env(format!("CARGO_PROFILE_{}_{setting}", cargo_profile.to_uppercase()), value);
     }
-    step(&format!("{} ({cargo_profile}, static)", program.name), &mut command)?;
+    aside(&format!("{} ({cargo_profile}, static)", program.name), &mut command)?;
     Ok(target.join(TRIPLE).join(folder).join(program.name))
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 use super::Options;
-use crate::command::{root, step};
+use crate::command::{aside, root};
 
 /// Image of this tree.
 pub(crate) const IMAGE: &str = "localhost/muster:e2e";
@@ -39,7 +39,7 @@ pub(crate) fn bring(options: &Options) -> anyhow::Result<()> {
     for archive in archives {
         let mut words = load.split_whitespace();
         let mut command = Command::new(words.next().context("--load is empty")?);
-        step(&format!("load {}", archive.display()), command.args(words).arg(&archive))?;
+        aside(&format!("load {}", archive.display()), command.args(words).arg(&archive))?;
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ fn previous(out: &Path, release: bool) -> anyhow::Result<Vec<PathBuf>> {
         );
         let mut git = Command::new("git");
         git.current_dir(root()).args(["worktree", "add", "--force", "--detach"]).arg(&tree).arg(PREVIOUS_COMMIT);
-        step("check the previous Muster out", &mut git)?;
+        aside("check the previous Muster out", &mut git)?;
     }
     crate::image::for_tests(&tree, out, PREVIOUS_IMAGE, None, release)
 }

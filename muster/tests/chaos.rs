@@ -57,7 +57,9 @@ fn up(data: &Path, port: u16, more: [u16; 2]) -> Running {
     command.arg(format!("--allocator-listen=127.0.0.1:{}", more[0]));
     command.arg(format!("--matchmaker-listen=127.0.0.1:{}", more[1]));
     let platform = Running::start(&mut command);
-    testkit::wait::until_blocking("the API", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    for (what, port) in [("the API", port), ("metagame's admin port", port + 1)] {
+        testkit::wait::until_blocking(what, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    }
     platform
 }
 

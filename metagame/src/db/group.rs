@@ -172,8 +172,9 @@ async fn write_group(tx: &mut Tx, first: Box<dyn Job>, jobs: &mut mpsc::Receiver
 async fn savepoint(tx: &mut Tx, job: &mut dyn Job) -> Result<(), StoreError> {
     tx.connection.control("SAVEPOINT use_case").await?;
     tx.fault = None;
-    if job.run(tx).await.is_err() {
-        tx.connection.control("ROLLBACK TO use_case").await?;
+    if let Err(error) = job.run(tx).await {
+        // Without the savepoint the transaction is gone, and this error says why.
+        tx.connection.control("ROLLBACK TO use_case").await.map_err(|_| error)?;
     }
     tx.connection.control("RELEASE use_case").await
 }

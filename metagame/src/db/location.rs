@@ -125,6 +125,9 @@ pub(super) fn file_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(FILE_LOCK_TIMEOUT)
+        // What a savepoint needs to take a statement back is kept in memory: a container from scratch has no folder for
+        // temporary files.
+        .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging()
 }

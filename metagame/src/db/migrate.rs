@@ -67,6 +67,9 @@ fn postgres_line(line: &str) -> String {
     for (sqlite, postgres) in WORDS {
         code = code.replace(sqlite, postgres);
     }
+    if !code.is_empty() && !comment.is_empty() {
+        code.push(' ');
+    }
     code + comment
 }
 

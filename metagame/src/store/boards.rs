@@ -25,7 +25,7 @@ fn participation(name: &str) -> Result<Participation, StoreError> {
         .ok_or_else(|| StoreError::Unreadable(format!("participation {name:?}")))
 }
 
-/// Its columns are those of [`HISTORY`].
+/// Its columns are those of `HISTORY`.
 impl FromRow for HistoryEntry {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         let stats: String = row.get(11)?;
@@ -52,7 +52,7 @@ const HISTORY: &str = "\
     FROM history WHERE player_id = $1 AND (ended_at_ms, match_id) < ($2, $3)
     ORDER BY ended_at_ms DESC, match_id DESC LIMIT $4";
 
-/// Its columns are those of [`BOARD`] and [`OWN_RANK`].
+/// Its columns are those of `BOARD` and `OWN_RANK`.
 impl FromRow for Ranked {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {

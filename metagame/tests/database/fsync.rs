@@ -29,6 +29,8 @@ async fn the_settings_are_those_of_a_database_that_loses_nothing() {
                     (2, "wal"),
                     "2 is FULL"
                 );
+                let temporary: u64 = db.one(Domain::Operations, "PRAGMA temp_store", args![]).await.expect("a setting");
+                assert_eq!(temporary, 2, "in memory: a container from scratch has no folder for temporary files");
             }
             Engine::Postgres => {
                 assert_eq!(setting("SHOW synchronous_commit".into()).await, "on");

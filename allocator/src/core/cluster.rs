@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A server that the cluster shows as Allocated, and that has had no match here for so long, is reported as a ghost.
 const GHOST_AFTER: Duration = Duration::from_secs(20);
 
-/// Everything that the cluster shows at one moment. Names are `namespace/name`, as [`qualified`](super::pool::qualified).
+/// Everything that the cluster shows at one moment. Names are `namespace/name`, as [`qualified`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterPicture {
     /// Game servers of Muster's pool, by name.

@@ -23,6 +23,9 @@ pub struct Config {
     pub access_key_file: PathBuf,
     /// Whether Kubernetes has mounted that key file: then its own group may read it, and none is made.
     pub access_key_mounted: bool,
+    /// Key file under which personal data is sealed; made if there is none, mounted like the other. Without it nobody can
+    /// read e-mail addresses any more: keep a copy where the database's backups are not.
+    pub vault_key_file: PathBuf,
     /// The service tokens that metagame shows to matchmaker and allocator.
     pub tokens: ServiceTokens,
     /// The matchmaker, `http://host:port`.

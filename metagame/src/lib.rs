@@ -26,6 +26,7 @@ mod start;
 pub mod store;
 mod tickets;
 mod upstream;
+pub mod vault;
 mod webhooks;
 
 pub use crate::core::progress::Progression;

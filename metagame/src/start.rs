@@ -1,6 +1,7 @@
 //! Starting and stopping: everything is wired here, in order.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::results::Results;
 use crate::store::{Stats, Store, StoreError};
 use crate::tickets::Tickets;
 use crate::upstream::Upstream;
+use crate::vault::Vault;
 use crate::webhooks::{self, Desks, EndpointStatus};
 
 /// How long requests that are under way at shutdown may take.
@@ -56,6 +58,19 @@ pub enum StartError {
     /// A key file cannot be used.
     #[error(transparent)]
     Key(#[from] service::key::KeyError),
+    /// The database's personal data is sealed under another key file.
+    #[error(
+        "the personal data in the database is sealed under the key file {bound}, and {path} is {found}: restore the key \
+         file that belongs to this database"
+    )]
+    Vault {
+        /// The file.
+        path: PathBuf,
+        /// Name of its key.
+        found: String,
+        /// Name of the key to which the database is bound.
+        bound: String,
+    },
     /// The address of matchmaker or allocator is not one.
     #[error("the address of the {peer}: {error}")]
     Address {
@@ -185,6 +200,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
 async fn assemble(config: &Config, store: &Store, webhooks: Desks, shutdown: &Shutdown) -> Result<App, StartError> {
     let store = store.clone();
     let (access_key, refresh) = access_secrets(config)?;
+    open_vault(config, &store).await?;
     let upstream = |peer, address: &str, audience| -> Result<Upstream, StartError> {
         let channel = service::leader::leader_channel(address).map_err(|error| StartError::Address { peer, error })?;
         Ok(InterceptedService::new(channel, with_token(config.tokens.clone(), audience)))
@@ -211,10 +227,25 @@ async fn assemble(config: &Config, store: &Store, webhooks: Desks, shutdown: &Sh
     }))
 }
 
+/// The vault, if it is the one to which the database is bound.
+async fn open_vault(config: &Config, store: &Store) -> Result<Arc<Vault>, StartError> {
+    let vault = Vault::new(&seed(config, &config.vault_key_file)?);
+    let bound = store.bind_vault(&vault).await?;
+    if bound != vault.name() {
+        return Err(StartError::Vault { path: config.vault_key_file.clone(), found: vault.name().to_owned(), bound });
+    }
+    Ok(Arc::new(vault))
+}
+
+/// The secret bytes in a key file.
+fn seed(config: &Config, path: &Path) -> Result<[u8; 32], StartError> {
+    let seed = if config.access_key_mounted { service::key::seed_mounted(path)? } else { service::key::seed(path)? };
+    Ok(seed)
+}
+
 /// The key of access tokens and the secret of refresh tokens, both from one seed.
 fn access_secrets(config: &Config) -> Result<(Arc<SigningKey>, RefreshSecret), StartError> {
-    let path = &config.access_key_file;
-    let seed = if config.access_key_mounted { service::key::seed_mounted(path)? } else { service::key::seed(path)? };
+    let seed = seed(config, &config.access_key_file)?;
     Ok((Arc::new(SigningKey::from_seed(&seed)), RefreshSecret::new(&seed)))
 }
 

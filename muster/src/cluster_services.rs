@@ -80,6 +80,7 @@ pub(crate) async fn metagame(options: &MetagameOptions, shutdown: Shutdown) -> R
         database: options.database.location(&options.data)?,
         access_key_file: options.access.keys.join("metagame.key"),
         access_key_mounted: true,
+        vault_key_file: options.access.keys.join("vault.key"),
         tokens: options.access.tokens(),
         matchmaker_url: options.matchmaker.clone(),
         allocator_url: options.allocator.clone(),

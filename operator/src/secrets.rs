@@ -18,8 +18,11 @@ pub const KEYS: &str = "muster-keys";
 pub const TLS: &str = "muster-allocator-tls";
 /// Secret for callers of the drop-in: a certificate that the drop-in's CA has signed.
 pub const CLIENT_TLS: &str = "muster-allocator-client";
-/// Files of [`KEYS`].
-const KEY_FILES: [&str; 2] = ["allocator.key", "metagame.key"];
+/// Secret with the key under which metagame seals personal data. Apart from [`KEYS`], so that backups of one need not hold
+/// the other, and so that an installation that has those gets it too.
+pub const VAULT: &str = "muster-vault";
+/// Files of [`KEYS`] and of [`VAULT`].
+const KEY_FILES: [(&str, &[&str]); 2] = [(KEYS, &["allocator.key", "metagame.key"]), (VAULT, &["vault.key"])];
 
 /// Secrets that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +40,13 @@ pub(crate) async fn make(client: Client, namespace: &str, tls_names: &[String]) 
     let api: Api<Secret> = Api::namespaced(client, namespace);
     let is_there =
         async |name| api.get_metadata_opt(name).await.map(|it| it.is_some()).map_err(|e| SecretsError::Api(name, e));
-    if !is_there(KEYS).await? {
+    for (name, files) in KEY_FILES {
+        if is_there(name).await? {
+            continue;
+        }
         // As service::key reads them: 64 hexadecimal digits.
-        let key = |_| format!("{}\n", hex::encode(service::random::bytes::<32>())).into_bytes();
-        let files = KEY_FILES.map(|file| (file, key(file)));
-        create(&api, KEYS, "Opaque", files.into()).await?;
+        let key = || format!("{}\n", hex::encode(service::random::bytes::<32>())).into_bytes();
+        create(&api, name, "Opaque", files.iter().map(|file| (*file, key())).collect()).await?;
     }
     if tls_names.is_empty() || is_there(TLS).await? {
         return Ok(());

@@ -147,6 +147,24 @@ livenessProbe:
         path: {{ . }}
 {{- end -}}
 
+{{/* The same for metagame: its own key, and the one under which it seals personal data, from a Secret of its own. */}}
+{{- define "muster.metagameKeys" -}}
+- name: keys
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret:
+          name: muster-keys
+          items:
+            - key: metagame.key
+              path: metagame.key
+      - secret:
+          name: muster-vault
+          items:
+            - key: vault.key
+              path: vault.key
+{{- end -}}
+
 {{- define "muster.keyMount" -}}
 - name: keys
   mountPath: /etc/muster/keys

@@ -15,6 +15,7 @@ mod results;
 mod settings;
 mod tickets;
 mod types;
+mod vault;
 mod webhook_types;
 mod webhooks;
 

@@ -130,6 +130,7 @@ impl Harness {
             database: database.location(folder.path()),
             access_key_file: folder.path().join("metagame.key"),
             access_key_mounted: false,
+            vault_key_file: folder.path().join("vault.key"),
             tokens: ServiceTokens::new(Arc::new(service_key), "metagame"),
             matchmaker_url: format!("http://{matchmaker_at}"),
             allocator_url: format!("http://{allocator_at}"),

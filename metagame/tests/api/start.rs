@@ -71,6 +71,18 @@ async fn a_database_of_a_newer_version_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_database_sealed_under_another_key_file_is_left_alone() {
+    let mut harness = Harness::start().await;
+    harness.stop().await;
+    let kept = harness.config.vault_key_file.clone();
+    harness.config.vault_key_file = harness.folder.path().join("another.key");
+    let text = start_error(&harness).await.to_string();
+    assert!(text.contains("another.key") && text.contains("restore the key file"), "{text}");
+    harness.config.vault_key_file = kept;
+    assert!(start(harness.config.clone(), harness.shutdown.clone()).await.is_ok(), "with its own it starts");
+}
+
+#[tokio::test]
 async fn ports_addresses_and_figures_are_checked() {
     let mut harness = Harness::start().await;
     let taken = harness.url("").trim_start_matches("http://").parse().expect("an address");

@@ -9,7 +9,7 @@ use super::finding::Finding;
 /// Less free space than this is a warning, less than the second a failure.
 const FREE_BYTES: (u64, u64) = (1 << 30, 100 << 20);
 /// Key files of an installation.
-const KEYS: [&str; 3] = ["service.key", "allocator.key", "metagame.key"];
+const KEYS: [&str; 4] = ["service.key", "allocator.key", "metagame.key", "vault.key"];
 /// A file this far in the future means that the clock went back.
 const FUTURE: Duration = Duration::from_secs(60);
 

@@ -122,6 +122,7 @@ impl ServiceData {
             database,
             access_key_file: self.path("metagame.key"),
             access_key_mounted: false,
+            vault_key_file: self.path("vault.key"),
             tokens: self.tokens("metagame"),
             matchmaker_url: matchmaker.to_owned(),
             allocator_url: allocator.to_owned(),

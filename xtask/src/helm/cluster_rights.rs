@@ -44,6 +44,7 @@ const MAY: &Rights = &[
     ("operator", &["create"], "leases.coordination.k8s.io", &[Own]),
     ("operator", &["create"], "secrets", &[Own]),
     ("operator", &["get"], "secrets/muster-keys", &[Own]),
+    ("operator", &["get"], "secrets/muster-vault", &[Own]),
     ("operator", &["get"], "secrets/muster-allocator-tls", &[Own]),
     ("allocator", READ, "gamefleets.muster.dev", &[Games]),
     ("allocator", READ, "fleets.agones.dev", &[Games]),
@@ -98,6 +99,7 @@ const MAY_NOT: &Rights = &[
     ("matchmaker", &["create"], "leases.coordination.k8s.io", &[Own]),
     ("metagame", &["get"], "matchqueues.muster.dev", &[Games]),
     ("metagame", &["get"], "secrets/muster-keys", &[Own]),
+    ("metagame", &["get"], "secrets/muster-vault", &[Own]),
     ("metagame", &["create"], "leases.coordination.k8s.io", &[Own]),
     ("uninstall", &["get", "delete"], "gameservers.agones.dev", &[Games]),
 ];

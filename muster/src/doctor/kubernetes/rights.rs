@@ -51,11 +51,12 @@ const LEASES: &str = "coordination.k8s.io";
 const AGONES: &str = "agones.dev";
 
 /// What the programs do. The chart's roles say the same, and a test compares them.
-const NEEDS: [Need; 23] = [
+const NEEDS: [Need; 24] = [
     need("operator", Place::Own(""), LEASES, "leases", &["create"]),
     need("operator", Place::Own("muster-operator"), LEASES, "leases", &["get", "update"]),
     need("operator", Place::Own(""), "", "secrets", &["create"]),
     need("operator", Place::Own("muster-keys"), "", "secrets", &["get"]),
+    need("operator", Place::Own("muster-vault"), "", "secrets", &["get"]),
     need("operator", Place::Own("muster-allocator-tls"), "", "secrets", &["get"]),
     need("operator", Place::Games, crds::GROUP, "gamefleets", &["get", "list", "watch", "patch"]),
     need("operator", Place::Games, crds::GROUP, "matchqueues", READ),

@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, env = "MUSTER_SPOOL", value_name = "FOLDER")]
     pub spool: Option<PathBuf>,
     /// A match that nobody has joined this long after it became joinable ends, where the allocator names no time.
-    #[arg(long, env = "MUSTER_JOIN_DEADLINE", default_value = "30s")]
+    #[arg(long, env = "MUSTER_JOIN_DEADLINE", default_value = "25s")]
     pub join_deadline: String,
     /// At SIGTERM, running matches have this long to finish.
     #[arg(long, env = "MUSTER_DRAIN_DEADLINE", default_value = "25s")]

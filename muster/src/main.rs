@@ -40,6 +40,9 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Task};
 
+#[global_allocator]
+static HEAP: service::Heap = service::Heap;
+
 fn main() -> ExitCode {
     let args = match cli::arguments(kubectl::as_plugin(std::env::args_os().collect()).into_iter()) {
         Ok(args) => args,

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod backoff;
 pub mod clock;
 pub mod grpc;
+mod heap;
 pub mod key;
 pub mod leader;
 mod listener;
@@ -17,5 +18,6 @@ mod shutdown;
 pub mod token;
 pub mod verify;
 
+pub use heap::Heap;
 pub use listener::{BindError, Listener};
 pub use shutdown::Shutdown;

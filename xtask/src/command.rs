@@ -11,10 +11,18 @@ pub(crate) fn root() -> PathBuf {
     here.parent().expect("xtask lies in the repository's root").to_path_buf()
 }
 
-/// The cargo that runs this program.
+/// The cargo that runs this program, as if it were called from a shell.
+///
+/// What cargo tells xtask of itself (`CARGO_PKG_NAME` and the like) is taken away again: build scripts, ring's for one, are run
+/// anew when they see other values, and with them all that stands on ring is built again at each change from `cargo xtask` to
+/// `cargo` and back.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    let is_own = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CFG_"].iter().any(|own| name.starts_with(own));
+    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| is_own(name)) {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -80,10 +80,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if report.is_good() && !options.no_crate_tests {
         cluster_tests::run(&mut report)?;
     }
+    // Before the stage is cleared, which may fail or take minutes: nobody shall miss what the run found.
+    report.print(options.output)?;
     if !options.keep {
         stage.clear()?;
     }
-    report.print(options.output)?;
     anyhow::ensure!(report.is_good(), "the end-to-end tests failed; seed {}", report.seed);
     Ok(())
 }

@@ -12,6 +12,9 @@ use service::Shutdown;
 use service::logs::{Format, init};
 use tokio::io::AsyncReadExt as _;
 
+#[global_allocator]
+static HEAP: service::Heap = service::Heap;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -4,7 +4,7 @@ use protocol::id::PlayerId;
 
 use super::{EVENT_LIFE_MS, Stats, Store, StoreError, outbox};
 use crate::args;
-use crate::db::{Domain, Tx};
+use crate::db::{Domain, FromRow, Row, Tx};
 
 impl Store {
     /// Removes what has expired: sessions, and events older than [`EVENT_LIFE_MS`]. Says how many sessions that were.
@@ -25,28 +25,7 @@ impl Store {
                    (SELECT count(*) FROM matches WHERE state = 'lost'), (SELECT count(*) FROM results),
                    (SELECT CAST(coalesce(sum(xp), 0) AS BIGINT) FROM xp_journal), (SELECT count(*) FROM audit),
                    (SELECT count(*) FROM outbox)";
-        let (
-            accounts,
-            sessions,
-            matches,
-            matches_live,
-            matches_lost,
-            results_recorded,
-            xp_granted,
-            audit_entries,
-            outbox_events,
-        ) = self.db.one(Domain::Operations, sql, args![]).await?;
-        Ok(Stats {
-            accounts,
-            sessions,
-            matches,
-            matches_live,
-            matches_lost,
-            results_recorded,
-            xp_granted,
-            audit_entries,
-            outbox_events,
-        })
+        self.db.one(Domain::Operations, sql, args![]).await
     }
 
     /// Whether the XP journal adds up to the profiles; the players where it does not, at most 100.
@@ -58,6 +37,22 @@ impl Store {
                    (SELECT coalesce(sum(xp), 0) FROM xp_journal WHERE xp_journal.player_id = accounts.player_id)
                    LIMIT 100";
         self.db.all(Domain::Operations, sql, args![]).await
+    }
+}
+
+impl FromRow for Stats {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            accounts: row.get(0)?,
+            sessions: row.get(1)?,
+            matches: row.get(2)?,
+            matches_live: row.get(3)?,
+            matches_lost: row.get(4)?,
+            results_recorded: row.get(5)?,
+            xp_granted: row.get(6)?,
+            audit_entries: row.get(7)?,
+            outbox_events: row.get(8)?,
+        })
     }
 }
 

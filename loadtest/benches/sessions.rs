@@ -129,6 +129,8 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
         database: metagame::DatabaseLocation::File(folder.join("metagame.db")),
         access_key_file: folder.join("access.key"),
         access_key_mounted: false,
+        vault_key_file: folder.join("vault.key"),
+        identity: Default::default(),
         tokens: ServiceTokens::new(key, "metagame"),
         matchmaker_url: format!("http://{}", matchmaker.address),
         allocator_url,

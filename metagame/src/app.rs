@@ -13,6 +13,7 @@ use crate::auth::AccessTokens;
 use crate::config::Limits;
 use crate::core::progress::Progression;
 use crate::core::session::RefreshSecret;
+use crate::identity::Identity;
 use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
@@ -28,6 +29,7 @@ pub(crate) struct App(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) store: Store,
+    pub(crate) identity: Identity,
     pub(crate) access: AccessTokens,
     pub(crate) refresh: RefreshSecret,
     pub(crate) progression: Progression,

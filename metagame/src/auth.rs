@@ -81,6 +81,7 @@ impl AccessTokens {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
     pub(crate) player_id: PlayerId,
+    pub(crate) session: SessionId,
 }
 
 impl FromRequestParts<App> for Caller {
@@ -99,7 +100,7 @@ impl FromRequestParts<App> for Caller {
             error => Problem::unauthenticated("token-invalid", error.to_string()),
         })?;
         app.limit_account(claims.sub, now_ms)?;
-        Ok(Self { player_id: claims.sub })
+        Ok(Self { player_id: claims.sub, session: SessionId(claims.sid) })
     }
 }
 

@@ -7,6 +7,7 @@ use service::token::ServiceTokens;
 
 use crate::core::progress::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
+use crate::identity::settings::IdentitySettings;
 use crate::webhooks::Webhooks;
 
 /// What metagame needs to run.
@@ -26,6 +27,8 @@ pub struct Config {
     /// Key file under which personal data is sealed; made if there is none, mounted like the other. Without it nobody can
     /// read e-mail addresses any more: keep a copy where the database's backups are not.
     pub vault_key_file: PathBuf,
+    /// Ways to prove to be a player besides a device.
+    pub identity: IdentitySettings,
     /// The service tokens that metagame shows to matchmaker and allocator.
     pub tokens: ServiceTokens,
     /// The matchmaker, `http://host:port`.

@@ -15,6 +15,7 @@ pub mod core;
 pub mod db;
 mod extract;
 mod feed;
+mod identity;
 mod keys;
 mod limits;
 mod matches;
@@ -34,6 +35,12 @@ pub use api::openapi;
 pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, AccessClaims};
 pub use config::{Config, Limits, Rate};
 pub use db::{DatabaseLimits, DatabaseLocation, PostgresUrl, check_database};
+pub use identity::IdentityError;
+pub use identity::hashing::HashingLimits;
+pub use identity::postman::MailError;
+pub use identity::settings::{
+    IdentityFaults, IdentitySettings, MailSettings, MailWay, SecretText, SmtpSettings, SmtpTls, read_identity,
+};
 pub use start::{Running, ServeError, StartError, serve, start};
 pub use webhooks::{
     Endpoint, EndpointSettings, StartFault, TlsError, WebhookFaults, WebhookTiming, Webhooks, endpoints, read_endpoints,

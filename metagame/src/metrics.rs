@@ -11,6 +11,9 @@ use crate::store::Backlog;
 const REQUESTS: &str = "muster_metagame_requests_total";
 const REQUEST_SECONDS: &str = "muster_metagame_request_seconds";
 const LOGINS: &str = "muster_metagame_logins_total";
+const PASSWORD_LOGINS: &str = "muster_metagame_password_logins_total";
+const HASHING_WAIT_SECONDS: &str = "muster_metagame_hashing_wait_seconds";
+const MAILS: &str = "muster_metagame_mails_total";
 const REFRESHES: &str = "muster_metagame_refreshes_total";
 const TICKETS: &str = "muster_metagame_tickets_total";
 const RESULTS: &str = "muster_metagame_results_total";
@@ -33,6 +36,9 @@ pub(crate) fn describe() {
     describe_counter!(REQUESTS, "HTTP requests by method, route and status");
     describe_histogram!(REQUEST_SECONDS, "Seconds until the head of the response, by method and route");
     describe_counter!(LOGINS, "Logins by outcome: created, known");
+    describe_counter!(PASSWORD_LOGINS, "Logins by password, by outcome: right, wrong");
+    describe_histogram!(HASHING_WAIT_SECONDS, "Seconds that passwords waited for a thread that hashes them");
+    describe_counter!(MAILS, "Mails by outcome: sent, failed, nobody (an address without an account)");
     describe_counter!(REFRESHES, "Refresh tokens presented, by outcome: rotated, reused, gone, forged");
     describe_counter!(TICKETS, "Tickets asked for, by outcome");
     describe_counter!(RESULTS, "Match results received, by outcome");
@@ -74,6 +80,18 @@ pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Dura
 
 pub(crate) fn login(created: bool) {
     counter!(LOGINS, "outcome" => if created { "created" } else { "known" }).increment(1);
+}
+
+pub(crate) fn password_login(outcome: &'static str) {
+    counter!(PASSWORD_LOGINS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn hashing_wait(took: Duration) {
+    histogram!(HASHING_WAIT_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn mail(outcome: &'static str) {
+    counter!(MAILS, "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn refresh(outcome: &'static str) {

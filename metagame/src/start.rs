@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::connections::{BoundedListener, Peer};
 use crate::core::session::RefreshSecret;
 use crate::db::OpenError;
+use crate::identity::{Identity, IdentityError};
 use crate::keys::AllocatorKeys;
 use crate::limits::Buckets;
 use crate::matches::Matches;
@@ -71,6 +72,9 @@ pub enum StartError {
         /// Name of the key to which the database is bound.
         bound: String,
     },
+    /// What logins need cannot start.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The address of matchmaker or allocator is not one.
     #[error("the address of the {peer}: {error}")]
     Address {
@@ -185,6 +189,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         tokio::spawn(prune(app.store.clone(), shutdown.clone())),
     ];
     workers.extend(tellers);
+    workers.extend(app.identity.postman_task().map(|postman| tokio::spawn(postman.run(shutdown.clone()))));
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
     let service = api::router(app.clone()).into_make_service_with_connect_info::<Peer>();
     let stop = shutdown.wait_owned();
@@ -200,7 +205,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
 async fn assemble(config: &Config, store: &Store, webhooks: Desks, shutdown: &Shutdown) -> Result<App, StartError> {
     let store = store.clone();
     let (access_key, refresh) = access_secrets(config)?;
-    open_vault(config, &store).await?;
+    let vault = open_vault(config, &store).await?;
+    let identity = Identity::start(&config.identity, vault, &store)?;
     let upstream = |peer, address: &str, audience| -> Result<Upstream, StartError> {
         let channel = service::leader::leader_channel(address).map_err(|error| StartError::Address { peer, error })?;
         Ok(InterceptedService::new(channel, with_token(config.tokens.clone(), audience)))
@@ -211,6 +217,7 @@ async fn assemble(config: &Config, store: &Store, webhooks: Desks, shutdown: &Sh
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
     Ok(App::new(Shared {
         access: AccessTokens::new(access_key),
+        identity,
         refresh,
         progression: config.progression.clone(),
         limits: config.limits,

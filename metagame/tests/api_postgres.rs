@@ -8,6 +8,8 @@ mod bad_input;
 mod fakes;
 #[path = "api/harness.rs"]
 mod harness;
+#[path = "api/passwords.rs"]
+mod passwords;
 #[path = "api/players.rs"]
 mod players;
 #[path = "api/results.rs"]

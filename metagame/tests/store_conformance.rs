@@ -185,8 +185,8 @@ async fn sessions_end_by_logout_and_by_age() {
     for (store, _keep) in stores().await {
         login(&store, 1, 1, NOW).await;
         login(&store, 1, 2, NOW).await;
-        store.logout(session(1)).await.expect("logout");
-        store.logout(session(1)).await.expect("again");
+        store.logout(session(1), NOW).await.expect("logout");
+        store.logout(session(1), NOW).await.expect("again");
         assert_eq!(rotate(&store, &first_token(1), NOW).await, Rotated::Gone);
         assert_eq!(store.prune(NOW + FAMILY_LIFE_MS - 1).await.expect("prune"), 0);
         assert_eq!(rotate(&store, &first_token(2), NOW + FAMILY_LIFE_MS).await, Rotated::Gone);

@@ -10,6 +10,7 @@ use service::logs::Format;
 use crate::cluster_options::{AccessOptions, ClusterOptions};
 use crate::database::DatabaseOptions;
 use crate::exit::Failure;
+use crate::identity::IdentityOptions;
 use crate::kills::KillsOptions;
 use crate::kubectl::KubectlOptions;
 use crate::kubernetes::KubernetesOptions;
@@ -192,6 +193,8 @@ pub(crate) struct UpOptions {
     pub(crate) database: DatabaseOptions,
     #[command(flatten)]
     pub(crate) webhooks: WebhookOptions,
+    #[command(flatten)]
+    pub(crate) identity: IdentityOptions,
     /// How long running matches may take to finish after Ctrl-C.
     #[arg(long, env = "MUSTER_DRAIN_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub(crate) drain_seconds: u64,
@@ -490,6 +493,8 @@ pub(crate) struct MetagameOptions {
     pub(crate) database: DatabaseOptions,
     #[command(flatten)]
     pub(crate) webhooks: WebhookOptions,
+    #[command(flatten)]
+    pub(crate) identity: IdentityOptions,
 }
 
 /// A loopback address with this port.

@@ -81,6 +81,7 @@ pub(crate) async fn metagame(options: &MetagameOptions, shutdown: Shutdown) -> R
         access_key_file: options.access.keys.join("metagame.key"),
         access_key_mounted: true,
         vault_key_file: options.access.keys.join("vault.key"),
+        identity: options.identity.read()?.unwrap_or_default(),
         tokens: options.access.tokens(),
         matchmaker_url: options.matchmaker.clone(),
         allocator_url: options.allocator.clone(),

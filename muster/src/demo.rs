@@ -155,6 +155,7 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
         fleet: if options.chaos.is_some() { stage::fixed(fleet) } else { fleet },
         database: metagame::DatabaseLocation::File(folder.path().join("metagame.db")),
         webhooks: metagame::Webhooks::default(),
+        identity: None,
         drain: DRAIN,
     }
 }

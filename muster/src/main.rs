@@ -14,6 +14,7 @@ mod exit;
 mod folder;
 mod gameserver;
 mod http;
+mod identity;
 mod kills;
 mod kube_proxy;
 mod kubectl;

@@ -68,6 +68,8 @@ pub(crate) struct PlatformConfig {
     pub(crate) database: metagame::DatabaseLocation,
     /// Who is told of events of matches.
     pub(crate) webhooks: metagame::Webhooks,
+    /// How players prove who they are, where somebody has written it down.
+    pub(crate) identity: Option<metagame::IdentitySettings>,
     /// How long running matches may take to finish at the end.
     pub(crate) drain: Duration,
 }
@@ -101,7 +103,7 @@ pub(crate) struct Platform {
 impl Platform {
     /// Starts everything; returns when the services answer. Game servers register within the next moments.
     pub(crate) async fn start(config: PlatformConfig) -> Result<Self, Failure> {
-        let data = ServiceData::open(&config.data)?;
+        let data = ServiceData::open(&config.data)?.with_identity(config.identity);
         let locks = [data.lock("platform")?, data.lock("allocator")?];
         let at = config.addresses;
         let (queueing, serving) = (Shutdown::new(), Shutdown::new());

@@ -58,6 +58,7 @@ pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
     }
     let data = ServiceData::open(&options.data)?;
     let (database, webhooks) = (options.database.location(&options.data)?, options.webhooks.read()?);
+    let data = data.with_identity(options.identity.read()?);
     let config =
         data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker, database, webhooks);
     until_signal(|shutdown| async move {

@@ -185,6 +185,18 @@ impl TestDatabase {
     pub fn psql(&self, sql: &str) -> String {
         psql(&self.server, &self.name, sql)
     }
+
+    /// Everything in it, as `pg_dump` writes it: binary values are hex digits after `\\x`.
+    ///
+    /// # Panics
+    /// If it cannot be dumped.
+    pub fn dump(&self) -> String {
+        let program = programs().expect("PostgreSQL is installed").join("pg_dump");
+        let output = Command::new(program).arg("-d").arg(self.url()).stdin(Stdio::null()).output();
+        let output = output.expect("pg_dump runs");
+        assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
 }
 
 impl Default for TestDatabase {

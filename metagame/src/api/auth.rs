@@ -18,7 +18,7 @@ use crate::core::session::{RefreshToken, SessionId};
 use crate::extract::Body;
 use crate::metrics;
 use crate::problem::{Problem, ProblemBody};
-use crate::store::{DeviceLogin, Rotated, Rotation};
+use crate::store::{DeviceLogin, NewSession, Rotated, Rotation};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -84,19 +84,20 @@ pub(super) async fn login(app: &App, body: LoginBody) -> Result<impl IntoRespons
         device_hash(&body.device_id).map_err(|error| Problem::invalid("invalid-device-id", error.to_string()))?;
     let name = body.name.as_deref().map(str::parse::<PlayerName>).transpose();
     let name = name.map_err(|error| Problem::invalid("invalid-name", error.to_string()))?;
-    let now_ms = service::clock::unix_ms();
-    let session = SessionId(uuid::Builder::from_random_bytes(service::random::bytes()).into_uuid());
-    let token = app.refresh.first(session, service::random::bytes());
+    let (token, session) = new_session(app, "device");
     let login = DeviceLogin {
         device,
-        new_player: PlayerId::from_time(now_ms, service::random::bytes()),
+        new_player: PlayerId::from_time(session.now_ms, service::random::bytes()),
         name,
-        session,
-        token: token.hash(),
-        sessions_max: app.limits.sessions_max,
-        now_ms,
+        session: session.session,
+        token: session.token,
+        sessions_max: session.sessions_max,
+        now_ms: session.now_ms,
     };
     let done = app.store.login_device(login).await?;
+    if let Some(until_ms) = done.barred_until_ms {
+        return Err(barred(until_ms));
+    }
     metrics::login(done.created);
     tracing::info!(player_id = %done.player, created = done.created, "login");
     Ok(answer(app, done.player, done.created, &token, done.expires_at_ms))
@@ -143,7 +144,7 @@ async fn refresh(State(app): State<App>, Body(body): Body<RefreshBody>) -> Resul
     responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 async fn logout(State(app): State<App>, Body(body): Body<RefreshBody>) -> Result<StatusCode, Problem> {
     let token = read_token(&app, &body)?;
-    app.store.logout(token.session).await?;
+    app.store.logout(token.session, service::clock::unix_ms()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -163,7 +164,25 @@ fn read_token(app: &App, body: &RefreshBody) -> Result<RefreshToken, Problem> {
     })
 }
 
-fn answer(
+/// A session to begin, and its first refresh token.
+pub(super) fn new_session(app: &App, method: &'static str) -> (RefreshToken, NewSession) {
+    let now_ms = service::clock::unix_ms();
+    let session = SessionId::from_time(now_ms, service::random::bytes());
+    let token = app.refresh.first(session, service::random::bytes());
+    let sessions_max = app.limits.sessions_max;
+    let new = NewSession { session, token: token.hash(), method, strong_by: None, sessions_max, now_ms };
+    (token, new)
+}
+
+/// The account is kept out.
+pub(super) fn barred(until_ms: u64) -> Problem {
+    let for_ever = until_ms >= i64::MAX as u64;
+    let detail = if for_ever { "this account is banned" } else { "this account is banned for a time" };
+    let problem = Problem::forbidden("banned", detail);
+    if for_ever { problem } else { problem.with("until_ms", until_ms) }
+}
+
+pub(super) fn answer(
     app: &App,
     player_id: PlayerId,
     created: bool,

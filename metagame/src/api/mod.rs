@@ -4,6 +4,7 @@ mod aliases;
 mod auth;
 mod leaderboards;
 pub(crate) mod matches;
+mod passwords;
 mod players;
 mod tickets;
 
@@ -37,6 +38,7 @@ fn routes() -> OpenApiRouter<App> {
         .build();
     OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
         .merge(auth::routes())
+        .merge(passwords::routes())
         .merge(players::routes())
         .merge(matches::routes())
         .merge(leaderboards::routes())

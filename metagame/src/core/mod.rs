@@ -3,6 +3,8 @@
 //! | module | decides |
 //! |---|---|
 //! | [`device`], [`name`] | which device ids and player names are accepted |
+//! | [`password`], [`email`], [`code`] | which passwords, addresses and codes are accepted, and how they are checked |
+//! | [`letter`] | what players are told by mail |
 //! | [`session`] | what a presented refresh token is worth |
 //! | [`match_state`] | what an event makes of a match, and whether a match holds its players |
 //! | [`rating`], [`progress`], [`settlement`] | what a result gives to each player |
@@ -12,12 +14,16 @@
 
 pub mod admission;
 pub mod build;
+pub mod code;
 pub mod device;
+pub mod email;
 pub mod health;
+pub mod letter;
 pub mod match_event;
 pub mod match_state;
 pub mod name;
 pub mod page;
+pub mod password;
 pub mod progress;
 pub mod rating;
 pub mod session;

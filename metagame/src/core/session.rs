@@ -28,6 +28,21 @@ const TOKEN_BYTES: usize = 16 + 4 + 32 + TAG_BYTES;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub Uuid);
 
+impl SessionId {
+    /// A session that begins now: the id begins with the time (UUID version 7), so that new rows lie beside each other, and
+    /// so that it can be told which sessions began before a ban.
+    pub fn from_time(now_ms: u64, entropy: [u8; 10]) -> Self {
+        Self(uuid::Builder::from_unix_timestamp_millis(now_ms, &entropy).into_uuid())
+    }
+
+    /// Unix milliseconds at which it began, if its id tells.
+    pub fn began_at_ms(&self) -> Option<u64> {
+        let bytes = self.0.as_bytes();
+        let time = u64::from_be_bytes([0, 0, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]]);
+        (self.0.get_version_num() == 7).then_some(time)
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(f)
@@ -199,6 +214,13 @@ mod tests {
         }
         assert_eq!(RefreshSecret::new(&[9; 32]).read(&text), None, "another installation's");
         assert_eq!(secret().read(""), None);
+    }
+
+    #[test]
+    fn an_id_tells_when_its_session_began() {
+        let session = SessionId::from_time(1_700_000_000_123, [7; 10]);
+        assert_eq!(session.began_at_ms(), Some(1_700_000_000_123));
+        assert_eq!(SessionId(Uuid::from_bytes([2; 16])).began_at_ms(), None);
     }
 
     #[test]

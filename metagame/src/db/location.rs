@@ -128,6 +128,8 @@ pub(super) fn file_options(path: &Path) -> SqliteConnectOptions {
         // What a savepoint needs to take a statement back is kept in memory: a container from scratch has no folder for
         // temporary files.
         .pragma("temp_store", "MEMORY")
+        // What is deleted is overwritten where that costs no further write: a shredded key is gone from its page.
+        .pragma("secure_delete", "FAST")
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging()
 }

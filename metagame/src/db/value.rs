@@ -7,6 +7,7 @@ use protocol::id::{MatchId, PlayerId, TicketId};
 use crate::core::device::DeviceHash;
 use crate::core::name::PlayerName;
 use crate::core::session::{SessionId, TokenHash};
+use crate::vault::BlindIndex;
 
 /// The arguments of a statement; made by [`args!`](crate::args).
 pub type Args = Vec<Value>;
@@ -114,6 +115,7 @@ to_value! {
     Blob, SessionId, value => value.0.as_bytes().to_vec();
     Blob, TokenHash, value => value.0.to_vec();
     Blob, DeviceHash, value => value.0.to_vec();
+    Blob, BlindIndex, value => value.0.to_vec();
 }
 
 impl<const N: usize> ToValue for [u8; N] {

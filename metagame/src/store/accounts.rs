@@ -3,6 +3,7 @@
 use protocol::id::PlayerId;
 
 use super::audit::audit;
+use super::sessions::{NewSession, barred, begin_session};
 use super::{DeviceLogin, LoggedIn, Profile, QueueRating, Renamed, Rotated, Rotation, Store, StoreError};
 use crate::args;
 use crate::core::name::PlayerName;
@@ -14,15 +15,17 @@ const DEVICE: &str = "device";
 
 /// The login of a device that has an account, in one round trip. PostgreSQL alone takes writes within `WITH`.
 const LOGIN_KNOWN: &str = "\
-    WITH known AS (SELECT player_id FROM identities WHERE provider = $1 AND subject = $2),
+    WITH known AS (
+        SELECT identities.player_id, CASE WHEN barred_until_ms > $5 THEN barred_until_ms END AS barred FROM identities
+        JOIN accounts ON accounts.player_id = identities.player_id WHERE provider = $1 AND subject = $2),
     started AS (
         INSERT INTO sessions (session_id, player_id, current_hash, rotated_at_ms, created_at_ms, expires_at_ms)
-        SELECT $3, player_id, $4, $5, $5, $6 FROM known ON CONFLICT (session_id) DO NOTHING),
+        SELECT $3, player_id, $4, $5, $5, $6 FROM known WHERE barred IS NULL ON CONFLICT (session_id) DO NOTHING),
     ended AS (
         DELETE FROM sessions WHERE session_id IN (
             SELECT session_id FROM sessions WHERE player_id = (SELECT player_id FROM known) AND session_id <> $3
             ORDER BY created_at_ms DESC, session_id DESC OFFSET $7))
-    SELECT player_id FROM known";
+    SELECT player_id, barred FROM known";
 
 impl Store {
     /// Finds or makes the account of a device and starts a session; the player's oldest sessions above the bound end.
@@ -43,8 +46,10 @@ impl Store {
         let others_max = u64::from(login.sessions_max.max(1) - 1);
         let (now_ms, expires_at_ms) = (login.now_ms, family.expires_at_ms);
         let args = args![DEVICE, login.device, login.session, family.current, now_ms, expires_at_ms, others_max];
-        let player: Vec<PlayerId> = self.db.statement_returning(Domain::Identity, LOGIN_KNOWN, args).await?;
-        Ok(player.first().map(|player| LoggedIn { player: *player, created: false, expires_at_ms }))
+        let rows: Vec<(PlayerId, Option<u64>)> =
+            self.db.statement_returning(Domain::Identity, LOGIN_KNOWN, args).await?;
+        let known = |(player, barred_until_ms)| LoggedIn { player, created: false, expires_at_ms, barred_until_ms };
+        Ok(rows.into_iter().next().map(known))
     }
 
     /// Replaces a refresh token by its successor, or ends its family.
@@ -55,13 +60,20 @@ impl Store {
         self.db.write(Domain::Identity, rotation, |tx, rotation| Box::pin(rotate_refresh(tx, rotation))).await
     }
 
-    /// Ends a session. Ending one that is gone changes nothing.
+    /// Ends a session and its access tokens. Ending one that is gone changes nothing.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn logout(&self, session: SessionId) -> Result<(), StoreError> {
-        let sql = "DELETE FROM sessions WHERE session_id = $1";
-        self.db.statement(Domain::Identity, sql, args![session]).await.map(drop)
+    pub async fn logout(&self, session: SessionId, now_ms: u64) -> Result<(), StoreError> {
+        self.db
+            .write(Domain::Identity, (session, now_ms), |tx, (session, now_ms)| {
+                Box::pin(async move {
+                    let sql = "SELECT player_id FROM sessions WHERE session_id = $1";
+                    let Some(player) = tx.optional(sql, args![session]).await? else { return Ok(()) };
+                    super::sessions::end_session(tx, player, *session, *now_ms).await.map(drop)
+                })
+            })
+            .await
     }
 
     /// Hash of a session's newest token, for tests and operators.
@@ -107,38 +119,42 @@ async fn login_device(tx: &mut Tx, login: &DeviceLogin) -> Result<LoggedIn, Stor
         Some(player) => player,
         None => create_account(tx, login).await?,
     };
-    let family = Family::new(login.token, login.now_ms);
-    tx.execute(
-        "INSERT INTO sessions (session_id, player_id, current_hash, rotated_at_ms, created_at_ms, expires_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (session_id) DO NOTHING",
-        args![login.session, player, family.current, family.rotated_at_ms, login.now_ms, family.expires_at_ms],
-    )
-    .await?;
-    // The new session is the newest, also among those of the same millisecond.
-    tx.execute(
-        "DELETE FROM sessions WHERE player_id = $1 AND session_id <> $2 AND session_id NOT IN
-         (SELECT session_id FROM sessions WHERE player_id = $1 AND session_id <> $2
-          ORDER BY created_at_ms DESC, session_id DESC LIMIT $3)",
-        args![player, login.session, login.sessions_max.max(1) - 1],
-    )
-    .await?;
+    if let Some(until_ms) = barred(tx, player, login.now_ms).await? {
+        return Ok(LoggedIn { player, created: false, expires_at_ms: 0, barred_until_ms: Some(until_ms) });
+    }
+    let session = NewSession {
+        session: login.session,
+        token: login.token,
+        method: DEVICE,
+        strong_by: None,
+        sessions_max: login.sessions_max,
+        now_ms: login.now_ms,
+    };
+    let expires_at_ms = begin_session(tx, player, &session).await?;
     // Its id tells: true as well when this runs again because nobody knew whether it was committed.
     let created = player == login.new_player;
-    Ok(LoggedIn { player, created, expires_at_ms: family.expires_at_ms })
+    Ok(LoggedIn { player, created, expires_at_ms, barred_until_ms: None })
 }
 
 async fn create_account(tx: &mut Tx, login: &DeviceLogin) -> Result<PlayerId, StoreError> {
     let player = login.new_player;
-    let name = login.name.clone().unwrap_or_else(|| PlayerName::default_for(player));
-    tx.execute(
-        "INSERT INTO accounts (player_id, name, version, created_at_ms, xp, matches, wins)
-         VALUES ($1, $2, 1, $3, 0, 0, 0)",
-        args![player, name, login.now_ms],
-    )
-    .await?;
-    let sql = "INSERT INTO identities (provider, subject, player_id) VALUES ($1, $2, $3)";
-    tx.execute(sql, args![DEVICE, login.device, player]).await?;
+    insert_account(tx, player, login.name.as_ref(), login.now_ms).await?;
+    let sql = "INSERT INTO identities (provider, subject, player_id, linked_at_ms) VALUES ($1, $2, $3, $4)";
+    tx.execute(sql, args![DEVICE, login.device, player, login.now_ms]).await?;
     Ok(player)
+}
+
+/// An account that nobody can log in to yet.
+pub(super) async fn insert_account(
+    tx: &mut Tx,
+    player: PlayerId,
+    name: Option<&PlayerName>,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    let name = name.cloned().unwrap_or_else(|| PlayerName::default_for(player));
+    let sql = "INSERT INTO accounts (player_id, name, version, created_at_ms, xp, matches, wins)
+               VALUES ($1, $2, 1, $3, 0, 0, 0)";
+    tx.execute(sql, args![player, name, now_ms]).await.map(drop)
 }
 
 /// Player, current hash, previous hash, rotated at, expires at.

@@ -7,11 +7,14 @@
 mod accounts;
 mod audit;
 mod boards;
+mod codes;
 mod keys;
 mod matches;
 mod operations;
 mod outbox;
+mod passwords;
 mod results;
+mod sessions;
 mod settings;
 mod tickets;
 mod types;
@@ -24,6 +27,9 @@ use tokio::sync::watch;
 use crate::db::{Database, DatabaseLimits, DatabaseLocation, OpenError};
 
 pub use crate::db::StoreError;
+pub use codes::*;
+pub use passwords::*;
+pub use sessions::{ListedSession, NewSession, Revocation};
 pub use types::*;
 pub use webhook_types::*;
 

@@ -2,7 +2,7 @@
 
 use protocol::id::PlayerId;
 
-use super::{EVENT_LIFE_MS, Stats, Store, StoreError, outbox};
+use super::{EVENT_LIFE_MS, Stats, Store, StoreError, codes, outbox, sessions};
 use crate::args;
 use crate::db::{Domain, FromRow, Row, Tx};
 
@@ -58,6 +58,8 @@ impl FromRow for Stats {
 
 async fn prune(tx: &mut Tx, now_ms: u64) -> Result<u64, StoreError> {
     let sessions = tx.execute("DELETE FROM sessions WHERE expires_at_ms <= $1", args![now_ms]).await?;
+    codes::prune(tx, now_ms).await?;
+    sessions::prune(tx, now_ms).await?;
     outbox::prune(tx, now_ms.saturating_sub(EVENT_LIFE_MS)).await?;
     Ok(sessions)
 }

@@ -45,6 +45,8 @@ pub struct LoggedIn {
     pub created: bool,
     /// Unix milliseconds at which the session ends.
     pub expires_at_ms: u64,
+    /// The account is kept out until then, and no session has begun; Unix milliseconds.
+    pub barred_until_ms: Option<u64>,
 }
 
 /// A refresh token that wants to be replaced.

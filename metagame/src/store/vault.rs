@@ -74,6 +74,17 @@ impl Store {
     }
 }
 
+/// Keeps the key of an account that is made in the same transaction.
+pub(super) async fn keep_account_key(
+    tx: &mut Tx,
+    player: PlayerId,
+    wrapped: &WrappedKey,
+    vault: &str,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    tx.execute(KEEP, args![player, wrapped.0, vault, now_ms]).await.map(drop)
+}
+
 /// Deletes the key of an account, within the transaction that erases it. The row stays: it keeps a new key from being made.
 pub(super) async fn shred(tx: &mut Tx, player: PlayerId, now_ms: u64) -> Result<(), StoreError> {
     let sql = "INSERT INTO account_keys (player_id, wrapped, vault, created_at_ms, shredded_at_ms)

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metagame::{Config, DatabaseLimits, DatabaseLocation, Limits, Progression, Running, Webhooks};
+use metagame::store::Store;
+use metagame::{Config, DatabaseLimits, DatabaseLocation, IdentitySettings, Limits, Progression, Running, Webhooks};
 use protocol::id::PlayerId;
 use protocol::jwt::SigningKey;
 use reqwest::{Method, StatusCode};
@@ -54,7 +55,7 @@ pub(crate) struct Harness {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) config: Config,
     /// What the data is kept in.
-    _database: Kept,
+    database: Kept,
     pub(crate) matchmaker: FakeMatchmaker,
     pub(crate) allocator: FakeAllocator,
     pub(crate) shutdown: Shutdown,
@@ -104,15 +105,20 @@ impl Harness {
 
     /// With these limits; without `peers` nobody listens at their addresses.
     pub(crate) async fn start_with(limits: Limits, with_peers: bool) -> Self {
-        Self::start_whole(limits, with_peers, Webhooks::default()).await
+        Self::start_whole(with_peers, |config, _| config.limits = limits).await
+    }
+
+    /// With both peers and other settings; files may lie in the folder.
+    pub(crate) async fn start_changed(change: impl FnOnce(&mut Config, &Path)) -> Self {
+        Self::start_whole(true, change).await
     }
 
     /// With both peers and somebody who is told of events.
     pub(crate) async fn start_telling(webhooks: Webhooks) -> Self {
-        Self::start_whole(Limits::default(), true, webhooks).await
+        Self::start_whole(true, |config, _| config.webhooks = webhooks).await
     }
 
-    async fn start_whole(limits: Limits, with_peers: bool, webhooks: Webhooks) -> Self {
+    async fn start_whole(with_peers: bool, change: impl FnOnce(&mut Config, &Path)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = Kept::new();
         let service_key = service::key::load_or_create(&folder.path().join("service.key")).expect("a key");
@@ -124,33 +130,26 @@ impl Harness {
         } else {
             (dead_port().await, dead_port().await)
         };
-        let config = Config {
+        let mut config = Config {
             api_address: any_port(),
             admin_address: any_port(),
             database: database.location(folder.path()),
             access_key_file: folder.path().join("metagame.key"),
             access_key_mounted: false,
             vault_key_file: folder.path().join("vault.key"),
+            identity: IdentitySettings::default(),
             tokens: ServiceTokens::new(Arc::new(service_key), "metagame"),
             matchmaker_url: format!("http://{matchmaker_at}"),
             allocator_url: format!("http://{allocator_at}"),
-            limits: Limits { database: patient(limits.database), ..limits },
+            limits: Limits::default(),
             progression: Progression::default(),
-            webhooks,
+            webhooks: Webhooks::default(),
         };
+        change(&mut config, folder.path());
+        config.limits.database = patient(config.limits.database);
         let running = metagame::start(config.clone(), shutdown.clone()).await.expect("metagame starts");
         let http = reqwest::Client::new();
-        Self {
-            folder,
-            config,
-            _database: database,
-            matchmaker,
-            allocator,
-            shutdown,
-            peers,
-            running: Some(running),
-            http,
-        }
+        Self { folder, config, database, matchmaker, allocator, shutdown, peers, running: Some(running), http }
     }
 
     /// Stops metagame and starts it again on the same files.
@@ -165,6 +164,30 @@ impl Harness {
         self.shutdown.trigger();
         if let Some(running) = self.running.take() {
             running.wait().await.expect("a clean end");
+        }
+    }
+
+    /// The database, beside the metagame that uses it.
+    pub(crate) async fn store(&self) -> Store {
+        Store::open(&self.config.database, self.config.limits.database).await.expect("the database")
+    }
+
+    /// Everything that the database holds: its files, or a dump.
+    pub(crate) async fn database_bytes(&self) -> Vec<Vec<u8>> {
+        match (&self.database, &self.config.database) {
+            (Kept::Server(database), _) => {
+                let dump = database.dump();
+                let blobs = dump.split("\\\\x").skip(1).map(|rest| {
+                    let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+                    hex::decode(&digits[..digits.len() & !1]).expect("hex digits")
+                });
+                blobs.chain([dump.clone().into_bytes()]).collect()
+            }
+            (Kept::File, DatabaseLocation::File(path)) => {
+                let files = ["", "-wal"].map(|end| std::fs::read(format!("{}{end}", path.display())));
+                files.into_iter().filter_map(Result::ok).collect()
+            }
+            (Kept::File, DatabaseLocation::Postgres(url)) => panic!("{url} is no file"),
         }
     }
 

@@ -5,6 +5,7 @@ mod bad_input;
 mod fakes;
 mod harness;
 mod openapi;
+mod passwords;
 mod players;
 mod results;
 mod start;

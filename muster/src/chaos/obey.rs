@@ -57,6 +57,7 @@ fn config(begin: &Begin) -> Result<PlatformConfig, Failure> {
         fleet: begin.fleet,
         database: begin.database.location(&begin.data)?,
         webhooks: begin.webhooks.read()?,
+        identity: None,
         drain: Duration::from_secs(begin.drain_seconds),
     })
 }

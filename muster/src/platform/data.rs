@@ -20,6 +20,7 @@ pub(crate) struct ServiceData {
     folder: PathBuf,
     /// Signs the service tokens of every program of this installation.
     pub(crate) service_key: Arc<SigningKey>,
+    identity: Option<metagame::IdentitySettings>,
 }
 
 impl ServiceData {
@@ -32,7 +33,12 @@ impl ServiceData {
         std::fs::create_dir_all(folder).map_err(|error| fault("make", error))?;
         let folder = folder.canonicalize().map_err(|error| fault("find", error))?;
         let service_key = Arc::new(service::key::load_or_create(&folder.join("service.key")).map_err(Failure::setup)?);
-        Ok(Self { folder, service_key })
+        Ok(Self { folder, service_key, identity: None })
+    }
+
+    /// With these ways to prove to be a player, where somebody has written them down.
+    pub(crate) fn with_identity(self, identity: Option<metagame::IdentitySettings>) -> Self {
+        Self { identity, ..self }
     }
 
     /// Keeps every other `program` (`platform` or `allocator`) away from the folder until the file is dropped.
@@ -106,6 +112,16 @@ impl ServiceData {
         }
     }
 
+    /// Mail goes into a folder: nobody has set up a server yet.
+    fn development_identity(&self) -> metagame::IdentitySettings {
+        let mail = metagame::MailSettings {
+            from: "Muster <muster@localhost.localdomain>".to_owned(),
+            game: "Muster".to_owned(),
+            way: metagame::MailWay::Folder(self.path("mail")),
+        };
+        metagame::IdentitySettings { mail: Some(mail), ..metagame::IdentitySettings::default() }
+    }
+
     /// What metagame is given.
     pub(crate) fn metagame(
         &self,
@@ -123,6 +139,7 @@ impl ServiceData {
             access_key_file: self.path("metagame.key"),
             access_key_mounted: false,
             vault_key_file: self.path("vault.key"),
+            identity: self.identity.clone().unwrap_or_else(|| self.development_identity()),
             tokens: self.tokens("metagame"),
             matchmaker_url: matchmaker.to_owned(),
             allocator_url: allocator.to_owned(),

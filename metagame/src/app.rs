@@ -19,6 +19,7 @@ use crate::matches::Matches;
 use crate::metrics;
 use crate::problem::Problem;
 use crate::results::Results;
+use crate::social::Social;
 use crate::store::Store;
 use crate::tickets::Tickets;
 use crate::webhooks::Desks;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) matches: Arc<Matches>,
     pub(crate) results: Results,
     pub(crate) webhooks: Desks,
+    pub(crate) social: Social,
     pub(crate) requests: Semaphore,
     pub(crate) shutdown: Shutdown,
     pub(crate) by_address: Mutex<Buckets<IpAddr>>,
@@ -72,7 +74,7 @@ impl App {
     }
 }
 
-fn too_many(limit: &'static str, seconds: u64) -> Problem {
+pub(crate) fn too_many(limit: &'static str, seconds: u64) -> Problem {
     metrics::limited(limit);
     let detail = format!("too many requests of this {limit}");
     Problem::new(axum::http::StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
@@ -80,7 +82,7 @@ fn too_many(limit: &'static str, seconds: u64) -> Problem {
 }
 
 /// An IPv6 client owns at least its /64, so that is what is counted.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
         v4 => v4,

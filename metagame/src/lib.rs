@@ -23,6 +23,7 @@ mod metrics;
 mod problem;
 mod request;
 mod results;
+mod social;
 mod start;
 pub mod store;
 mod tickets;

@@ -33,6 +33,7 @@ use crate::matches::Matches;
 use crate::metrics;
 use crate::problem::Problem;
 use crate::results::Results;
+use crate::social::Social;
 use crate::store::{Stats, Store, StoreError};
 use crate::tickets::Tickets;
 use crate::upstream::Upstream;
@@ -185,6 +186,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
 
     let mut workers = vec![
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
+        tokio::spawn(Arc::clone(&app.tickets).cancel_outgrown(Arc::clone(&app.social.party_changed), shutdown.clone())),
         tokio::spawn(Arc::clone(&app.matches).follow(shutdown.clone())),
         tokio::spawn(prune(app.store.clone(), shutdown.clone())),
     ];
@@ -226,6 +228,7 @@ async fn assemble(config: &Config, store: &Store, webhooks: Desks, shutdown: &Sh
         matches: Arc::new(Matches::new(allocator, store.clone(), Arc::clone(&keys))),
         results: Results::new(store.clone(), keys, config.progression.clone()),
         webhooks,
+        social: Social::new(),
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),
         by_address: Mutex::new(Buckets::new(config.limits.per_address)),

@@ -1,6 +1,8 @@
 //! Tickets: metagame in front of the matchmaker. Who the player is, its name and its rating are filled in here and
 //! never taken from a client; a match whose ticket completed is stored before anybody hears of it.
 
+mod party;
+
 use std::sync::Arc;
 
 use protocol::id::{PlayerId, TicketId};
@@ -45,7 +47,12 @@ impl Tickets {
         let now_ms = service::clock::unix_ms();
         let ready = self.store.prepare_ticket(player, new.queue.clone(), now_ms).await?;
         let (name, rating) = match ready {
-            TicketReadiness::Ready { name, rating } => (name, rating),
+            TicketReadiness::Ready { party: Some(party), .. } => {
+                metrics::ticket("in_party");
+                let detail = "you are in a party: its leader queues it, or leave it";
+                return Err(Problem::conflict("in-party", detail).with("party_id", party.to_string()));
+            }
+            TicketReadiness::Ready { name, rating, party: None } => (name, rating),
             TicketReadiness::InMatch(match_id) => {
                 // A client that repeats its request after the match was made means the ticket that it has.
                 if let Some(ticket) = self.made_before(player, new.ticket_id).await? {

@@ -6,6 +6,7 @@ mod leaderboards;
 pub(crate) mod matches;
 mod passwords;
 mod players;
+mod social;
 mod tickets;
 
 use axum::extract::DefaultBodyLimit;
@@ -43,6 +44,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(matches::routes())
         .merge(leaderboards::routes())
         .merge(tickets::routes())
+        .merge(social::routes())
         .merge(aliases::routes())
 }
 

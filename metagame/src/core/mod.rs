@@ -10,6 +10,7 @@
 //! | [`rating`], [`progress`], [`settlement`] | what a result gives to each player |
 //! | [`match_event`] | what other systems are told of a match |
 //! | [`webhook`], [`health`] | how an event is signed, when it is tried again, and how its endpoint does |
+//! | [`social`] | what players are to each other |
 //! | [`page`] | how a long list is read in pages |
 
 pub mod admission;
@@ -28,4 +29,5 @@ pub mod progress;
 pub mod rating;
 pub mod session;
 pub mod settlement;
+pub mod social;
 pub mod webhook;

@@ -87,6 +87,28 @@ impl BoardCursor {
     }
 }
 
+/// The last entry of a list that is sorted by player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayerCursor(pub PlayerId);
+
+impl PlayerCursor {
+    /// The cursor as text.
+    pub fn encode(self) -> String {
+        let mut bytes = vec![b'p'];
+        bytes.extend_from_slice(&self.0.to_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads [`encode`](Self::encode)'s text.
+    ///
+    /// # Errors
+    /// [`CursorError`] for any other text.
+    pub fn decode(text: &str) -> Result<Self, CursorError> {
+        let bytes: [u8; 17] = decode(text, b'p')?;
+        Ok(Self(PlayerId::from_bytes(part(&bytes[1..]))))
+    }
+}
+
 fn decode<const N: usize>(text: &str, kind: u8) -> Result<[u8; N], CursorError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
     let bytes: [u8; N] = bytes.try_into().map_err(|_| CursorError)?;
@@ -108,6 +130,9 @@ mod tests {
         let board = BoardCursor { rank: 3, score: -1.5, player_id: PlayerId::from_entropy([2; 16]) };
         assert_eq!(HistoryCursor::decode(&history.encode()), Ok(history));
         assert_eq!(BoardCursor::decode(&board.encode()), Ok(board));
+        let player = PlayerCursor(board.player_id);
+        assert_eq!(PlayerCursor::decode(&player.encode()), Ok(player));
+        assert_eq!(PlayerCursor::decode(&history.encode()), Err(CursorError));
         assert_eq!(HistoryCursor::decode(&board.encode()), Err(CursorError));
         assert_eq!(BoardCursor::decode(&BoardCursor { score: f64::NAN, ..board }.encode()), Err(CursorError));
     }
@@ -117,6 +142,7 @@ mod tests {
         fn any_text_is_read_or_refused(text in ".{0,64}") {
             let _ = HistoryCursor::decode(&text);
             let _ = BoardCursor::decode(&text);
+            let _ = PlayerCursor::decode(&text);
         }
     }
 

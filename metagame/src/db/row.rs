@@ -1,6 +1,6 @@
 //! Rows of an answer, read into our types: `tx.all::<(PlayerId, String, u64)>(…)`.
 
-use protocol::id::{MatchId, PlayerId, TicketId};
+use protocol::id::{MatchId, PartyId, PlayerId, TicketId};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
@@ -109,6 +109,7 @@ column! {
     [u8; 16], row, index => row.bytes(index);
     PlayerId, row, index => Ok(row.bytes(index)?.map(PlayerId::from_bytes));
     MatchId, row, index => Ok(row.bytes(index)?.map(MatchId::from_bytes));
+    PartyId, row, index => Ok(row.bytes(index)?.map(PartyId::from_bytes));
     TicketId, row, index => Ok(row.bytes(index)?.map(TicketId::from_bytes));
     SessionId, row, index => Ok(row.bytes(index)?.map(|bytes| SessionId(uuid::Uuid::from_bytes(bytes))));
     TokenHash, row, index => Ok(row.bytes(index)?.map(TokenHash));

@@ -2,7 +2,7 @@
 //!
 //! Ids and hashes are bytes, times and counts signed 64-bit integers, truth values 0 and 1, JSON is text.
 
-use protocol::id::{MatchId, PlayerId, TicketId};
+use protocol::id::{MatchId, PartyId, PlayerId, TicketId};
 
 use crate::core::device::DeviceHash;
 use crate::core::name::PlayerName;
@@ -112,6 +112,7 @@ to_value! {
     Blob, PlayerId, value => value.to_bytes().to_vec();
     Blob, MatchId, value => value.to_bytes().to_vec();
     Blob, TicketId, value => value.to_bytes().to_vec();
+    Blob, PartyId, value => value.to_bytes().to_vec();
     Blob, SessionId, value => value.0.as_bytes().to_vec();
     Blob, TokenHash, value => value.0.to_vec();
     Blob, DeviceHash, value => value.0.to_vec();

@@ -1,8 +1,10 @@
 //! Matches before their result.
 
 use protocol::id::MatchId;
+use serde_json::json;
 
 use super::outbox::{self, insert_event, note_placement};
+use super::social::inbox::{self, NewMessage};
 use super::{MatchOpened, MatchRecord, MatchReport, Seat, Store, StoreError};
 use crate::args;
 use crate::core::match_event::MatchEvent;
@@ -96,7 +98,21 @@ pub(super) async fn insert_match(tx: &mut Tx, opened: &MatchOpened, state: Match
     )
     .await?;
     note_placement(tx, opened.match_id, &opened.placement).await?;
-    insert_players(tx, opened.match_id, &opened.roster, state.is_live()).await
+    insert_players(tx, opened.match_id, &opened.roster, state.is_live()).await?;
+    if state.is_live() { tell_players(tx, opened).await } else { Ok(()) }
+}
+
+/// Puts the match into its players' inboxes, once.
+async fn tell_players(tx: &mut Tx, opened: &MatchOpened) -> Result<(), StoreError> {
+    let players: Vec<_> = opened.roster.iter().map(|seat| seat.player_id).collect();
+    let message = NewMessage {
+        key: format!("match_found/{}", opened.match_id),
+        kind: "match_found",
+        sender: None,
+        body: json!({ "match_id": opened.match_id, "queue": opened.queue }),
+        at_ms: opened.placed_at_ms,
+    };
+    inbox::put_all(tx, &players, &message).await
 }
 
 async fn insert_players(tx: &mut Tx, match_id: MatchId, roster: &[Seat], holds: bool) -> Result<(), StoreError> {
@@ -123,7 +139,8 @@ async fn open_match(tx: &mut Tx, opened: &MatchOpened) -> Result<(), StoreError>
     let sql = "UPDATE matches SET queue = $1, trace_id = $2 WHERE match_id = $3";
     tx.execute(sql, args![opened.queue, opened.trace_id, opened.match_id]).await?;
     let holds = known.state.is_live() && !known.has_result;
-    insert_players(tx, opened.match_id, &opened.roster, holds).await
+    insert_players(tx, opened.match_id, &opened.roster, holds).await?;
+    if holds { tell_players(tx, opened).await } else { Ok(()) }
 }
 
 /// Whether its ticket knows more of who plays: a result has no names, and a report may have no roster.

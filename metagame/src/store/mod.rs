@@ -16,6 +16,7 @@ mod passwords;
 mod results;
 mod sessions;
 mod settings;
+pub mod social;
 mod tickets;
 mod types;
 mod vault;

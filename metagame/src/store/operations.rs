@@ -2,7 +2,7 @@
 
 use protocol::id::PlayerId;
 
-use super::{EVENT_LIFE_MS, Stats, Store, StoreError, codes, outbox, sessions};
+use super::{EVENT_LIFE_MS, Stats, Store, StoreError, codes, outbox, sessions, social};
 use crate::args;
 use crate::db::{Domain, FromRow, Row, Tx};
 
@@ -61,5 +61,6 @@ async fn prune(tx: &mut Tx, now_ms: u64) -> Result<u64, StoreError> {
     codes::prune(tx, now_ms).await?;
     sessions::prune(tx, now_ms).await?;
     outbox::prune(tx, now_ms.saturating_sub(EVENT_LIFE_MS)).await?;
+    social::prune(tx, now_ms).await?;
     Ok(sessions)
 }

@@ -3,6 +3,7 @@
 use protocol::id::{MatchId, PlayerId, TicketId};
 
 use super::matches::match_state;
+use super::social::parties::current_party;
 use super::{Store, StoreError, TicketReadiness};
 use crate::args;
 use crate::core::match_state::holds_players;
@@ -79,5 +80,5 @@ async fn prepare_ticket(
     }
     let rating = rating.zip(uncertainty);
     let rating = rating.map_or_else(Rating::default, |(rating, uncertainty)| Rating { rating, uncertainty });
-    Ok(TicketReadiness::Ready { name, rating })
+    Ok(TicketReadiness::Ready { name, rating, party: current_party(tx, player).await? })
 }

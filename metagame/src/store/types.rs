@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::certificate::{CertificateClaims, MatchResult, Participation};
-use protocol::id::{MatchId, PlayerId};
+use protocol::id::{MatchId, PartyId, PlayerId};
 use serde::Serialize;
 
 use crate::core::device::DeviceHash;
@@ -176,6 +176,8 @@ pub enum TicketReadiness {
         name: String,
         /// Rating in the queue asked for.
         rating: Rating,
+        /// The party that it is in, and that its leader queues.
+        party: Option<PartyId>,
     },
     /// This match still holds the player.
     InMatch(MatchId),

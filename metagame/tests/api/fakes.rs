@@ -178,6 +178,8 @@ impl Matchmaker for FakeMatchmaker {
                 queue: request.queue,
                 state: pb::TicketState::Queued.into(),
                 players: request.players,
+                party_id: request.party_id,
+                party_version: request.party_version,
                 trace_id: request.trace_id,
                 created_at_ms: service::clock::unix_ms(),
                 ..Default::default()

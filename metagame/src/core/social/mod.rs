@@ -1,0 +1,10 @@
+//! Players among each other.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`tie`] | what a request, an acceptance or a block makes of what stands between two players |
+//! | [`party`], [`code`] | who is in a party, what cancels its ticket, how a lobby is found |
+
+pub mod code;
+pub mod party;
+pub mod tie;

@@ -18,6 +18,7 @@ use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
 use crate::problem::Problem;
+use crate::redis::Redis;
 use crate::results::Results;
 use crate::social::Social;
 use crate::store::Store;
@@ -41,6 +42,9 @@ pub(crate) struct Shared {
     pub(crate) results: Results,
     pub(crate) webhooks: Desks,
     pub(crate) social: Social,
+    /// Where it is configured.
+    #[expect(dead_code, reason = "for ranks, presence, limits and fan-out: the first of them removes this line")]
+    pub(crate) redis: Option<Redis>,
     pub(crate) requests: Semaphore,
     pub(crate) shutdown: Shutdown,
     pub(crate) by_address: Mutex<Buckets<IpAddr>>,

@@ -8,6 +8,7 @@ use service::token::ServiceTokens;
 use crate::core::progress::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::identity::settings::IdentitySettings;
+use crate::redis::RedisUrl;
 use crate::webhooks::Webhooks;
 
 /// What metagame needs to run.
@@ -41,6 +42,15 @@ pub struct Config {
     pub progression: Progression,
     /// Who is told of events of matches.
     pub webhooks: Webhooks,
+    /// What single parts are given.
+    pub parts: Parts,
+}
+
+/// Settings of single parts, each with a default that needs nothing else: a new part is one field here.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// Redis, for what can be rebuilt or lost. Without it each instance keeps that in memory.
+    pub redis: Option<RedisUrl>,
 }
 
 /// Bounds on what callers can ask for.

@@ -21,6 +21,7 @@ mod limits;
 mod matches;
 mod metrics;
 mod problem;
+pub mod redis;
 mod request;
 mod results;
 mod social;
@@ -34,7 +35,7 @@ mod webhooks;
 pub use crate::core::progress::Progression;
 pub use api::openapi;
 pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, AccessClaims};
-pub use config::{Config, Limits, Rate};
+pub use config::{Config, Limits, Parts, Rate};
 pub use db::{DatabaseLimits, DatabaseLocation, PostgresUrl, check_database};
 pub use identity::IdentityError;
 pub use identity::hashing::HashingLimits;
@@ -42,6 +43,7 @@ pub use identity::postman::MailError;
 pub use identity::settings::{
     IdentityFaults, IdentitySettings, MailSettings, MailWay, SecretText, SmtpSettings, SmtpTls, read_identity,
 };
+pub use redis::{RedisUrl, RedisUrlError};
 pub use start::{Running, ServeError, StartError, serve, start};
 pub use webhooks::{
     Endpoint, EndpointSettings, StartFault, TlsError, WebhookFaults, WebhookTiming, Webhooks, endpoints, read_endpoints,

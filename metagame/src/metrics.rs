@@ -31,6 +31,9 @@ const WEBHOOK_PENDING: &str = "muster_metagame_webhook_pending";
 const WEBHOOK_OLDEST: &str = "muster_metagame_webhook_oldest_pending_seconds";
 const WEBHOOK_DEAD: &str = "muster_metagame_webhook_dead";
 const LIMITED: &str = "muster_metagame_limited_total";
+const REDIS_CALLS: &str = "muster_metagame_redis_calls_total";
+const REDIS_SECONDS: &str = "muster_metagame_redis_seconds";
+const REDIS_UP: &str = "muster_metagame_redis_up";
 
 pub(crate) fn describe() {
     describe_counter!(REQUESTS, "HTTP requests by method, route and status");
@@ -65,6 +68,12 @@ pub(crate) fn describe() {
     describe_gauge!(WEBHOOK_OLDEST, "Age in seconds of the oldest of these, by endpoint; 0 if there is none");
     describe_gauge!(WEBHOOK_DEAD, "Events that were given up, by endpoint");
     describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
+    describe_counter!(
+        REDIS_CALLS,
+        "Calls to Redis by part and outcome: done, refused, away, skipped (it was away a moment ago)"
+    );
+    describe_histogram!(REDIS_SECONDS, "Seconds that calls to Redis took, by part");
+    describe_gauge!(REDIS_UP, "1 while Redis answers; absent where none is configured");
     // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
     counter!(RESULTS, "outcome" => "conflict").increment(0);
     for kind in ["busy", "unavailable", "unknown", "failed", "unreadable"] {
@@ -163,4 +172,16 @@ pub(crate) fn webhook_backlog(backlog: &Backlog, now_ms: u64) {
     gauge!(WEBHOOK_PENDING, "endpoint" => endpoint.clone()).set(backlog.pending as f64);
     gauge!(WEBHOOK_OLDEST, "endpoint" => endpoint.clone()).set(age_ms as f64 / 1_000.0);
     gauge!(WEBHOOK_DEAD, "endpoint" => endpoint).set(backlog.dead as f64);
+}
+
+/// Parts are named by the code, so they are few. Without a time nobody was asked.
+pub(crate) fn redis_call(part: &'static str, outcome: &'static str, took: Option<Duration>) {
+    counter!(REDIS_CALLS, "part" => part, "outcome" => outcome).increment(1);
+    if let Some(took) = took {
+        histogram!(REDIS_SECONDS, "part" => part).record(took.as_secs_f64());
+    }
+}
+
+pub(crate) fn redis_up(is_up: bool) {
+    gauge!(REDIS_UP).set(f64::from(u8::from(is_up)));
 }

@@ -32,6 +32,7 @@ use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
 use crate::problem::Problem;
+use crate::redis::{Redis, RedisUrlError};
 use crate::results::Results;
 use crate::social::Social;
 use crate::store::{Stats, Store, StoreError};
@@ -87,6 +88,9 @@ pub enum StartError {
     /// Webhooks cannot start.
     #[error(transparent)]
     Webhooks(#[from] webhooks::StartFault),
+    /// The address of Redis is not one.
+    #[error(transparent)]
+    Redis(#[from] RedisUrlError),
     /// The levels do not ascend.
     #[error("the progression's levels must ascend: correct the list")]
     Progression,
@@ -181,8 +185,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     // Installs the recorder, so it comes before the first metric.
     let admin = Admin::new("metagame");
     metrics::describe();
+    let redis = redis(&config, &store).await?;
     let (desks, tellers) = Desks::start(&config.webhooks, store.clone(), &shutdown).await?;
-    let app = assemble(&config, &store, desks, &shutdown).await?;
+    let app = assemble(&config, &store, redis, desks, &shutdown).await?;
 
     let mut workers = vec![
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
@@ -204,7 +209,21 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     Ok(Running { address, admin_address, store, shutdown, servers, workers })
 }
 
-async fn assemble(config: &Config, store: &Store, webhooks: Desks, shutdown: &Shutdown) -> Result<App, StartError> {
+/// The way to Redis, which need not be there now.
+async fn redis(config: &Config, store: &Store) -> Result<Option<Redis>, StartError> {
+    let Some(url) = &config.parts.redis else { return Ok(None) };
+    let namespace = store.installation(hex::encode(service::random::bytes::<8>())).await?;
+    tracing::info!(redis = %url, namespace, "redis keeps what can be rebuilt");
+    Ok(Some(Redis::new(url, &namespace)?))
+}
+
+async fn assemble(
+    config: &Config,
+    store: &Store,
+    redis: Option<Redis>,
+    webhooks: Desks,
+    shutdown: &Shutdown,
+) -> Result<App, StartError> {
     let store = store.clone();
     let (access_key, refresh) = access_secrets(config)?;
     let vault = open_vault(config, &store).await?;
@@ -229,6 +248,7 @@ async fn assemble(config: &Config, store: &Store, webhooks: Desks, shutdown: &Sh
         results: Results::new(store.clone(), keys, config.progression.clone()),
         webhooks,
         social: Social::new(),
+        redis,
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),
         by_address: Mutex::new(Buckets::new(config.limits.per_address)),

@@ -16,6 +16,7 @@ use crate::kubectl::KubectlOptions;
 use crate::kubernetes::KubernetesOptions;
 use crate::operator::OperatorOptions;
 use crate::output::Output;
+use crate::parts::PartOptions;
 use crate::trouble::TroubleOptions;
 use crate::webhooks::WebhookOptions;
 use crate::witness::WitnessOptions;
@@ -140,6 +141,8 @@ pub(crate) struct DemoOptions {
     pub(crate) database: DatabaseOptions,
     #[command(flatten)]
     pub(crate) webhooks: WebhookOptions,
+    #[command(flatten)]
+    pub(crate) parts: PartOptions,
     /// Break things by this seed: kill and stop game servers, panic in rooms, restart allocator and metagame, kill the whole
     /// platform. The history of it is checked.
     #[arg(long, value_name = "SEED", conflicts_with = "game", help_heading = "Trouble")]
@@ -195,6 +198,8 @@ pub(crate) struct UpOptions {
     pub(crate) webhooks: WebhookOptions,
     #[command(flatten)]
     pub(crate) identity: IdentityOptions,
+    #[command(flatten)]
+    pub(crate) parts: PartOptions,
     /// How long running matches may take to finish after Ctrl-C.
     #[arg(long, env = "MUSTER_DRAIN_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub(crate) drain_seconds: u64,
@@ -495,6 +500,8 @@ pub(crate) struct MetagameOptions {
     pub(crate) webhooks: WebhookOptions,
     #[command(flatten)]
     pub(crate) identity: IdentityOptions,
+    #[command(flatten)]
+    pub(crate) parts: PartOptions,
 }
 
 /// A loopback address with this port.

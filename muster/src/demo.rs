@@ -66,6 +66,7 @@ async fn play(options: &DemoOptions) -> Result<(Report, Vec<String>), Failure> {
     let mut config = config(options, &folder, game.clone(), queues);
     config.database = options.database.location(&config.data)?;
     config.webhooks = options.webhooks.read()?;
+    config.parts = options.parts.read()?;
     let servers = config.fleet.minimum as usize;
     let stage = Stage::start(options, config, history.triggers.clone()).await?;
     let reach = stage.reach().clone();
@@ -156,6 +157,7 @@ fn config(options: &DemoOptions, folder: &Folder, game: PlayedGame, queues: Queu
         database: metagame::DatabaseLocation::File(folder.path().join("metagame.db")),
         webhooks: metagame::Webhooks::default(),
         identity: None,
+        parts: metagame::Parts::default(),
         drain: DRAIN,
     }
 }

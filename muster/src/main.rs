@@ -24,6 +24,7 @@ mod new;
 mod observe;
 mod operator;
 mod output;
+mod parts;
 mod platform;
 mod played;
 mod probe;

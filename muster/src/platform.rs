@@ -70,6 +70,8 @@ pub(crate) struct PlatformConfig {
     pub(crate) webhooks: metagame::Webhooks,
     /// How players prove who they are, where somebody has written it down.
     pub(crate) identity: Option<metagame::IdentitySettings>,
+    /// What single parts of metagame are given.
+    pub(crate) parts: metagame::Parts,
     /// How long running matches may take to finish at the end.
     pub(crate) drain: Duration,
 }
@@ -94,6 +96,7 @@ pub(crate) struct Platform {
     allocator_admin: SocketAddr,
     database: metagame::DatabaseLocation,
     webhooks: metagame::Webhooks,
+    parts: metagame::Parts,
     /// Names of the game servers that there are.
     expected: Arc<watch::Sender<BTreeSet<String>>>,
     /// The allocator that runs now.
@@ -128,8 +131,9 @@ impl Platform {
 
         let metagame_stop = serving.child();
         let (metagame_admin, database) = (next_port(at.metagame), config.database.clone());
-        let webhooks = config.webhooks.clone();
-        let settings = data.metagame(at.metagame, metagame_admin, &allocator_url, &matchmaker_url, database, webhooks);
+        let settings = data.metagame(at.metagame, metagame_admin, &allocator_url, &matchmaker_url, database);
+        let (webhooks, parts) = (config.webhooks.clone(), config.parts.clone());
+        let settings = metagame::Config { webhooks, parts, ..settings };
         let metagame = metagame::start(settings, metagame_stop.clone()).await.map_err(Failure::setup)?;
         let at = At {
             metagame: metagame.address,
@@ -164,6 +168,7 @@ impl Platform {
             allocator_admin,
             database: config.database,
             webhooks: config.webhooks,
+            parts: config.parts,
             expected,
             handle,
         })

@@ -57,10 +57,10 @@ pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
         return until_signal(|shutdown| cluster_services::metagame(options, shutdown));
     }
     let data = ServiceData::open(&options.data)?;
-    let (database, webhooks) = (options.database.location(&options.data)?, options.webhooks.read()?);
+    let database = options.database.location(&options.data)?;
     let data = data.with_identity(options.identity.read()?);
-    let config =
-        data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker, database, webhooks);
+    let config = data.metagame(options.listen, options.admin, &options.allocator, &options.matchmaker, database);
+    let config = metagame::Config { webhooks: options.webhooks.read()?, parts: options.parts.read()?, ..config };
     until_signal(|shutdown| async move {
         let running = metagame::start(config, shutdown).await.map_err(Failure::setup)?;
         running.wait().await.map_err(Failure::run)

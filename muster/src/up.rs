@@ -82,6 +82,7 @@ fn config(options: &UpOptions) -> Result<PlatformConfig, Failure> {
         database: options.database.location(&options.data)?,
         webhooks: options.webhooks.read()?,
         identity: options.identity.read()?,
+        parts: options.parts.read()?,
         drain: Duration::from_secs(options.drain_seconds),
     })
 }

@@ -22,4 +22,15 @@ impl Store {
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         self.db.statement(Domain::Operations, sql, args![name, value]).await.map(drop)
     }
+
+    /// The name of this installation, made with its database: what tells its keys in a shared Redis from those of others.
+    /// `fresh` is what it is called from now on if it has no name yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn installation(&self, fresh: String) -> Result<String, StoreError> {
+        let sql = "INSERT INTO settings (name, value) VALUES ('installation', $1) ON CONFLICT (name) DO NOTHING";
+        self.db.statement(Domain::Operations, sql, args![fresh]).await?;
+        self.db.one(Domain::Operations, "SELECT value FROM settings WHERE name = 'installation'", args![]).await
+    }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metagame::store::Store;
-use metagame::{Config, DatabaseLimits, DatabaseLocation, IdentitySettings, Limits, Progression, Running, Webhooks};
+use metagame::{
+    Config, DatabaseLimits, DatabaseLocation, IdentitySettings, Limits, Parts, Progression, Running, Webhooks,
+};
 use protocol::id::PlayerId;
 use protocol::jwt::SigningKey;
 use reqwest::{Method, StatusCode};
@@ -144,6 +146,7 @@ impl Harness {
             limits: Limits::default(),
             progression: Progression::default(),
             webhooks: Webhooks::default(),
+            parts: Parts::default(),
         };
         change(&mut config, folder.path());
         config.limits.database = patient(config.limits.database);

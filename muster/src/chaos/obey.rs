@@ -58,6 +58,7 @@ fn config(begin: &Begin) -> Result<PlatformConfig, Failure> {
         database: begin.database.location(&begin.data)?,
         webhooks: begin.webhooks.read()?,
         identity: None,
+        parts: begin.parts.read()?,
         drain: Duration::from_secs(begin.drain_seconds),
     })
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::database::DatabaseOptions;
+use crate::parts::PartOptions;
 use crate::platform::FleetSize;
 use crate::webhooks::WebhookOptions;
 
@@ -24,6 +25,7 @@ pub(crate) struct Begin {
     pub(crate) fleet: FleetSize,
     pub(crate) database: DatabaseOptions,
     pub(crate) webhooks: WebhookOptions,
+    pub(crate) parts: PartOptions,
     /// How long running matches may take to finish at the end.
     pub(crate) drain_seconds: u64,
 }

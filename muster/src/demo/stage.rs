@@ -37,6 +37,7 @@ impl Stage {
             fleet: config.fleet,
             database: options.database.clone(),
             webhooks: options.webhooks.clone(),
+            parts: options.parts.clone(),
             drain_seconds: config.drain.as_secs(),
         };
         Ok(Self::Apart(Box::new(PlatformApart::start(begin, &options.log, triggers).await?)))

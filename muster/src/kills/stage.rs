@@ -110,8 +110,7 @@ async fn serve(data: &ServiceData, at: At, reach: &Reach, serving: &Shutdown) ->
     tokio::spawn(matchmaker.wait());
     let (allocator, queueing) = (&reach.allocator_url, &reach.matchmaker_url);
     let database = metagame::DatabaseLocation::File(data.path("metagame.db"));
-    let webhooks = metagame::Webhooks::default();
-    let config = data.metagame(at.metagame, at.metagame_admin, allocator, queueing, database, webhooks);
+    let config = data.metagame(at.metagame, at.metagame_admin, allocator, queueing, database);
     let metagame = metagame::start(config, serving.child()).await.map_err(Failure::setup)?;
     tokio::spawn(metagame.wait());
     Ok(())

@@ -130,7 +130,6 @@ impl ServiceData {
         allocator: &str,
         matchmaker: &str,
         database: metagame::DatabaseLocation,
-        webhooks: metagame::Webhooks,
     ) -> metagame::Config {
         metagame::Config {
             api_address: listen,
@@ -145,7 +144,8 @@ impl ServiceData {
             allocator_url: allocator.to_owned(),
             limits: metagame::Limits::default(),
             progression: metagame::Progression::default(),
-            webhooks,
+            webhooks: metagame::Webhooks::default(),
+            parts: metagame::Parts::default(),
         }
     }
 }

@@ -28,8 +28,10 @@ impl Platform {
         let stop = self.serving.child();
         let (at, reach) = (&self.at, &self.reach);
         let (allocator, matchmaker) = (&reach.allocator_url, &reach.matchmaker_url);
-        let (database, webhooks) = (self.database.clone(), self.webhooks.clone());
-        let config = self.data.metagame(at.metagame, at.metagame_admin, allocator, matchmaker, database, webhooks);
+        let database = self.database.clone();
+        let config = self.data.metagame(at.metagame, at.metagame_admin, allocator, matchmaker, database);
+        let (webhooks, parts) = (self.webhooks.clone(), self.parts.clone());
+        let config = metagame::Config { webhooks, parts, ..config };
         let metagame = metagame::start(config, stop.clone()).await.map_err(Failure::run)?;
         *part = self.services.keep("metagame", stop, metagame.wait());
         Ok(())

@@ -1,0 +1,74 @@
+//! Settings of single parts of metagame: flags that name addresses and files, read and checked at the start. A new part is a
+//! field here, and one of `metagame::Parts`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use metagame::Parts;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Failure;
+
+/// Options of every command that runs metagame.
+#[derive(Clone, Default, Args, Serialize, Deserialize)]
+pub(crate) struct PartOptions {
+    /// Keep what can be rebuilt or lost in a Redis: redis://[user:password@]host:6379/0, or rediss:// with TLS. Without it each
+    /// instance keeps that in memory.
+    #[arg(
+        long,
+        env = "MUSTER_REDIS",
+        hide_env_values = true,
+        value_name = "URL",
+        conflicts_with = "redis_file",
+        help_heading = "Parts of metagame"
+    )]
+    pub(crate) redis: Option<String>,
+    /// File that holds what --redis would say: a password is safe there.
+    #[arg(long, env = "MUSTER_REDIS_FILE", value_name = "FILE", help_heading = "Parts of metagame")]
+    pub(crate) redis_file: Option<PathBuf>,
+}
+
+/// Addresses may hold passwords.
+impl std::fmt::Debug for PartOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PartOptions").field("redis_file", &self.redis_file).finish_non_exhaustive()
+    }
+}
+
+impl PartOptions {
+    /// What they say.
+    pub(crate) fn read(&self) -> Result<Parts, Failure> {
+        let redis = match (&self.redis, &self.redis_file) {
+            (Some(url), _) => Some(url.clone()),
+            (None, Some(file)) => Some(read("--redis-file", file)?),
+            (None, None) => None,
+        };
+        Ok(Parts { redis: redis.map(|url| url.parse().map_err(Failure::setup)).transpose()? })
+    }
+}
+
+/// The text of the file that `flag` names.
+fn read(flag: &str, file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| {
+        Failure::setup(format!("cannot read {flag} {}: {error}", file.display()))
+            .help("check the path and that this user may read it")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_file_is_read_and_never_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("url");
+        std::fs::write(&file, "redis://:hush@cache.example:6379/1\n").expect("write");
+        let options = PartOptions { redis_file: Some(file), ..PartOptions::default() };
+        let url = options.read().expect("parts").redis.expect("an address");
+        assert!(url.to_string().contains("cache.example") && !format!("{url:?}").contains("hush"));
+        let wrong = PartOptions { redis: Some("redis://:hush@x:y".into()), ..PartOptions::default() };
+        let fault = wrong.read().expect_err("no port");
+        assert!(!format!("{fault:?}{wrong:?}").contains("hush"));
+    }
+}

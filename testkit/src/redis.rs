@@ -1,0 +1,192 @@
+//! A real Redis server for tests: on a free port, in a temporary folder, gone when the process that started it is.
+//!
+//! It starts in some ten milliseconds, so each test that needs one has its own. A machine without Redis fails these tests.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The shell that keeps a server. Its standard input is its lifeline: orders come in by it, and when it closes, however
+/// this process ended, the server ends and its folder goes. A snapshot is written only when a test asks for one.
+const KEEPER: &str = r#"
+folder=$1; port=$2
+start() {
+    redis-server --port "$port" --bind 127.0.0.1 --dir "$folder" --save "" --appendonly no >>"$folder/log" 2>&1 </dev/null &
+    server=$!
+    until [ "$(redis-cli -h 127.0.0.1 -p "$port" ping 2>/dev/null)" = PONG ]; do
+        kill -0 "$server" 2>/dev/null || { echo "failed"; return; }
+        sleep 0.02
+    done
+    echo "started"
+}
+trap '' INT TERM HUP
+mkdir -m 700 "$folder" || exit 1
+start
+while read -r order; do
+    case "$order" in
+        start) start ;;
+        kill) kill -KILL "$server"; wait "$server" 2>/dev/null; echo "done" ;;
+        freeze) kill -STOP "$server"; echo "done" ;;
+        thaw) kill -CONT "$server"; echo "done" ;;
+    esac
+done
+kill -KILL "$server" 2>/dev/null; wait "$server" 2>/dev/null
+rm -rf "$folder"
+"#;
+
+/// A running server.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    folder: PathBuf,
+    keeper: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl RedisServer {
+    /// Starts an empty server.
+    ///
+    /// # Panics
+    /// If there is no Redis; says how to install it.
+    pub fn start() -> Self {
+        Self::try_start().unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    fn try_start() -> Result<Self, String> {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        for program in ["redis-server", "redis-cli"] {
+            let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            found.map_err(|_| {
+                "the tests need Redis 7 or newer: install redis-server (Debian: sudo apt-get install redis-server)"
+                    .to_owned()
+            })?;
+        }
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("muster-redis-{}-{number}", std::process::id()));
+        let port = free_port()?;
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&folder)
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start a Redis server: {error}"))?;
+        let orders = keeper.stdin.take();
+        let answers = BufReader::new(keeper.stdout.take().ok_or("the keeper has no output")?);
+        let mut server = Self { port, folder, keeper, orders, answers };
+        let answer = server.answer();
+        if answer != "started" {
+            let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
+            return Err(format!("a Redis server did not start:\n{log}"));
+        }
+        Ok(server)
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Has it do something by `redis-cli`; what that prints.
+    ///
+    /// # Panics
+    /// If it refuses.
+    pub fn cli(&self, words: &[&str]) -> String {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli")
+            .args(["-h", "127.0.0.1", "-p", &port, "-e"])
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .expect("redis-cli runs");
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        assert!(output.status.success(), "redis-cli {words:?}: {text}");
+        text
+    }
+
+    /// Ends it without warning. What it held is gone, but for what a `SAVE` wrote down.
+    ///
+    /// # Panics
+    /// If its keeper does not obey.
+    pub fn kill(&mut self) {
+        assert_eq!(self.order("kill"), "done");
+    }
+
+    /// Starts it again on the same port.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_again(&mut self) {
+        assert_eq!(self.order("start"), "started");
+    }
+
+    /// Its connections stay open and nothing answers any more, until [`thaw`](Self::thaw).
+    ///
+    /// # Panics
+    /// If its keeper does not obey.
+    pub fn freeze(&mut self) {
+        assert_eq!(self.order("freeze"), "done");
+    }
+
+    /// It goes on.
+    ///
+    /// # Panics
+    /// If its keeper does not obey.
+    pub fn thaw(&mut self) {
+        assert_eq!(self.order("thaw"), "done");
+    }
+
+    fn order(&mut self, order: &str) -> String {
+        let orders = self.orders.as_mut().expect("open until it is dropped");
+        writeln!(orders, "{order}").expect("the keeper listens");
+        self.answer()
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        let _ = self.answers.read_line(&mut line);
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.orders = None;
+        let _ = self.keeper.wait();
+    }
+}
+
+fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_forgets_when_it_is_killed_and_leaves_nothing_behind() {
+        let mut server = RedisServer::start();
+        assert_eq!(server.cli(&["SET", "saved", "1"]), "OK");
+        assert_eq!(server.cli(&["SAVE"]), "OK");
+        assert_eq!(server.cli(&["SET", "lost", "1"]), "OK");
+        server.kill();
+        server.start_again();
+        assert_eq!(server.cli(&["EXISTS", "saved"]), "1");
+        assert_eq!(server.cli(&["EXISTS", "lost"]), "0");
+        let folder = server.folder.clone();
+        assert!(folder.exists());
+        drop(server);
+        assert!(!folder.exists());
+    }
+}

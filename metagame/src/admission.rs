@@ -1,13 +1,15 @@
-//! Maintenance and minimum builds: kept in the database, decided on the admin port, asked for every new ticket.
+//! Maintenance and minimum builds: kept in the database, decided on the admin port, asked for every new ticket. Each
+//! instance looks every two seconds for what another has been told.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use service::Shutdown;
 
 use crate::app::App;
 use crate::core::admission::{Admission, Maintenance, Refusal};
@@ -18,25 +20,42 @@ use crate::store::{Store, StoreError};
 
 /// Under which name the store keeps it.
 const SETTING: &str = "admission";
+/// How long another instance's decision may be unknown here.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Operators who decide at the same moment.
+const CHANGES_AT_ONCE_MAX: usize = 16;
 
 /// What operators have decided, as every ticket asks for it.
 pub(crate) struct Gate {
     store: Store,
     now: RwLock<Admission>,
-    /// Held while a decision changes: two operators at once do not undo each other's.
-    changing: Mutex<()>,
 }
 
 impl Gate {
     /// As it was decided before the restart.
     pub(crate) async fn load(store: Store) -> Result<Self, StoreError> {
-        let kept = store.setting(SETTING).await?;
-        let read = |text: String| {
-            serde_json::from_str(&text).map_err(|error| StoreError::Unreadable(format!("the admission: {error}")))
-        };
-        let now: Admission = kept.map(read).transpose()?.unwrap_or_default();
+        let now = read(store.setting(SETTING).await?.as_deref())?;
         metrics::maintenance(now.maintenance.is_some());
-        Ok(Self { store, now: RwLock::new(now), changing: Mutex::new(()) })
+        Ok(Self { store, now: RwLock::new(now) })
+    }
+
+    /// Learns what other instances were told, until shutdown.
+    pub(crate) async fn follow(self: Arc<Self>, shutdown: Shutdown) {
+        while tokio::time::timeout(LOOK_EVERY, shutdown.wait()).await.is_err() {
+            match self.store.setting(SETTING).await.and_then(|kept| read(kept.as_deref())) {
+                Ok(kept) => self.take(kept),
+                Err(error) => tracing::warn!(%error, "cannot read what operators have decided; what was known holds"),
+            }
+        }
+    }
+
+    fn take(&self, kept: Admission) {
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        if *now != kept {
+            tracing::info!(admission = ?kept, "admission changed");
+            metrics::maintenance(kept.maintenance.is_some());
+            *now = kept;
+        }
     }
 
     /// What is decided.
@@ -62,18 +81,25 @@ impl Gate {
     }
 
     /// Changes what is decided: first in the database, then here.
-    async fn change(&self, change: impl FnOnce(&mut Admission)) -> Result<Admission, Problem> {
-        let _turn = self.changing.lock().await;
-        let mut next = self.now();
-        change(&mut next);
-        next.validate().map_err(|fault| Problem::invalid("impossible-admission", fault.to_string()))?;
-        let text = serde_json::to_string(&next).expect("an admission is plain data");
-        self.store.set_setting(SETTING, text).await?;
-        metrics::maintenance(next.maintenance.is_some());
-        tracing::info!(admission = ?next, "admission changed");
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
-        Ok(next)
+    async fn change(&self, change: impl Fn(&mut Admission)) -> Result<Admission, Problem> {
+        for _ in 0..CHANGES_AT_ONCE_MAX {
+            let before = self.store.setting(SETTING).await?;
+            let mut next = read(before.as_deref())?;
+            change(&mut next);
+            next.validate().map_err(|fault| Problem::invalid("impossible-admission", fault.to_string()))?;
+            let text = serde_json::to_string(&next).expect("an admission is plain data");
+            if self.store.swap_setting(SETTING, before, text).await? {
+                self.take(next.clone());
+                return Ok(next);
+            }
+        }
+        Err(Problem::unavailable("busy", "others decide at the same time: say it again".to_owned(), 1))
     }
+}
+
+fn read(kept: Option<&str>) -> Result<Admission, StoreError> {
+    let Some(text) = kept else { return Ok(Admission::default()) };
+    serde_json::from_str(text).map_err(|error| StoreError::Unreadable(format!("the admission: {error}")))
 }
 
 /// A minimum build, for one queue or for all.
@@ -104,7 +130,7 @@ async fn show(State(app): State<App>) -> Json<Admission> {
 }
 
 async fn begin(State(app): State<App>, Body(body): Body<Maintenance>) -> Result<Json<Admission>, Problem> {
-    Ok(Json(app.gate.change(|admission| admission.maintenance = Some(body)).await?))
+    Ok(Json(app.gate.change(|admission| admission.maintenance = Some(body.clone())).await?))
 }
 
 async fn end(State(app): State<App>) -> Result<Json<Admission>, Problem> {
@@ -112,20 +138,20 @@ async fn end(State(app): State<App>) -> Result<Json<Admission>, Problem> {
 }
 
 async fn set_minimum(State(app): State<App>, Body(body): Body<MinimumBody>) -> Result<Json<Admission>, Problem> {
-    let changed = app.gate.change(|admission| match body.queue {
-        None => admission.minimum_build = Some(body.build),
+    let changed = app.gate.change(|admission| match &body.queue {
+        None => admission.minimum_build = Some(body.build.clone()),
         Some(queue) => {
-            admission.minimum_build_by_queue.insert(queue, body.build);
+            admission.minimum_build_by_queue.insert(queue.clone(), body.build.clone());
         }
     });
     Ok(Json(changed.await?))
 }
 
 async fn clear_minimum(State(app): State<App>, Query(query): Query<MinimumQuery>) -> Result<Json<Admission>, Problem> {
-    let changed = app.gate.change(|admission| match query.queue {
+    let changed = app.gate.change(|admission| match &query.queue {
         None => admission.minimum_build = None,
         Some(queue) => {
-            admission.minimum_build_by_queue.remove(&queue);
+            admission.minimum_build_by_queue.remove(queue);
         }
     });
     Ok(Json(changed.await?))

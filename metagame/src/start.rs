@@ -193,6 +193,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
         tokio::spawn(Arc::clone(&app.tickets).cancel_outgrown(Arc::clone(&app.social.party_changed), shutdown.clone())),
         tokio::spawn(Arc::clone(&app.matches).follow(shutdown.clone())),
+        tokio::spawn(Arc::clone(&app.gate).follow(shutdown.clone())),
         tokio::spawn(prune(app.store.clone(), shutdown.clone())),
     ];
     workers.extend(tellers);

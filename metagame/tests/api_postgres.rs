@@ -16,5 +16,7 @@ mod players;
 mod results;
 #[path = "api/tickets.rs"]
 mod tickets;
+#[path = "api/two_instances.rs"]
+mod two_instances;
 #[path = "api/webhooks.rs"]
 mod webhooks;

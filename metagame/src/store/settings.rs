@@ -2,7 +2,7 @@
 
 use super::{Store, StoreError};
 use crate::args;
-use crate::db::Domain;
+use crate::db::{Domain, Tx};
 
 impl Store {
     /// What operators have decided under this name.
@@ -13,14 +13,23 @@ impl Store {
         self.db.optional(Domain::Operations, "SELECT value FROM settings WHERE name = $1", args![name]).await
     }
 
-    /// Keeps what operators decide under this name.
+    /// Keeps what operators decide under this name, if what was decided before is still `before`; whether it was. Two
+    /// operators at once, at two instances, do not undo each other's decisions.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn set_setting(&self, name: &'static str, value: String) -> Result<(), StoreError> {
-        let sql = "INSERT INTO settings (name, value) VALUES ($1, $2)
-                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-        self.db.statement(Domain::Operations, sql, args![name, value]).await.map(drop)
+    pub async fn swap_setting(
+        &self,
+        name: &'static str,
+        before: Option<String>,
+        value: String,
+    ) -> Result<bool, StoreError> {
+        let input = (before, value);
+        self.db
+            .write(Domain::Operations, input, move |tx, (before, value)| {
+                Box::pin(swap_setting(tx, name, before.as_deref(), value))
+            })
+            .await
     }
 
     /// The name of this installation, made with its database: what tells its keys in a shared Redis from those of others.
@@ -33,4 +42,19 @@ impl Store {
         self.db.statement(Domain::Operations, sql, args![fresh]).await?;
         self.db.one(Domain::Operations, "SELECT value FROM settings WHERE name = 'installation'", args![]).await
     }
+}
+
+async fn swap_setting(tx: &mut Tx, name: &str, before: Option<&str>, value: &str) -> Result<bool, StoreError> {
+    let kept: Option<String> = tx.optional("SELECT value FROM settings WHERE name = $1", args![name]).await?;
+    if kept.as_deref() == Some(value) {
+        // Also when this runs again because nobody knew whether it was committed.
+        return Ok(true);
+    }
+    if kept.as_deref() != before {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO settings (name, value) VALUES ($1, $2)
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    tx.execute(sql, args![name, value]).await?;
+    Ok(true)
 }

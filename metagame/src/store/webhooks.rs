@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::{Backlog, DeadLetter, Delivery, DueDeliveries, Settled, Settlement, Store, StoreError, Subscription};
 use crate::args;
-use crate::db::{Domain, Tx};
+use crate::db::{Domain, Engine, Tx};
 
 /// A later event of a match waits until the earlier one is delivered or given up.
 const DUE: &str = "\
@@ -42,6 +42,43 @@ impl Store {
                 Box::pin(due_deliveries(tx, endpoint, *now_ms, *limit))
             })
             .await
+    }
+
+    /// Names this instance as a holder of endpoints. With a SQLite file there is one at a time, so that a restart takes over
+    /// at once.
+    pub fn holder(&self) -> String {
+        match self.db.engine() {
+            Engine::Sqlite => "the only one".to_owned(),
+            Engine::Postgres => hex::encode(service::random::bytes::<8>()),
+        }
+    }
+
+    /// Takes an endpoint until `until_ms`, or keeps it: of several instances one sends at a time. How often an operator
+    /// has had something sent again, or `None` while another instance holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn hold_endpoint(
+        &self,
+        endpoint: String,
+        holder: String,
+        now_ms: u64,
+        until_ms: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = "UPDATE webhook_endpoints SET holder = $1, held_until_ms = $2
+                   WHERE name = $3 AND (holder = $1 OR held_until_ms <= $4) RETURNING revivals";
+        let mut held: Vec<u64> =
+            self.db.statement_returning(Domain::Events, sql, args![holder, until_ms, endpoint, now_ms]).await?;
+        Ok(held.pop())
+    }
+
+    /// Leaves an endpoint to another instance at once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leave_endpoint(&self, endpoint: String, holder: String) -> Result<(), StoreError> {
+        let sql = "UPDATE webhook_endpoints SET held_until_ms = 0 WHERE name = $1 AND holder = $2";
+        self.db.statement(Domain::Events, sql, args![endpoint, holder]).await.map(drop)
     }
 
     /// Notes what became of tries, all together.
@@ -199,6 +236,7 @@ async fn resend(tx: &mut Tx, endpoint: &str, event_id: Option<&str>, now_ms: u64
     if active.is_none() {
         return Ok(None);
     }
+    tx.execute("UPDATE webhook_endpoints SET revivals = revivals + 1 WHERE name = $1", args![endpoint]).await?;
     let count = match event_id {
         None => {
             tx.execute(

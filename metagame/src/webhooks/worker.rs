@@ -23,6 +23,10 @@ use crate::store::{Delivery, Settled, Settlement, Store, StoreError};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often the counts are read for metrics.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// How long an endpoint is held at a time; so late at most another instance goes on after one that was killed.
+const HOLD: Duration = Duration::from_secs(15);
+/// When it is held anew.
+const HOLD_AGAIN: Duration = Duration::from_secs(5);
 /// Pause after the database refused something.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -39,6 +43,7 @@ pub(super) struct Worker {
     /// Unix milliseconds until which the endpoint asked to be left alone.
     paused_until_ms: u64,
     measured_at: Option<Instant>,
+    hold: Hold,
     under_way: FuturesUnordered<Try>,
     /// Outcomes that are not in the database yet.
     unsettled: Vec<Settled>,
@@ -54,6 +59,7 @@ impl Worker {
         sender: Sender,
         timing: WebhookTiming,
     ) -> Self {
+        let hold = Hold::new(store.holder());
         Self {
             endpoint: Arc::new(endpoint),
             desk,
@@ -63,6 +69,7 @@ impl Worker {
             health: Health::default(),
             paused_until_ms: 0,
             measured_at: None,
+            hold,
             under_way: FuturesUnordered::new(),
             unsettled: Vec::new(),
             busy: BTreeSet::new(),
@@ -123,6 +130,9 @@ impl Worker {
             }
         }
         self.measure(now_ms).await?;
+        if !self.hold(now_ms).await? {
+            return Ok(HOLD_AGAIN);
+        }
         let free = self.health.at_once().saturating_sub(self.under_way.len());
         if free == 0 {
             return Ok(LOOK_EVERY);
@@ -139,6 +149,24 @@ impl Worker {
         }
         let next = found.next_at_ms.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
         Ok(next.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY)))
+    }
+
+    /// Whether this instance is the one that sends.
+    async fn hold(&mut self, now_ms: u64) -> Result<bool, StoreError> {
+        if self.hold.asked_at.is_some_and(|at| at.elapsed() < HOLD_AGAIN) {
+            return Ok(self.hold.revivals.is_some());
+        }
+        let until_ms = now_ms.saturating_add(millis(HOLD));
+        let (endpoint, holder) = (self.desk.name.clone(), self.hold.holder.clone());
+        let asked_at = Instant::now();
+        let revivals = self.store.hold_endpoint(endpoint, holder, now_ms, until_ms).await?;
+        self.hold.asked_at = Some(asked_at);
+        let before = std::mem::replace(&mut self.hold.revivals, revivals);
+        // An operator may have asked another instance to send something again.
+        if before.is_some() && revivals > before {
+            self.revive();
+        }
+        Ok(revivals.is_some())
     }
 
     async fn measure(&mut self, now_ms: u64) -> Result<(), StoreError> {
@@ -215,6 +243,10 @@ impl Worker {
 
     /// The end: says what is left for the next start.
     async fn part(self) {
+        let (endpoint, holder) = (self.desk.name.clone(), self.hold.holder.clone());
+        if let Err(error) = self.store.leave_endpoint(endpoint, holder).await {
+            tracing::warn!(webhook = self.desk.name, %error, "another instance sends these events only when the hold is over");
+        }
         let backlogs = self.store.backlogs().await.unwrap_or_default();
         if let Some(left) = backlogs.iter().find(|one| one.endpoint == self.desk.name && one.pending > 0) {
             tracing::warn!(
@@ -223,6 +255,22 @@ impl Worker {
                 "undelivered events are kept for the next start"
             );
         }
+    }
+}
+
+/// The right to send an endpoint's events.
+struct Hold {
+    /// This instance.
+    holder: String,
+    /// When it was last asked for.
+    asked_at: Option<Instant>,
+    /// How often an operator has had something sent again; `None` while another instance sends.
+    revivals: Option<u64>,
+}
+
+impl Hold {
+    fn new(holder: String) -> Self {
+        Self { holder, asked_at: None, revivals: None }
     }
 }
 

@@ -25,7 +25,7 @@ const SECRETS: [&str; 2] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2F
 
 /// One request as it came.
 #[derive(Debug, Clone)]
-struct Seen {
+pub(crate) struct Seen {
     headers: HeaderMap,
     body: String,
 }
@@ -45,7 +45,7 @@ type Manners = Arc<dyn Fn(&Seen, usize) -> Option<Response> + Send + Sync>;
 
 /// Somebody who is told.
 #[derive(Clone)]
-struct Receiver {
+pub(crate) struct Receiver {
     url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     manners: Arc<Mutex<Manners>>,
@@ -53,7 +53,7 @@ struct Receiver {
 
 impl Receiver {
     /// Answers by `manners`, which is given the request and how many with its id came before.
-    async fn start(manners: impl Fn(&Seen, usize) -> Option<Response> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(manners: impl Fn(&Seen, usize) -> Option<Response> + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/hooks?key=hush", listener.local_addr().expect("bound"));
         let manners: Manners = Arc::new(manners);
@@ -71,11 +71,11 @@ impl Receiver {
         self.seen.lock().expect("no panic").clone()
     }
 
-    fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         self.seen().iter().map(|seen| seen.id().to_owned()).collect()
     }
 
-    async fn got(&self, ids: &[String]) {
+    pub(crate) async fn got(&self, ids: &[String]) {
         let what = format!("{ids:?} at the receiver");
         until(&what, async || ids.iter().all(|id| self.ids().contains(id)).then_some(())).await;
     }
@@ -97,7 +97,7 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is the manners of a receiver")]
-fn fine(_: &Seen, _: usize) -> Option<Response> {
+pub(crate) fn fine(_: &Seen, _: usize) -> Option<Response> {
     Some(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -114,7 +114,7 @@ fn secret_file(folder: &Path, n: usize) -> PathBuf {
 }
 
 /// Endpoints of these names, with both secrets, tried again at once.
-fn telling(receivers: &[(&str, &Receiver)], give_up: Duration) -> Webhooks {
+pub(crate) fn telling(receivers: &[(&str, &Receiver)], give_up: Duration) -> Webhooks {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let secret_files = vec![secret_file(folder.path(), 0), secret_file(folder.path(), 1)];
     let settings = receivers.iter().map(|(name, receiver)| EndpointSettings {
@@ -132,10 +132,10 @@ fn telling(receivers: &[(&str, &Receiver)], give_up: Duration) -> Webhooks {
     }
 }
 
-const PATIENT: Duration = Duration::from_secs(3_600);
+pub(crate) const PATIENT: Duration = Duration::from_secs(3_600);
 
 /// Ids of start and end of a match.
-fn both(match_id: MatchId) -> [String; 2] {
+pub(crate) fn both(match_id: MatchId) -> [String; 2] {
     [EventKind::Started.event_id(match_id), EventKind::Ended.event_id(match_id)]
 }
 

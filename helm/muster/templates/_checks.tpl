@@ -26,6 +26,17 @@
 {{- if and .Values.metagame.webhooks.secretName .Values.networkPolicy.enabled (not .Values.networkPolicy.webhooks.cidrs) -}}
 {{- $faults = append $faults "metagame.webhooks.secretName is set, and networkPolicy.webhooks.cidrs is empty, so that nothing could be delivered: name the addresses, 0.0.0.0/0 for any" -}}
 {{- end -}}
+{{- with .Values.metagame -}}
+{{- if and (or (gt (int .replicas) 1) .autoscaling.enabled) (not .database.secretName) -}}
+{{- $faults = append $faults "metagame has more than one replica, and SQLite one writer, so that each would have a part of the accounts: name a Secret with the address of a PostgreSQL database in metagame.database.secretName" -}}
+{{- end -}}
+{{- if and .autoscaling.enabled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
+{{- $faults = append $faults "metagame.autoscaling.minReplicas is above maxReplicas" -}}
+{{- end -}}
+{{- if and .database.secretName $.Values.networkPolicy.enabled (not $.Values.networkPolicy.database.cidrs) -}}
+{{- $faults = append $faults "metagame.database.secretName is set, and networkPolicy.database.cidrs is empty, so that the database could not be reached: name its addresses" -}}
+{{- end -}}
+{{- end -}}
 {{- if $faults -}}
 {{- fail (printf "\n  %s" (join "\n  " $faults)) -}}
 {{- end -}}

@@ -20,11 +20,16 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if gt (int $values.replicas) 1 }}
+{{- if eq (include "muster.isMany" $values) "true" }}
 {{- with include "muster.spread" . | trim }}
 {{ . }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Whether a part may have several pods; the argument is its values. */}}
+{{- define "muster.isMany" -}}
+{{- or (gt (int .replicas) 1) (dig "autoscaling" "enabled" false .) -}}
 {{- end -}}
 
 {{/* What every pod has, those of the hooks too. */}}

@@ -13,7 +13,11 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["metagame.replicas=2"], "metagame has more than one replica, and SQLite one writer"),
     (&["metagame.autoscaling.enabled=true"], "metagame has more than one replica, and SQLite one writer"),
     (
-        &["metagame.autoscaling.enabled=true", "metagame.autoscaling.minReplicas=11", "metagame.database.secretName=pg"],
+        &[
+            "metagame.autoscaling.enabled=true",
+            "metagame.autoscaling.minReplicas=11",
+            "metagame.database.secretName=pg",
+        ],
         "metagame.autoscaling.minReplicas is above maxReplicas",
     ),
     (&["metagame.database.secretName=pg"], "networkPolicy.database.cidrs is empty, so that the database could not be"),

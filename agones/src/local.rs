@@ -15,7 +15,7 @@ pub mod output;
 pub mod process;
 mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,9 @@ pub enum Ports {
 
 /// Asks a Reserved server, by its name, to leave the pool. It may say no: it could have got a match meanwhile.
 pub type Retire = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Keeps a list of a fleet's servers. It is called in the fleet's own turn, so it must not take long.
+pub type List = Arc<dyn Fn(&BTreeSet<String>) + Send + Sync>;
 
 /// A fleet of local game-server processes.
 ///
@@ -95,6 +98,9 @@ pub struct FleetConfig {
     /// Called for an idle server of the pool that is not needed any more. Without it such a server stays until it
     /// leaves by itself.
     pub retire: Option<Retire>,
+    /// Called with the names of all servers: before another one is started, and once one is gone. What it writes down is
+    /// complete whenever it is read.
+    pub list: Option<List>,
 }
 
 impl fmt::Debug for FleetConfig {
@@ -132,6 +138,7 @@ impl FleetConfig {
             write_lag: Duration::ZERO,
             lifeline: Lifeline::Watched,
             retire: None,
+            list: None,
         }
     }
 

@@ -187,6 +187,34 @@ async fn surplus_servers_of_the_pool_are_asked_to_leave_and_busy_ones_are_not() 
 }
 
 #[tokio::test]
+async fn a_list_has_every_server_before_it_runs_and_not_when_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (list, unlisted) = (folder.path().join("list"), folder.path().join("unlisted"));
+    let script =
+        format!("grep -qx \"$NAME\" {} || echo \"$NAME\" >>{}; exec sleep 600", list.display(), unlisted.display());
+    let mut config = shell_fleet(&script, 3);
+    config.stable_after = Duration::ZERO;
+    config.env.insert("NAME".into(), "{name}".into());
+    let file = list.clone();
+    config.list = Some(Arc::new(move |names| {
+        // Slow: a server that did not wait for it would not find itself.
+        std::thread::sleep(Duration::from_millis(50));
+        std::fs::write(&file, names.iter().map(|name| format!("{name}\n")).collect::<String>()).unwrap();
+    }));
+    let fleet = start(config);
+    let running = |servers: &[ServerStatus]| servers.iter().filter(|server| server.pid.is_some()).count() == 3;
+    let first = until(&fleet, running).await.remove(0);
+    kill_process(pid(&first), Signal::KILL).unwrap();
+    let servers =
+        until(&fleet, |servers| running(servers) && servers.iter().all(|server| server.name != first.name)).await;
+    let listed = std::fs::read_to_string(&list).unwrap();
+    let names: BTreeSet<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+    assert_eq!(listed.lines().collect::<BTreeSet<_>>(), names);
+    drop(fleet);
+    assert!(!unlisted.exists(), "{:?}", std::fs::read_to_string(&unlisted));
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_becomes_unhealthy_and_is_replaced() {
     let mut config = fleet_of_servers(1, 2);
     config.health = HealthSpec {

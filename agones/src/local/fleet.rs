@@ -207,6 +207,8 @@ impl Actor {
             ending: false,
         };
         let (end_by, end_by_receiver) = watch::channel(None);
+        // Before it runs: an allocator that starts in this moment must wait for its word too.
+        self.list(Some(&name));
         let task = self.tasks.spawn(server::run(Job {
             config: self.config.clone(),
             status: status.clone(),
@@ -216,6 +218,13 @@ impl Actor {
         metrics::local_start(&self.config.name);
         let entry = Entry { status, started: Instant::now(), task: task.id(), end_by, retire_asked: None };
         self.entries.insert(name, entry);
+    }
+
+    /// Has the servers written down, and the one that is about to start.
+    fn list(&self, next: Option<&String>) {
+        if let Some(list) = &self.config.list {
+            list(&self.entries.keys().chain(next).cloned().collect());
+        }
     }
 
     fn free_name(&self) -> String {
@@ -284,6 +293,7 @@ impl Actor {
         let name = self.entries.iter().find(|(_, entry)| entry.task == task).map(|(name, _)| name.clone());
         let Some(name) = name else { return };
         self.entries.remove(&name);
+        self.list(None);
         metrics::local_exit(&self.config.name, ended.how.as_str());
         if let Some(drain) = &mut self.draining {
             drain.killed += usize::from(ended.killed);

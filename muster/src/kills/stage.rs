@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agones::local::process::{Launch, Process};
@@ -11,7 +12,6 @@ use agones::local::{Lifeline, LocalFleet, ServerStatus, output};
 use matchmaker::{QueueSource, Queues};
 use service::Shutdown;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::KillsOptions;
@@ -57,8 +57,7 @@ impl Stage {
         let serving = Shutdown::new();
         let game = PlayedGame::of(None)?;
         serve(&data, at, &reach, &serving).await?;
-        let fleet = start_fleet(&data, &game, options, &reach, &rooms)?;
-        tokio::spawn(keep_list(fleet.watch(), servers.clone()));
+        let fleet = start_fleet(&data, &game, options, &reach, [&rooms, &servers])?;
         let launch = launch(&data, &at, &servers, &options.log)?;
         let mut stage = Self { reach, rooms, fleet, launch, at, allocator: None, serving };
         stage.start_allocator().await?;
@@ -121,7 +120,7 @@ fn start_fleet(
     game: &PlayedGame,
     options: &KillsOptions,
     reach: &Reach,
-    rooms: &Path,
+    [rooms, servers]: [&Path; 2],
 ) -> Result<LocalFleet, Failure> {
     // Of one size: what is killed is replaced at once.
     let size = FleetSize { minimum: options.servers, maximum: options.servers * 2, buffer: 0, capacity: CAPACITY };
@@ -134,20 +133,15 @@ fn start_fleet(
     ]);
     // A server that was killed did not crash by itself, however young it was.
     config.stable_after = Duration::ZERO;
-    LocalFleet::start(config, std::future::pending()).map_err(Failure::setup)
-}
-
-/// Keeps the list of servers that the allocator reads.
-async fn keep_list(mut servers: watch::Receiver<Vec<ServerStatus>>, file: PathBuf) {
-    loop {
-        let names = servers.borrow_and_update().iter().map(|server| server.name.clone()).collect();
-        if let Err(error) = servers_file::write(&file, &names) {
+    let file = servers.to_owned();
+    // Not by following the fleet: an allocator that reads the list before a server is on it gives that server's match to
+    // another one.
+    config.list = Some(Arc::new(move |names| {
+        if let Err(error) = servers_file::write(&file, names) {
             tracing::error!(%error, "the list of servers cannot be written");
         }
-        if servers.changed().await.is_err() {
-            return;
-        }
-    }
+    }));
+    LocalFleet::start(config, std::future::pending()).map_err(Failure::setup)
 }
 
 fn launch(data: &ServiceData, at: &At, servers: &Path, log: &str) -> Result<Launch, Failure> {

@@ -13,6 +13,7 @@ use crate::auth::AccessTokens;
 use crate::config::Limits;
 use crate::core::progress::Progression;
 use crate::core::session::RefreshSecret;
+use crate::idempotency::InFlight;
 use crate::identity::Identity;
 use crate::limits::Buckets;
 use crate::matches::Matches;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     /// Where it is configured.
     #[expect(dead_code, reason = "for ranks, presence, limits and fan-out: the first of them removes this line")]
     pub(crate) redis: Option<Redis>,
+    pub(crate) in_flight: InFlight,
     pub(crate) requests: Semaphore,
     pub(crate) shutdown: Shutdown,
     pub(crate) by_address: Mutex<Buckets<IpAddr>>,

@@ -7,6 +7,7 @@ use service::token::ServiceTokens;
 
 use crate::core::progress::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
+use crate::economy::Economy;
 use crate::identity::settings::IdentitySettings;
 use crate::redis::RedisUrl;
 use crate::webhooks::Webhooks;
@@ -51,6 +52,8 @@ pub struct Config {
 pub struct Parts {
     /// Redis, for what can be rebuilt or lost. Without it each instance keeps that in memory.
     pub redis: Option<RedisUrl>,
+    /// Currencies, goods, prices.
+    pub economy: Economy,
 }
 
 /// Bounds on what callers can ask for.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::idempotency::Answer;
 use crate::store::StoreError;
 
 tokio::task_local! {
@@ -106,24 +107,47 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
-        let body = ProblemBody {
+impl Problem {
+    fn into_body(self, request_id: String) -> ProblemBody {
+        ProblemBody {
             urn: format!("urn:muster:problem:{}", self.slug),
             title: self.title,
             status: self.status.as_u16(),
             detail: self.detail,
             request_id,
             extras: self.extras,
-        };
-        let mut response = (self.status, Json(body)).into_response();
+        }
+    }
+
+    /// The problem as the answer that is kept for its request's idempotency key: it gets the id of each request that it
+    /// answers by [`replayed`].
+    pub(crate) fn into_answer(self) -> Answer {
+        let status = self.status.as_u16();
+        Answer::json(status, &self.into_body(String::new()))
+    }
+}
+
+/// A problem that [`Problem::into_answer`] kept, as the answer of this request.
+pub(crate) fn replayed(status: StatusCode, body: &str) -> Response {
+    let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+    let mut body: Map<String, Value> = serde_json::from_str(body).unwrap_or_default();
+    body.insert("request_id".to_owned(), request_id.into());
+    let problem = HeaderValue::from_static("application/problem+json");
+    (status, [(CONTENT_TYPE, problem)], Value::Object(body).to_string()).into_response()
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+        let (status, retry_after_s) = (self.status, self.retry_after_s);
+        let body = self.into_body(request_id);
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"muster\""));
         }
         response

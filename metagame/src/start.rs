@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use protocol::jwt::SigningKey;
 use protocol::token::{ALLOCATOR_AUDIENCE, MATCHMAKER_AUDIENCE};
@@ -26,6 +26,8 @@ use crate::config::Config;
 use crate::connections::{BoundedListener, Peer};
 use crate::core::session::RefreshSecret;
 use crate::db::OpenError;
+use crate::economy;
+use crate::idempotency::InFlight;
 use crate::identity::{Identity, IdentityError};
 use crate::keys::AllocatorKeys;
 use crate::limits::Buckets;
@@ -91,6 +93,9 @@ pub enum StartError {
     /// The address of Redis is not one.
     #[error(transparent)]
     Redis(#[from] RedisUrlError),
+    /// The catalog cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] economy::CatalogError),
     /// The levels do not ascend.
     #[error("the progression's levels must ascend: correct the list")]
     Progression,
@@ -182,6 +187,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let admin_listener = Listener::bind(config.admin_address, "metagame admin").await?;
     let (address, admin_address) = (api.local_addr(), admin_listener.local_addr());
     let store = Store::open(&config.database, config.limits.database).await?;
+    let store = store.with_catalog(Arc::clone(&config.parts.economy.catalog));
+    economy::keep_catalog(&store, &config.parts.economy.catalog).await?;
     // Installs the recorder, so it comes before the first metric.
     let admin = Admin::new("metagame");
     metrics::describe();
@@ -195,6 +202,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         tokio::spawn(Arc::clone(&app.matches).follow(shutdown.clone())),
         tokio::spawn(Arc::clone(&app.gate).follow(shutdown.clone())),
         tokio::spawn(prune(app.store.clone(), shutdown.clone())),
+        tokio::spawn(economy::seal(app.store.clone(), shutdown.clone())),
     ];
     workers.extend(tellers);
     workers.extend(app.identity.postman_task().map(|postman| tokio::spawn(postman.run(shutdown.clone()))));
@@ -250,6 +258,7 @@ async fn assemble(
         webhooks,
         social: Social::new(),
         redis,
+        in_flight: InFlight::default(),
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),
         by_address: Mutex::new(Buckets::new(config.limits.per_address)),
@@ -296,6 +305,7 @@ fn admin_routes(app: App) -> Router {
         .merge(admission::routes())
         .merge(webhooks::routes())
         .route("/matches/{id}", get(api::matches::get_any))
+        .route("/grants", post(api::wallet::operator_grant))
         .with_state(app)
 }
 

@@ -45,6 +45,8 @@ pub(crate) enum Task {
     MinimumBuild(MinimumBuildOptions),
     /// Show who is told of matches and what they did not take, or have it sent again.
     Webhooks(WebhooksOptions),
+    /// Check the books of money and goods; status 3 if they are not as they were written.
+    Ledger(LedgerOptions),
     /// Look whether an installation on this machine or on a cluster is healthy; status 3 if it is not.
     Doctor(DoctorOptions),
     /// Ask a program whether it is well, for health checks of containers; status 1 if not.
@@ -314,6 +316,28 @@ pub(crate) struct WebhooksOptions {
     pub(crate) task: WebhooksTask,
     #[command(flatten)]
     pub(crate) metagame: MetagameAdmin,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LedgerOptions {
+    #[command(subcommand)]
+    pub(crate) task: LedgerTask,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum LedgerTask {
+    /// Compute every balance, hash and seal again, and name the first entry that does not fit. Metagame may run meanwhile; use
+    /// the program of its version.
+    Verify {
+        /// Where accounts and keys are kept.
+        #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+        data: PathBuf,
+        #[command(flatten)]
+        database: DatabaseOptions,
+        /// What to print on stdout.
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Clone, Subcommand)]

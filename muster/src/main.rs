@@ -10,6 +10,7 @@ mod console;
 mod database;
 mod demo;
 mod doctor;
+mod economy;
 mod exit;
 mod folder;
 mod gameserver;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Task::MinimumBuild(options) => maintenance::minimum_build(&options),
         Task::ChaosPlatform(options) => chaos::obey::run(&options),
         Task::Webhooks(options) => webhooks::run(&options),
+        Task::Ledger(options) => economy::ledger(&options),
         Task::Kills(options) => kills::run(&options),
         Task::CheckHistory(options) => check_history::run(&options),
         Task::Agent(options) => return ::gameserver::agent::main(&options),

@@ -7,6 +7,7 @@ use clap::Args;
 use metagame::Parts;
 use serde::{Deserialize, Serialize};
 
+use crate::economy::EconomyOptions;
 use crate::exit::Failure;
 
 /// Options of every command that runs metagame.
@@ -26,6 +27,8 @@ pub(crate) struct PartOptions {
     /// File that holds what --redis would say: a password is safe there.
     #[arg(long, env = "MUSTER_REDIS_FILE", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) redis_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) economy: EconomyOptions,
 }
 
 /// Addresses may hold passwords.
@@ -43,7 +46,8 @@ impl PartOptions {
             (None, Some(file)) => Some(read("--redis-file", file)?),
             (None, None) => None,
         };
-        Ok(Parts { redis: redis.map(|url| url.parse().map_err(Failure::setup)).transpose()? })
+        let redis = redis.map(|url| url.parse().map_err(Failure::setup)).transpose()?;
+        Ok(Parts { redis, economy: self.economy.read()? })
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod aliases;
 mod auth;
+mod inventory;
 mod leaderboards;
 pub(crate) mod matches;
 mod passwords;
 mod players;
+mod shop;
 mod social;
 mod tickets;
+pub(crate) mod wallet;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
@@ -45,6 +48,9 @@ fn routes() -> OpenApiRouter<App> {
         .merge(leaderboards::routes())
         .merge(tickets::routes())
         .merge(social::routes())
+        .merge(wallet::routes())
+        .merge(shop::routes())
+        .merge(inventory::routes())
         .merge(aliases::routes())
 }
 

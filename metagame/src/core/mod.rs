@@ -11,14 +11,20 @@
 //! | [`match_event`] | what other systems are told of a match |
 //! | [`webhook`], [`health`] | how an event is signed, when it is tried again, and how its endpoint does |
 //! | [`social`] | what players are to each other |
+//! | [`ledger`], [`seal`] | how money moves, and what proves it afterwards |
+//! | [`catalog`] | what is sold, when, for how much, and what matches give |
+//! | [`inventory`] | what goods are in an inventory |
 //! | [`page`] | how a long list is read in pages |
 
 pub mod admission;
 pub mod build;
+pub mod catalog;
 pub mod code;
 pub mod device;
 pub mod email;
 pub mod health;
+pub mod inventory;
+pub mod ledger;
 pub mod letter;
 pub mod match_event;
 pub mod match_state;
@@ -27,6 +33,7 @@ pub mod page;
 pub mod password;
 pub mod progress;
 pub mod rating;
+pub mod seal;
 pub mod session;
 pub mod settlement;
 pub mod social;

@@ -5,6 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::id::{MatchId, PlayerId};
 
+use super::inventory::ItemId;
+
 /// Entries of a page where the caller names no limit.
 pub const LIMIT_DEFAULT: u32 = 50;
 /// Most entries of a page.
@@ -106,6 +108,56 @@ impl PlayerCursor {
     pub fn decode(text: &str) -> Result<Self, CursorError> {
         let bytes: [u8; 17] = decode(text, b'p')?;
         Ok(Self(PlayerId::from_bytes(part(&bytes[1..]))))
+    }
+}
+
+/// The last movement of a page of a wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WalletCursor {
+    /// Its number.
+    pub number: u64,
+}
+
+impl WalletCursor {
+    /// The cursor as text.
+    pub fn encode(self) -> String {
+        let mut bytes = vec![b'w'];
+        bytes.extend_from_slice(&self.number.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads [`encode`](Self::encode)'s text.
+    ///
+    /// # Errors
+    /// [`CursorError`] for any other text.
+    pub fn decode(text: &str) -> Result<Self, CursorError> {
+        let bytes: [u8; 9] = decode(text, b'w')?;
+        Ok(Self { number: u64::from_be_bytes(part(&bytes[1..])) })
+    }
+}
+
+/// The last item of a page of an inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemCursor {
+    /// The item.
+    pub item_id: ItemId,
+}
+
+impl ItemCursor {
+    /// The cursor as text.
+    pub fn encode(self) -> String {
+        let mut bytes = vec![b'i'];
+        bytes.extend_from_slice(&self.item_id.to_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads [`encode`](Self::encode)'s text.
+    ///
+    /// # Errors
+    /// [`CursorError`] for any other text.
+    pub fn decode(text: &str) -> Result<Self, CursorError> {
+        let bytes: [u8; 17] = decode(text, b'i')?;
+        Ok(Self { item_id: ItemId::from_bytes(part(&bytes[1..])) })
     }
 }
 

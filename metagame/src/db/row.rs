@@ -6,6 +6,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 
 use super::error::StoreError;
+use crate::core::inventory::ItemId;
+use crate::core::ledger::Account;
 use crate::core::session::{SessionId, TokenHash};
 
 /// One row of an answer.
@@ -113,6 +115,8 @@ column! {
     TicketId, row, index => Ok(row.bytes(index)?.map(TicketId::from_bytes));
     SessionId, row, index => Ok(row.bytes(index)?.map(|bytes| SessionId(uuid::Uuid::from_bytes(bytes))));
     TokenHash, row, index => Ok(row.bytes(index)?.map(TokenHash));
+    Account, row, index => Ok(row.bytes(index)?.map(Account));
+    ItemId, row, index => Ok(row.bytes(index)?.map(ItemId::from_bytes));
 }
 
 impl<T: FromColumn> FromRow for T {

@@ -5,6 +5,8 @@
 use protocol::id::{MatchId, PartyId, PlayerId, TicketId};
 
 use crate::core::device::DeviceHash;
+use crate::core::inventory::ItemId;
+use crate::core::ledger::Account;
 use crate::core::name::PlayerName;
 use crate::core::session::{SessionId, TokenHash};
 use crate::vault::BlindIndex;
@@ -117,6 +119,8 @@ to_value! {
     Blob, TokenHash, value => value.0.to_vec();
     Blob, DeviceHash, value => value.0.to_vec();
     Blob, BlindIndex, value => value.0.to_vec();
+    Blob, Account, value => value.0.to_vec();
+    Blob, ItemId, value => value.to_bytes().to_vec();
 }
 
 impl<const N: usize> ToValue for [u8; N] {

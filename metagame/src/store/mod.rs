@@ -8,6 +8,8 @@ mod accounts;
 mod audit;
 mod boards;
 mod codes;
+pub mod economy;
+pub mod inventory;
 mod keys;
 mod matches;
 mod operations;
@@ -23,8 +25,11 @@ mod vault;
 mod webhook_types;
 mod webhooks;
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
+use crate::core::catalog::Catalog;
 use crate::db::{Database, DatabaseLimits, DatabaseLocation, OpenError};
 
 pub use crate::db::StoreError;
@@ -40,6 +45,7 @@ pub struct Store {
     db: Database,
     /// Changes when deliveries may have become due.
     news: watch::Sender<()>,
+    catalog: Arc<Catalog>,
 }
 
 impl Store {
@@ -53,7 +59,17 @@ impl Store {
 
     /// The use cases over a database that is open.
     pub fn new(db: Database) -> Self {
-        Self { db, news: watch::Sender::new(()) }
+        Self { db, news: watch::Sender::new(()), catalog: Arc::default() }
+    }
+
+    /// The same, with what is sold and what matches give.
+    pub fn with_catalog(self, catalog: Arc<Catalog>) -> Self {
+        Self { catalog, ..self }
+    }
+
+    /// What is sold and what matches give.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
     }
 
     /// What they are written over.

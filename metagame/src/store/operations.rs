@@ -2,9 +2,11 @@
 
 use protocol::id::PlayerId;
 
+use super::inventory::stock;
 use super::{EVENT_LIFE_MS, Stats, Store, StoreError, codes, outbox, sessions, social};
 use crate::args;
 use crate::db::{Domain, FromRow, Row, Tx};
+use crate::idempotency;
 
 impl Store {
     /// Removes what has expired: sessions, and events older than [`EVENT_LIFE_MS`]. Says how many sessions that were.
@@ -60,6 +62,8 @@ async fn prune(tx: &mut Tx, now_ms: u64) -> Result<u64, StoreError> {
     let sessions = tx.execute("DELETE FROM sessions WHERE expires_at_ms <= $1", args![now_ms]).await?;
     codes::prune(tx, now_ms).await?;
     sessions::prune(tx, now_ms).await?;
+    idempotency::prune(tx, now_ms).await?;
+    stock::prune(tx, now_ms).await?;
     outbox::prune(tx, now_ms.saturating_sub(EVENT_LIFE_MS)).await?;
     social::prune(tx, now_ms).await?;
     Ok(sessions)

@@ -1,15 +1,18 @@
 //! Recording a result: once, whole, or not at all.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use protocol::id::PlayerId;
 
 use super::audit::audit;
 use super::boards::participation_name;
+use super::economy::rewards::reward;
 use super::matches::{Standing, free_players, insert_match, standing};
 use super::outbox::{self, insert_event, note_placement};
 use super::{MatchOpened, Recorded, Seat, Store, StoreError, VerifiedResult};
 use crate::args;
+use crate::core::catalog::Catalog;
 use crate::core::match_event::{MatchEvent, MatchFacts, Placement};
 use crate::core::match_state::{MatchState, lost_yields};
 use crate::core::rating::Rating;
@@ -22,8 +25,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn record_result(&self, verified: VerifiedResult) -> Result<Recorded, StoreError> {
-        let recorded =
-            self.db.write(Domain::Matches, verified, |tx, verified| Box::pin(record_result(tx, verified))).await?;
+        let input = (verified, Arc::clone(&self.catalog));
+        let recorded = self
+            .db
+            .write(Domain::Matches, input, |tx, (verified, catalog)| Box::pin(record_result(tx, verified, catalog)))
+            .await?;
         if matches!(recorded, Recorded::First { .. }) {
             self.news.send_replace(());
         }
@@ -31,7 +37,7 @@ impl Store {
     }
 }
 
-async fn record_result(tx: &mut Tx, verified: &VerifiedResult) -> Result<Recorded, StoreError> {
+async fn record_result(tx: &mut Tx, verified: &VerifiedResult, catalog: &Catalog) -> Result<Recorded, StoreError> {
     let match_id = verified.result.match_id;
     let sql = "SELECT body_hash FROM results WHERE match_id = $1";
     if let Some(before) = tx.optional::<[u8; 32]>(sql, args![match_id]).await? {
@@ -61,6 +67,7 @@ async fn record_result(tx: &mut Tx, verified: &VerifiedResult) -> Result<Recorde
         insert_history(tx, verified, player).await?;
         if accounts.contains_key(&player.result.player_id) {
             grant(tx, verified, player).await?;
+            reward(tx, catalog, verified, player).await?;
         }
     }
     insert_events(tx, verified, known.as_ref(), &trace_id, &settled).await?;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod bad_input;
+mod economy;
 mod fakes;
 mod harness;
 mod openapi;

@@ -1,0 +1,136 @@
+//! Giving: currency and goods, once per cause, within the transaction of whoever has a reason to give.
+
+use protocol::id::{MatchId, PlayerId};
+use serde_json::json;
+
+use super::books::{self, Posted, is_booked};
+use crate::core::inventory::{Goods, items};
+use crate::core::ledger::{Entry, LedgerFault, System};
+use crate::db::{Domain, StoreError, Tx};
+use crate::idempotency::{Keyed, Reply, claim, settle};
+use crate::store::Store;
+use crate::store::audit::audit;
+use crate::store::inventory::stock;
+
+/// What a player gets, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Who gets it.
+    pub account: PlayerId,
+    /// Why: `kind:` and what names this one gift among all, such as `match:<match>:<player>`. A second grant with the same
+    /// cause changes nothing.
+    pub cause: String,
+    /// Who gives it: `system`, `operator:<name>`, `player:<id>`.
+    pub actor: String,
+    /// The account that the currency comes from.
+    pub from: System,
+    /// The match that led to it.
+    pub match_id: Option<MatchId>,
+    /// What.
+    pub lines: Vec<GrantLine>,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// A part of a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantLine {
+    /// Money of the game.
+    Currency {
+        /// Which.
+        currency: String,
+        /// Minor units.
+        amount: u64,
+    },
+    /// Goods, as the catalog makes them ([`crate::core::catalog::Catalog::goods`]).
+    Goods(Goods),
+}
+
+/// What became of a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Granted {
+    /// The player has it.
+    Now,
+    /// The player got it before.
+    Before,
+    /// The player's wallet would hold more than can be counted. Nothing was given.
+    Refused(LedgerFault),
+}
+
+impl Grant {
+    /// A reward of the game: from [`System::Rewards`], given by the system.
+    pub fn reward(account: PlayerId, cause: String, lines: Vec<GrantLine>, at_ms: u64) -> Self {
+        Self { account, cause, actor: "system".into(), from: System::Rewards, match_id: None, lines, at_ms }
+    }
+
+    /// Its entry in the books, and the goods beside it.
+    pub(crate) fn entry(&self) -> (Entry, Vec<Goods>) {
+        let mut entry = Entry::new(self.cause.clone(), self.actor.clone(), self.at_ms);
+        entry.match_id = self.match_id;
+        let mut goods = Vec::new();
+        for line in &self.lines {
+            match line {
+                GrantLine::Currency { currency, amount } => {
+                    let amount = i64::try_from(*amount).unwrap_or(i64::MAX);
+                    entry.transfer(self.from.account(), self.account.into(), currency, amount);
+                }
+                GrantLine::Goods(one) => goods.push(one.clone()),
+            }
+        }
+        entry.detail = match goods.is_empty() {
+            true => json!({ "to": self.account }).to_string(),
+            false => json!({ "to": self.account, "goods": goods }).to_string(),
+        };
+        (entry, goods)
+    }
+}
+
+/// Gives, unless it was given before.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn grant(tx: &mut Tx, grant: &Grant) -> Result<Granted, StoreError> {
+    let (entry, goods) = grant.entry();
+    if is_booked(tx, entry.id()).await? {
+        return Ok(Granted::Before);
+    }
+    match books::post(tx, &entry).await? {
+        Posted::Now(booked) => {
+            stock::put(tx, grant.account, &items(grant.account, &booked.journal_id, grant.at_ms, &goods)).await?;
+            Ok(Granted::Now)
+        }
+        Posted::Refused(fault) => Ok(Granted::Refused(fault)),
+    }
+}
+
+impl Store {
+    /// Gives what an operator orders, once per key, and notes it for the audit.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn operator_grant(
+        &self,
+        keyed: Keyed<Granted>,
+        order: Grant,
+        reason: String,
+    ) -> Result<Reply, StoreError> {
+        let input = (keyed, order, reason);
+        self.database()
+            .write(Domain::Economy, input, |tx, (keyed, order, reason)| {
+                Box::pin(operator_grant(tx, keyed, order, reason))
+            })
+            .await
+    }
+}
+
+async fn operator_grant(tx: &mut Tx, keyed: &Keyed<Granted>, order: &Grant, reason: &str) -> Result<Reply, StoreError> {
+    if let Some(reply) = claim(tx, keyed).await? {
+        return Ok(reply);
+    }
+    let granted = grant(tx, order).await?;
+    if granted == Granted::Now {
+        let detail = format!("{} by {}: {reason}", order.cause, order.actor);
+        audit(tx, order.at_ms, "operator_grant", &order.account.to_string(), &detail).await?;
+    }
+    settle(tx, keyed, &granted).await
+}

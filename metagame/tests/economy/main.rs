@@ -1,0 +1,9 @@
+//! Money and goods, on both databases: what happens once, what adds up, and what shows that somebody has changed it.
+
+mod books;
+mod hands;
+mod keys;
+mod races;
+mod shop;
+#[path = "../stores/mod.rs"]
+mod stores;

@@ -14,17 +14,34 @@ use super::sql::Engine;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
+/// The last migration of the first release. That program refuses a database whose list of migrations names one that it does not
+/// know, so later ones are listed in a table of their own: it still runs on the newer schema, as in a rollback.
+const FIRST_RELEASE: i64 = 4;
+/// Where they are listed. (A release that breaks with the one before says so in the first table.)
+const LATER: &str = "muster_migrations";
+
 /// Brings the schema up to date.
 pub(super) async fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
+    run(connection, "_sqlx_migrations", |version| version <= FIRST_RELEASE).await?;
+    run(connection, LATER, |version| version > FIRST_RELEASE).await
+}
+
+/// Runs those of these versions that the table does not list yet.
+async fn run(
+    connection: &mut Connection,
+    table: &'static str,
+    is_meant: impl Fn(i64) -> bool,
+) -> Result<(), MigrateError> {
     let engine = connection.engine();
-    let migrations = MIGRATIONS.iter().map(|migration| Migration {
+    let migrations = MIGRATIONS.iter().filter(|migration| is_meant(migration.version)).map(|migration| Migration {
         sql: AssertSqlSafe(translated(migration.sql.as_str(), engine)).into_sql_str(),
         // The checksum stays that of the file: a better translator does not make an old migration another one.
         ..migration.clone()
     });
     let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.dangerous_set_table_name(table);
     // Something newer has migrated already and this is the program before, as in a rollback: it must run.
-    migrator.set_ignore_missing(engine == Engine::Postgres);
+    migrator.set_ignore_missing(table == LATER);
     match connection {
         Connection::Sqlite(connection) => migrator.run(connection).await,
         Connection::Postgres(connection) => migrator.run(connection).await,

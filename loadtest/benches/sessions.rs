@@ -141,6 +141,7 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
         },
         progression: Default::default(),
         webhooks: Default::default(),
+        servers: None,
         parts: Default::default(),
     };
     let metagame = metagame::start(config, shutdown.child()).await.unwrap();

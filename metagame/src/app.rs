@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::id::PlayerId;
 use service::Shutdown;
+use service::verify::Verifier;
 use tokio::sync::Semaphore;
 
 use crate::admission::Gate;
@@ -19,6 +20,7 @@ use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
 use crate::problem::Problem;
+use crate::ranks::Ranks;
 use crate::redis::Redis;
 use crate::results::Results;
 use crate::social::Social;
@@ -43,8 +45,11 @@ pub(crate) struct Shared {
     pub(crate) results: Results,
     pub(crate) webhooks: Desks,
     pub(crate) social: Social,
+    pub(crate) ranks: Ranks,
+    /// Judges the tokens of servers; without it there are none.
+    pub(crate) servers: Option<Verifier>,
     /// Where it is configured.
-    #[expect(dead_code, reason = "for ranks, presence, limits and fan-out: the first of them removes this line")]
+    #[expect(dead_code, reason = "for presence, limits and fan-out: the first of them removes this line")]
     pub(crate) redis: Option<Redis>,
     pub(crate) in_flight: InFlight,
     pub(crate) requests: Semaphore,

@@ -77,6 +77,28 @@ impl AccessTokens {
     }
 }
 
+/// One of the studio's own servers, by a service token.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerCaller;
+
+impl FromRequestParts<App> for ServerCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let servers = app.servers.as_ref().ok_or_else(|| {
+            Problem::forbidden("no-server-calls", "this installation takes no calls of servers over HTTP")
+        })?;
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
+            Problem::unauthenticated("unauthenticated", "send a service token as \"Authorization: Bearer …\"")
+        })?;
+        let proven = servers.judge(token.trim(), ACCESS_ISSUER, service::clock::unix_s());
+        let proven = proven.map_err(|error| Problem::unauthenticated("token-invalid", error.to_string()))?;
+        tracing::debug!(program = proven.program, "a server calls");
+        Ok(Self)
+    }
+}
+
 /// The player that sends the request, by its access token. Counts against the account's rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {

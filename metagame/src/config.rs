@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use service::token::ServiceTokens;
+use service::verify::Verifier;
 
+use crate::core::leaderboard::Boards;
 use crate::core::progress::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::economy::Economy;
@@ -43,6 +46,8 @@ pub struct Config {
     pub progression: Progression,
     /// Who is told of events of matches.
     pub webhooks: Webhooks,
+    /// Judges the tokens of servers that call the API; without it there are no such calls.
+    pub servers: Option<Verifier>,
     /// What single parts are given.
     pub parts: Parts,
 }
@@ -54,6 +59,8 @@ pub struct Parts {
     pub redis: Option<RedisUrl>,
     /// Currencies, goods, prices.
     pub economy: Economy,
+    /// Leaderboards besides those of the queues.
+    pub boards: Arc<Boards>,
 }
 
 /// Bounds on what callers can ask for.

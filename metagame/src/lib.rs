@@ -23,6 +23,7 @@ mod limits;
 mod matches;
 mod metrics;
 mod problem;
+pub mod ranks;
 pub mod redis;
 mod request;
 mod results;

@@ -31,6 +31,9 @@ const WEBHOOK_PENDING: &str = "muster_metagame_webhook_pending";
 const WEBHOOK_OLDEST: &str = "muster_metagame_webhook_oldest_pending_seconds";
 const WEBHOOK_DEAD: &str = "muster_metagame_webhook_dead";
 const LIMITED: &str = "muster_metagame_limited_total";
+const RANKS_SEASONS: &str = "muster_metagame_ranks_seasons";
+const RANKS_LOADED: &str = "muster_metagame_ranks_load_seconds";
+const RANKS_FOLLOWED: &str = "muster_metagame_ranks_followed_total";
 const REDIS_CALLS: &str = "muster_metagame_redis_calls_total";
 const REDIS_SECONDS: &str = "muster_metagame_redis_seconds";
 const REDIS_UP: &str = "muster_metagame_redis_up";
@@ -68,6 +71,12 @@ pub(crate) fn describe() {
     describe_gauge!(WEBHOOK_OLDEST, "Age in seconds of the oldest of these, by endpoint; 0 if there is none");
     describe_gauge!(WEBHOOK_DEAD, "Events that were given up, by endpoint");
     describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
+    describe_gauge!(RANKS_SEASONS, "Seasons of leaderboards in memory");
+    describe_histogram!(
+        RANKS_LOADED,
+        "Seconds that reading a season of a leaderboard took, by where to: memory, redis"
+    );
+    describe_counter!(RANKS_FOLLOWED, "Changed entries of leaderboards that were found by following the table");
     describe_counter!(
         REDIS_CALLS,
         "Calls to Redis by part and outcome: done, refused, away, skipped (it was away a moment ago)"
@@ -184,4 +193,16 @@ pub(crate) fn redis_call(part: &'static str, outcome: &'static str, took: Option
 
 pub(crate) fn redis_up(is_up: bool) {
     gauge!(REDIS_UP).set(f64::from(u8::from(is_up)));
+}
+
+pub(crate) fn ranks_seasons(count: usize) {
+    gauge!(RANKS_SEASONS).set(count as f64);
+}
+
+pub(crate) fn ranks_loaded(to: &'static str, took: Duration) {
+    histogram!(RANKS_LOADED, "to" => to).record(took.as_secs_f64());
+}
+
+pub(crate) fn ranks_followed(entries: usize) {
+    counter!(RANKS_FOLLOWED).increment(entries as u64);
 }

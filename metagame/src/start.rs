@@ -34,6 +34,7 @@ use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
 use crate::problem::Problem;
+use crate::ranks::{self, Ranks};
 use crate::redis::{Redis, RedisUrlError};
 use crate::results::Results;
 use crate::social::Social;
@@ -194,7 +195,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     metrics::describe();
     let redis = redis(&config, &store).await?;
     let (desks, tellers) = Desks::start(&config.webhooks, store.clone(), &shutdown).await?;
-    let app = assemble(&config, &store, redis, desks, &shutdown).await?;
+    let (boards, patience) = (Arc::clone(&config.parts.boards), config.limits.database.patience);
+    let (ranks, ranking) = Ranks::start(&store, boards, redis.clone(), patience, &shutdown);
+    let app = assemble(&config, &store, (redis, ranks), desks, &shutdown).await?;
 
     let mut workers = vec![
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
@@ -206,6 +209,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     ];
     workers.extend(tellers);
     workers.extend(app.identity.postman_task().map(|postman| tokio::spawn(postman.run(shutdown.clone()))));
+    workers.extend(ranking);
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
     let service = api::router(app.clone()).into_make_service_with_connect_info::<Peer>();
     let stop = shutdown.wait_owned();
@@ -229,7 +233,7 @@ async fn redis(config: &Config, store: &Store) -> Result<Option<Redis>, StartErr
 async fn assemble(
     config: &Config,
     store: &Store,
-    redis: Option<Redis>,
+    (redis, ranks): (Option<Redis>, Ranks),
     webhooks: Desks,
     shutdown: &Shutdown,
 ) -> Result<App, StartError> {
@@ -259,6 +263,8 @@ async fn assemble(
         social: Social::new(),
         redis,
         in_flight: InFlight::default(),
+        ranks,
+        servers: config.servers.clone(),
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),
         by_address: Mutex::new(Buckets::new(config.limits.per_address)),
@@ -304,6 +310,7 @@ fn admin_routes(app: App) -> Router {
         .route("/stats", get(stats))
         .merge(admission::routes())
         .merge(webhooks::routes())
+        .merge(ranks::admin::routes())
         .route("/matches/{id}", get(api::matches::get_any))
         .route("/grants", post(api::wallet::operator_grant))
         .with_state(app)

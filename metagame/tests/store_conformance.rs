@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use metagame::Progression;
 use metagame::core::device::{DeviceHash, device_hash};
+use metagame::core::leaderboard::Board;
 use metagame::core::match_event::Placement;
 use metagame::core::match_state::{HOLD_MS_MAX, LOST_YIELDS_MS, MatchState, Report};
 use metagame::core::page::{BoardCursor, HistoryCursor};
 use metagame::core::rating::Rating;
 use metagame::core::session::{FAMILY_LIFE_MS, RefreshSecret, RefreshToken, SessionId};
+use metagame::ranks::Ranks;
 use metagame::store::{
     DeviceLogin, LoggedIn, MatchOpened, MatchReport, Recorded, Renamed, Rotated, Rotation, Seat, Store,
     TicketReadiness, VerifiedResult,
@@ -394,11 +396,24 @@ async fn lists_are_read_whole_in_pages() {
         }
         assert_eq!(whole, paged);
         assert!(whole.is_sorted_by(|a, b| a.rating.score() >= b.rating.score() && a.rank + 1 == b.rank));
+        let shutdown = service::Shutdown::new();
+        let patience = std::time::Duration::from_secs(20);
+        let (ranks, _tasks) = Ranks::start(&store, Default::default(), None, patience, &shutdown);
+        let board = std::sync::Arc::new(Board::of_queue("duel"));
         for ranked in &whole {
-            let own = store.rank_of("duel".into(), ranked.player_id).await.expect("rank");
-            assert_eq!(own.as_ref(), Some(ranked));
+            let own = store.rating_of("duel".into(), ranked.player_id).await.expect("rating").expect("rated");
+            assert_eq!(own.rating, ranked.rating);
+            let rank = testkit::wait::until("the board is read", async || {
+                ranks.rank_of(&board, 0, ranked.player_id, 0).await.ok()
+            });
+            assert_eq!(
+                rank.await.map(|found| found.rank),
+                Some(ranked.rank),
+                "the order of the table is that of the ranks"
+            );
         }
-        assert_eq!(store.rank_of("other".into(), players[0]).await.expect("rank"), None);
+        assert_eq!(store.rating_of("other".into(), players[0]).await.expect("rating"), None);
+        shutdown.trigger();
     }
 }
 

@@ -88,6 +88,7 @@ pub(crate) async fn metagame(options: &MetagameOptions, shutdown: Shutdown) -> R
         limits: metagame::Limits::default(),
         progression: metagame::Progression::default(),
         webhooks: options.webhooks.read()?,
+        servers: None,
         parts: options.parts.read()?,
     };
     let running = metagame::start(config, shutdown).await.map_err(Failure::setup)?;

@@ -2,9 +2,11 @@
 //! field here, and one of `metagame::Parts`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use metagame::Parts;
+use metagame::core::leaderboard::Boards;
 use serde::{Deserialize, Serialize};
 
 use crate::economy::EconomyOptions;
@@ -29,6 +31,9 @@ pub(crate) struct PartOptions {
     pub(crate) redis_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) economy: EconomyOptions,
+    /// File of leaderboards (TOML). Without it there are those of the queues, by rating.
+    #[arg(long, env = "MUSTER_LEADERBOARDS", value_name = "FILE", help_heading = "Parts of metagame")]
+    pub(crate) leaderboards: Option<PathBuf>,
 }
 
 /// Addresses may hold passwords.
@@ -47,7 +52,12 @@ impl PartOptions {
             (None, None) => None,
         };
         let redis = redis.map(|url| url.parse().map_err(Failure::setup)).transpose()?;
-        Ok(Parts { redis, economy: self.economy.read()? })
+        let boards = match &self.leaderboards {
+            Some(file) => Boards::parse(&read("--leaderboards", file)?)
+                .map_err(|fault| Failure::setup(format!("{}: {fault}", file.display())))?,
+            None => Boards::default(),
+        };
+        Ok(Parts { redis, economy: self.economy.read()?, boards: Arc::new(boards) })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Leaderboards and queues.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use protocol::id::PlayerId;
@@ -11,6 +13,7 @@ use utoipa_axum::routes;
 use super::players::{PageQuery, bad_cursor};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::core::leaderboard::Board;
 use crate::core::page::{BoardCursor, limit};
 use crate::extract::{Named, Query, QueueName};
 use crate::problem::{Problem, ProblemBody};
@@ -116,9 +119,11 @@ async fn own_rank(
     caller: Caller,
     Named(QueueName(queue)): Named<QueueName>,
 ) -> Result<Json<RankBody>, Problem> {
-    let ranked = app.store.rank_of(queue, caller.player_id).await?;
-    let ranked = ranked.ok_or_else(|| Problem::not_found("not-ranked", "you have no rated match in this queue"))?;
-    Ok(Json(rank_body(ranked)))
+    let unrated = || Problem::not_found("not-ranked", "you have no rated match in this queue");
+    let rated = app.store.rating_of(queue.clone(), caller.player_id).await?.ok_or_else(unrated)?;
+    let board = Arc::new(Board::of_queue(&queue));
+    let rank = app.ranks.rank_of(&board, 0, caller.player_id, 0).await?.ok_or_else(unrated)?.rank;
+    Ok(Json(rank_body(Ranked { rank, ..rated })))
 }
 
 /// The queues and how long they take

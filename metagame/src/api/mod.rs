@@ -2,6 +2,7 @@
 
 mod aliases;
 mod auth;
+mod boards;
 mod inventory;
 mod leaderboards;
 pub(crate) mod matches;
@@ -46,6 +47,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(players::routes())
         .merge(matches::routes())
         .merge(leaderboards::routes())
+        .merge(boards::routes())
         .merge(tickets::routes())
         .merge(social::routes())
         .merge(wallet::routes())
@@ -64,6 +66,12 @@ pub fn openapi() -> OpenApi {
         .build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("access_token", SecurityScheme::Http(bearer));
+    let server = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("A service token for the audience muster-metagame, for the studio's own servers."))
+        .build();
+    components.add_security_scheme("service_token", SecurityScheme::Http(server));
     let problem = <ProblemBody as utoipa::PartialSchema>::schema();
     components.schemas.insert("ProblemBody".to_owned(), problem);
     document

@@ -147,7 +147,10 @@ async fn rename(
     let name: PlayerName = body.name.parse().map_err(|error| Problem::invalid("invalid-name", format!("{error}")))?;
     let expected = if_match(&headers)?;
     match app.store.rename(caller.player_id, name, expected).await? {
-        Renamed::Done(profile) => Ok(profile_response(*profile, &app.progression)),
+        Renamed::Done(profile) => {
+            app.ranks.forget_name(caller.player_id);
+            Ok(profile_response(*profile, &app.progression))
+        }
         Renamed::Unknown => Err(unknown_player()),
         Renamed::Stale(_version) => Err(stale()),
     }

@@ -18,12 +18,14 @@
 
 pub mod admission;
 pub mod build;
+pub mod calendar;
 pub mod catalog;
 pub mod code;
 pub mod device;
 pub mod email;
 pub mod health;
 pub mod inventory;
+pub mod leaderboard;
 pub mod ledger;
 pub mod letter;
 pub mod match_event;
@@ -32,6 +34,7 @@ pub mod name;
 pub mod page;
 pub mod password;
 pub mod progress;
+pub mod ranking;
 pub mod rating;
 pub mod seal;
 pub mod session;

@@ -52,7 +52,7 @@ const HISTORY: &str = "\
     FROM history WHERE player_id = $1 AND (ended_at_ms, match_id) < ($2, $3)
     ORDER BY ended_at_ms DESC, match_id DESC LIMIT $4";
 
-/// Its columns are those of `BOARD` and `OWN_RANK`.
+/// Its columns are those of `BOARD` and `OWN_RATING`.
 impl FromRow for Ranked {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
@@ -73,11 +73,8 @@ const BOARD: &str = "\
     WHERE queue = $1 AND score <= $2 AND (score < $2 OR ratings.player_id > $3)
     ORDER BY score DESC, ratings.player_id LIMIT $4";
 
-const OWN_RANK: &str = "\
-    SELECT own.player_id, name, rating, uncertainty, own.matches, own.wins,
-           1 + (SELECT count(*) FROM ratings AS other
-                WHERE other.queue = own.queue AND other.score >= own.score
-                  AND (other.score > own.score OR other.player_id < own.player_id))
+const OWN_RATING: &str = "\
+    SELECT own.player_id, name, rating, uncertainty, own.matches, own.wins, 0
     FROM ratings AS own JOIN accounts ON accounts.player_id = own.player_id
     WHERE own.queue = $1 AND own.player_id = $2";
 
@@ -116,11 +113,11 @@ impl Store {
         Ok(page)
     }
 
-    /// A player's place on the leaderboard of a queue.
+    /// A player's rating in a queue, without its rank: [`Ranks`](crate::ranks::Ranks) knows that.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn rank_of(&self, queue: String, player: PlayerId) -> Result<Option<Ranked>, StoreError> {
-        self.db.optional(Domain::Matches, OWN_RANK, args![queue, player]).await
+    pub async fn rating_of(&self, queue: String, player: PlayerId) -> Result<Option<Ranked>, StoreError> {
+        self.db.optional(Domain::Matches, OWN_RATING, args![queue, player]).await
     }
 }

@@ -11,6 +11,7 @@ mod codes;
 pub mod economy;
 pub mod inventory;
 mod keys;
+mod leaderboards;
 mod matches;
 mod operations;
 mod outbox;
@@ -34,6 +35,7 @@ use crate::db::{Database, DatabaseLimits, DatabaseLocation, OpenError};
 
 pub use crate::db::StoreError;
 pub use codes::*;
+pub use leaderboards::{Changed, Changes, EntryRow, ScoreWrite};
 pub use passwords::*;
 pub use sessions::{ListedSession, NewSession, Revocation};
 pub use types::*;
@@ -46,6 +48,8 @@ pub struct Store {
     /// Changes when deliveries may have become due.
     news: watch::Sender<()>,
     catalog: Arc<Catalog>,
+    /// Hears of changed entries of leaderboards.
+    entries: leaderboards::EntryObserver,
 }
 
 impl Store {
@@ -59,7 +63,12 @@ impl Store {
 
     /// The use cases over a database that is open.
     pub fn new(db: Database) -> Self {
-        Self { db, news: watch::Sender::new(()), catalog: Arc::default() }
+        Self {
+            db,
+            news: watch::Sender::new(()),
+            entries: leaderboards::EntryObserver::default(),
+            catalog: Arc::default(),
+        }
     }
 
     /// The same, with what is sold and what matches give.

@@ -8,11 +8,13 @@ use protocol::id::PlayerId;
 use super::audit::audit;
 use super::boards::participation_name;
 use super::economy::rewards::reward;
+use super::leaderboards::put_scores;
 use super::matches::{Standing, free_players, insert_match, standing};
 use super::outbox::{self, insert_event, note_placement};
-use super::{MatchOpened, Recorded, Seat, Store, StoreError, VerifiedResult};
+use super::{Changed, MatchOpened, Recorded, ScoreWrite, Seat, Store, StoreError, VerifiedResult};
 use crate::args;
 use crate::core::catalog::Catalog;
+use crate::core::leaderboard::{Boards, rating_score};
 use crate::core::match_event::{MatchEvent, MatchFacts, Placement};
 use crate::core::match_state::{MatchState, lost_yields};
 use crate::core::rating::Rating;
@@ -25,11 +27,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn record_result(&self, verified: VerifiedResult) -> Result<Recorded, StoreError> {
-        let input = (verified, Arc::clone(&self.catalog));
-        let recorded = self
+        let input = (verified, Arc::clone(&self.catalog), self.entries.boards());
+        let (recorded, changed) = self
             .db
-            .write(Domain::Matches, input, |tx, (verified, catalog)| Box::pin(record_result(tx, verified, catalog)))
+            .write(Domain::Matches, input, |tx, (verified, catalog, boards)| {
+                Box::pin(async move {
+                    let mut changed = Vec::new();
+                    let recorded = record_result(tx, verified, catalog, boards, &mut changed).await?;
+                    Ok((recorded, changed))
+                })
+            })
             .await?;
+        self.entries.tell(&changed);
         if matches!(recorded, Recorded::First { .. }) {
             self.news.send_replace(());
         }
@@ -37,7 +46,13 @@ impl Store {
     }
 }
 
-async fn record_result(tx: &mut Tx, verified: &VerifiedResult, catalog: &Catalog) -> Result<Recorded, StoreError> {
+async fn record_result(
+    tx: &mut Tx,
+    verified: &VerifiedResult,
+    catalog: &Catalog,
+    boards: &Boards,
+    changed: &mut Vec<Changed>,
+) -> Result<Recorded, StoreError> {
     let match_id = verified.result.match_id;
     let sql = "SELECT body_hash FROM results WHERE match_id = $1";
     if let Some(before) = tx.optional::<[u8; 32]>(sql, args![match_id]).await? {
@@ -70,6 +85,7 @@ async fn record_result(tx: &mut Tx, verified: &VerifiedResult, catalog: &Catalog
             reward(tx, catalog, verified, player).await?;
         }
     }
+    changed.extend(put_entries(tx, verified, boards, &settled).await?);
     insert_events(tx, verified, known.as_ref(), &trace_id, &settled).await?;
     Ok(Recorded::First { trace_id })
 }
@@ -195,6 +211,39 @@ async fn grant(tx: &mut Tx, verified: &VerifiedResult, player: &PlayerSettlement
         .await?;
     }
     Ok(())
+}
+
+/// Writes what the result gives on leaderboards: of the season that the match ended in, however late its result comes.
+async fn put_entries(
+    tx: &mut Tx,
+    verified: &VerifiedResult,
+    boards: &Boards,
+    settled: &[PlayerSettlement],
+) -> Result<Vec<Changed>, StoreError> {
+    let queue = &verified.claims.queue;
+    let mut writes = Vec::new();
+    for board in boards.of_rating(queue) {
+        let rated = settled.iter().filter(|player| player.rated);
+        writes.push((board, rated.map(|player| (player.result.player_id, rating_score(player.after))).collect()));
+    }
+    for board in boards.named() {
+        let score = |player: &PlayerSettlement| Some((player.result.player_id, board.score_of(queue, &player.result)?));
+        writes.push((Arc::clone(board), settled.iter().filter_map(score).collect::<Vec<_>>()));
+    }
+    writes.retain(|(_, scores)| !scores.is_empty());
+    let mut region = String::new();
+    if writes.iter().any(|(board, _)| !board.regions.is_empty()) {
+        region = outbox::facts(tx, verified.result.match_id).await?.placement.region;
+    }
+    let mut changed = Vec::new();
+    for (board, scores) in writes {
+        let season = board.calendar.at(verified.result.ended_at_ms).number;
+        let write = |(player, score)| ScoreWrite { player, score, region: region.clone(), write_id: None };
+        let writes: Vec<ScoreWrite> = scores.into_iter().map(write).collect();
+        let rows = put_scores(tx, &board, season, &writes, verified.result.ended_at_ms).await?;
+        changed.extend(rows.into_iter().map(|row| Changed { board: board.id.clone(), season, row }));
+    }
+    Ok(changed)
 }
 
 /// The match ended. If nobody has told that it started, its result does.

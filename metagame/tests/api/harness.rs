@@ -132,6 +132,7 @@ impl Harness {
         } else {
             (dead_port().await, dead_port().await)
         };
+        let servers = Arc::new(protocol::jwt::KeySet::new([service_key.public_key()]));
         let mut config = Config {
             api_address: any_port(),
             admin_address: any_port(),
@@ -146,6 +147,7 @@ impl Harness {
             limits: Limits::default(),
             progression: Progression::default(),
             webhooks: Webhooks::default(),
+            servers: Some(servers.into()),
             parts: Parts::default(),
         };
         change(&mut config, folder.path());

@@ -145,6 +145,7 @@ impl ServiceData {
             limits: metagame::Limits::default(),
             progression: metagame::Progression::default(),
             webhooks: metagame::Webhooks::default(),
+            servers: Some(self.service_keys().into()),
             parts: metagame::Parts::default(),
         }
     }

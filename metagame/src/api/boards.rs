@@ -53,19 +53,19 @@ struct EntriesQuery {
 
 /// Part of a board, best first.
 #[derive(Debug, Serialize, ToSchema)]
-struct EntriesBody {
+struct BoardEntriesBody {
     board: String,
     /// Number of the season.
     season: u64,
     /// Entries of the board, or of the region.
     total: u64,
-    entries: Vec<EntryBody>,
+    entries: Vec<BoardEntryBody>,
     next_cursor: Option<String>,
 }
 
 /// One place of a board.
 #[derive(Debug, Serialize, ToSchema)]
-struct EntryBody {
+struct BoardEntryBody {
     /// From 1. Whether equals share a rank is the board's to say.
     rank: u64,
     #[schema(value_type = Uuid)]
@@ -154,14 +154,14 @@ struct WrittenEntryBody {
 /// Of the current season, an older one, or one region of it; from the top, from a cursor, or around the caller.
 #[utoipa::path(get, path = "/v1/leaderboards/{queue}/entries", tag = "leaderboards", security(("access_token" = [])),
     params(("queue" = String, Path, description = "Id of the leaderboard, or name of a queue"), EntriesQuery),
-    responses((status = 200, body = EntriesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    responses((status = 200, body = BoardEntriesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 async fn entries(
     State(app): State<App>,
     caller: Caller,
     Named(QueueName(id)): Named<QueueName>,
     Query(query): Query<EntriesQuery>,
-) -> Result<Json<EntriesBody>, Problem> {
+) -> Result<Json<BoardEntriesBody>, Problem> {
     let board = find(&app, &id).await?;
     let season = query.season.unwrap_or_else(|| current(&board));
     let region = region_of(&board, query.region.as_deref())?;
@@ -179,16 +179,16 @@ async fn entries(
     let page = app.ranks.page(&board, season, start, limit, region).await?.ok_or_else(not_ranked)?;
     let last = page.entries.last().filter(|_| page.entries.len() == limit).map(|last| encode(&last.place));
     let entries = with_names(&app, &board, &page.entries).await?;
-    Ok(Json(EntriesBody { board: id, season, total: page.total, entries, next_cursor: last }))
+    Ok(Json(BoardEntriesBody { board: id, season, total: page.total, entries, next_cursor: last }))
 }
 
 /// The caller and its friends, those that are on the board.
-async fn friends(app: &App, board: &Arc<Board>, season: u64, own: PlayerId) -> Result<Json<EntriesBody>, Problem> {
+async fn friends(app: &App, board: &Arc<Board>, season: u64, own: PlayerId) -> Result<Json<BoardEntriesBody>, Problem> {
     let mut players = app.store.friends_of(own).await?;
     players.push(own);
     let page = app.ranks.among(board, season, &players).await?;
     let entries = with_names(app, board, &page.entries).await?;
-    Ok(Json(EntriesBody { board: board.id.clone(), season, total: page.total, entries, next_cursor: None }))
+    Ok(Json(BoardEntriesBody { board: board.id.clone(), season, total: page.total, entries, next_cursor: None }))
 }
 
 /// The seasons of a leaderboard
@@ -311,10 +311,10 @@ pub(super) fn not_ranked() -> Problem {
     Problem::not_found("not-ranked", "you are not on this leaderboard")
 }
 
-async fn with_names(app: &App, board: &Board, ranked: &[Ranked]) -> Result<Vec<EntryBody>, Problem> {
+async fn with_names(app: &App, board: &Board, ranked: &[Ranked]) -> Result<Vec<BoardEntryBody>, Problem> {
     let players: Vec<PlayerId> = ranked.iter().map(|ranked| ranked.place.player).collect();
     let names = app.ranks.names(&players).await?;
-    let body = |(ranked, name): (&Ranked, Arc<str>)| EntryBody {
+    let body = |(ranked, name): (&Ranked, Arc<str>)| BoardEntryBody {
         rank: ranked.rank,
         player_id: ranked.place.player,
         name: name.as_ref().to_owned(),

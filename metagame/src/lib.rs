@@ -36,8 +36,9 @@ pub mod vault;
 mod webhooks;
 
 pub use crate::core::progress::Progression;
+pub use crate::core::rotation::Schedule;
 pub use api::openapi;
-pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, AccessClaims};
+pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, ACR_STRONG, AccessClaims};
 pub use config::{Config, Limits, Parts, Rate};
 pub use db::{DatabaseLimits, DatabaseLocation, PostgresUrl, check_database};
 pub use economy::{CatalogError, Economy, read_catalog};

@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use protocol::jwt::SigningKey;
 use protocol::token::{ALLOCATOR_AUDIENCE, MATCHMAKER_AUDIENCE};
 use serde::Serialize;
 use service::admin::Admin;
@@ -28,7 +27,8 @@ use crate::core::session::RefreshSecret;
 use crate::db::OpenError;
 use crate::economy;
 use crate::idempotency::InFlight;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::keyring::Keyring;
+use crate::identity::{self, Identity, IdentityError};
 use crate::keys::AllocatorKeys;
 use crate::limits::Buckets;
 use crate::matches::Matches;
@@ -208,6 +208,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         tokio::spawn(economy::seal(app.store.clone(), shutdown.clone())),
     ];
     workers.extend(tellers);
+    workers.push(tokio::spawn(app.access.keyring().clone().run(shutdown.clone())));
+    workers.push(tokio::spawn(Arc::clone(&app.identity.revoked).run(store.clone(), shutdown.clone())));
     workers.extend(app.identity.postman_task().map(|postman| tokio::spawn(postman.run(shutdown.clone()))));
     workers.extend(ranking);
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
@@ -238,9 +240,13 @@ async fn assemble(
     shutdown: &Shutdown,
 ) -> Result<App, StartError> {
     let store = store.clone();
-    let (access_key, refresh) = access_secrets(config)?;
+    // The first key of access tokens, and the secret of refresh tokens: the same for all instances.
+    let access_seed = seed(config, &config.access_key_file)?;
     let vault = open_vault(config, &store).await?;
-    let identity = Identity::start(&config.identity, vault, &store)?;
+    let identity = Identity::start(&config.identity, Arc::clone(&vault), &store)?;
+    identity.revoked.look(&store).await?;
+    let (schedule, look) = (config.identity.rotation, config.identity.rotation_look);
+    let keyring = Keyring::open(store.clone(), vault, schedule, look, &access_seed).await?;
     let upstream = |peer, address: &str, audience| -> Result<Upstream, StartError> {
         let channel = service::leader::leader_channel(address).map_err(|error| StartError::Address { peer, error })?;
         Ok(InterceptedService::new(channel, with_token(config.tokens.clone(), audience)))
@@ -250,9 +256,9 @@ async fn assemble(
     let gate = Arc::new(Gate::load(store.clone()).await?);
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
     Ok(App::new(Shared {
-        access: AccessTokens::new(access_key),
+        access: AccessTokens::new(keyring),
         identity,
-        refresh,
+        refresh: RefreshSecret::new(&access_seed),
         progression: config.progression.clone(),
         limits: config.limits,
         tickets: Arc::new(Tickets::new(matchmaker, store.clone(), Arc::clone(&gate), config.limits.subscribers_max)),
@@ -289,12 +295,6 @@ fn seed(config: &Config, path: &Path) -> Result<[u8; 32], StartError> {
     Ok(seed)
 }
 
-/// The key of access tokens and the secret of refresh tokens, both from one seed.
-fn access_secrets(config: &Config) -> Result<(Arc<SigningKey>, RefreshSecret), StartError> {
-    let seed = seed(config, &config.access_key_file)?;
-    Ok((Arc::new(SigningKey::from_seed(&seed)), RefreshSecret::new(&seed)))
-}
-
 fn admin_routes(app: App) -> Router {
     #[derive(Serialize)]
     struct Answer {
@@ -311,6 +311,7 @@ fn admin_routes(app: App) -> Router {
         .merge(admission::routes())
         .merge(webhooks::routes())
         .merge(ranks::admin::routes())
+        .merge(identity::admin::routes())
         .route("/matches/{id}", get(api::matches::get_any))
         .route("/grants", post(api::wallet::operator_grant))
         .with_state(app)

@@ -10,12 +10,16 @@ mod economy;
 mod fakes;
 #[path = "api/harness.rs"]
 mod harness;
+#[path = "api/identities.rs"]
+mod identities;
 #[path = "api/passwords.rs"]
 mod passwords;
 #[path = "api/players.rs"]
 mod players;
 #[path = "api/results.rs"]
 mod results;
+#[path = "api/sessions.rs"]
+mod sessions;
 #[path = "api/tickets.rs"]
 mod tickets;
 #[path = "api/two_instances.rs"]

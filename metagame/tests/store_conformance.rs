@@ -171,7 +171,7 @@ async fn refresh_tokens_rotate_repeat_and_die_with_a_copy() {
         let player = login(&store, 1, 1, NOW).await.player;
         let first = first_token(1);
         let second = secret().successor(&first);
-        let given = Rotated::Successor { player, expires_at_ms: NOW + FAMILY_LIFE_MS };
+        let given = Rotated::Successor { player, expires_at_ms: NOW + FAMILY_LIFE_MS, strong: None };
         assert_eq!(rotate(&store, &first, NOW + 1).await, given);
         assert_eq!(rotate(&store, &first, NOW + 2).await, given, "the answer was lost");
         assert_eq!(store.session_hash(session(1)).await.expect("read"), Some(second.hash()), "the same successor");

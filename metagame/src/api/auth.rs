@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 
 use super::private;
 use crate::app::App;
+use crate::auth::Strong;
 use crate::core::device::device_hash;
 use crate::core::name::PlayerName;
 use crate::core::session::{RefreshToken, SessionId};
@@ -119,9 +120,10 @@ async fn refresh(State(app): State<App>, Body(body): Body<RefreshBody>) -> Resul
         now_ms: service::clock::unix_ms(),
     };
     match app.store.rotate_refresh(rotation).await? {
-        Rotated::Successor { player, expires_at_ms } => {
+        Rotated::Successor { player, expires_at_ms, strong } => {
             metrics::refresh("rotated");
-            Ok(answer(&app, player, false, &successor, expires_at_ms))
+            let strong = strong.map(|(by, at_ms)| Strong { by, at_ms });
+            Ok(strong_answer(&app, player, &successor, expires_at_ms, strong))
         }
         Rotated::Reused => {
             metrics::refresh("reused");
@@ -139,12 +141,14 @@ async fn refresh(State(app): State<App>, Body(body): Body<RefreshBody>) -> Resul
 
 /// Log out
 ///
-/// Ends the session of the refresh token. Access tokens that were given out end within 15 minutes by themselves.
+/// Ends the session of the refresh token. Its access tokens are refused at once here, and within seconds by every other
+/// instance.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "auth", request_body = RefreshBody,
     responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 async fn logout(State(app): State<App>, Body(body): Body<RefreshBody>) -> Result<StatusCode, Problem> {
     let token = read_token(&app, &body)?;
     app.store.logout(token.session, service::clock::unix_ms()).await?;
+    app.identity.revoked.look(&app.store).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -182,6 +186,7 @@ pub(super) fn barred(until_ms: u64) -> Problem {
     if for_ever { problem } else { problem.with("until_ms", until_ms) }
 }
 
+/// A session in which no second factor was shown.
 pub(super) fn answer(
     app: &App,
     player_id: PlayerId,
@@ -189,13 +194,30 @@ pub(super) fn answer(
     refresh: &RefreshToken,
     refresh_expires_at_ms: u64,
 ) -> impl IntoResponse + use<> {
-    let (access_token, access_expires_at_ms) = app.access.mint(player_id, refresh.session, service::clock::unix_s());
-    private(Json(SessionBody {
-        player_id,
-        created,
-        access_token,
-        access_expires_at_ms,
-        refresh_token: app.refresh.text(refresh),
-        refresh_expires_at_ms,
-    }))
+    private(Json(session_body(app, player_id, created, refresh, refresh_expires_at_ms, None)))
+}
+
+/// A session of an account that was there, with the second factor that was shown in it.
+pub(super) fn strong_answer(
+    app: &App,
+    player_id: PlayerId,
+    refresh: &RefreshToken,
+    refresh_expires_at_ms: u64,
+    strong: Option<Strong>,
+) -> impl IntoResponse + use<> {
+    private(Json(session_body(app, player_id, false, refresh, refresh_expires_at_ms, strong)))
+}
+
+fn session_body(
+    app: &App,
+    player_id: PlayerId,
+    created: bool,
+    refresh: &RefreshToken,
+    refresh_expires_at_ms: u64,
+    strong: Option<Strong>,
+) -> SessionBody {
+    let now_s = service::clock::unix_s();
+    let (access_token, access_expires_at_ms) = app.access.mint(player_id, refresh.session, strong, now_s);
+    let refresh_token = app.refresh.text(refresh);
+    SessionBody { player_id, created, access_token, access_expires_at_ms, refresh_token, refresh_expires_at_ms }
 }

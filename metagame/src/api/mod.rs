@@ -3,11 +3,14 @@
 mod aliases;
 mod auth;
 mod boards;
+mod factors;
+mod identities;
 mod inventory;
 mod leaderboards;
 pub(crate) mod matches;
 mod passwords;
 mod players;
+mod sessions;
 mod shop;
 mod social;
 mod tickets;
@@ -44,6 +47,9 @@ fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
         .merge(auth::routes())
         .merge(passwords::routes())
+        .merge(identities::routes())
+        .merge(factors::routes())
+        .merge(sessions::routes())
         .merge(players::routes())
         .merge(matches::routes())
         .merge(leaderboards::routes())

@@ -3,7 +3,7 @@
 //! No answer tells whether an address has an account: what differs is said by mail, to whoever reads it.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use protocol::id::PlayerId;
@@ -14,27 +14,34 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::auth::{SessionBody, answer, barred, new_session};
+use super::auth::{SessionBody, answer, barred, new_session, strong_answer};
+use super::factors::wrong_factor;
 use super::private;
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Strong, require_strong};
+use crate::connections::Peer;
 use crate::core::code::{CODE_LIFE_MS, Code};
 use crate::core::email::Email;
+use crate::core::guard::Step;
 use crate::core::letter::News;
 use crate::core::name::PlayerName;
 use crate::core::password::{Checked, Password};
+use crate::core::session::RefreshToken;
 use crate::extract::Body;
+use crate::identity::factors::shown;
+use crate::identity::too_many;
 use crate::metrics;
 use crate::problem::{Problem, ProblemBody};
 use crate::store::{
-    CodeTry, NewCode, PasswordChange, PasswordLoggedIn, PasswordLogin, PasswordRegistration, PasswordReset, Registered,
-    Tried,
+    CodeTry, GuardKeys, NewCode, NewMail, PasswordChange, PasswordLoggedIn, PasswordLogin, PasswordRegistration,
+    PasswordReset, Registered, Tried,
 };
 use crate::vault::{AccountKey, BlindIndex};
 
 /// Purposes of codes.
 const REGISTER: &str = "register";
 const RESET: &str = "reset";
+const CONFIRM: &str = "confirm";
 /// Purpose of an address sealed under its account's key.
 pub(super) const SEALED_EMAIL: &str = "email";
 
@@ -54,6 +61,14 @@ struct PasswordBody {
     #[schema(example = "ada@example.org")]
     email: String,
     password: String,
+    /// A second factor, where the account has one: a code of its authenticator app, or one on paper.
+    factor: Option<String>,
+    /// Names the code that was sent because this login looked unusual.
+    code_id: Option<Uuid>,
+    /// That code: eight digits.
+    code: Option<String>,
+    /// What tells this device from others, if the client knows: a login from a known device looks less unusual.
+    device_id: Option<String>,
 }
 
 /// A registration.
@@ -78,11 +93,11 @@ pub(super) struct CodeSentBody {
 
 /// A code that came by mail.
 #[derive(Deserialize, ToSchema)]
-struct CodeBody {
-    code_id: Uuid,
+pub(super) struct CodeBody {
+    pub(super) code_id: Uuid,
     /// Eight digits.
     #[schema(example = "12345678")]
-    code: String,
+    pub(super) code: String,
 }
 
 /// An address.
@@ -111,39 +126,102 @@ struct ChangeBody {
 
 /// What is to be registered, sealed until the code has come back.
 #[derive(Serialize, Deserialize)]
-struct Pending {
-    email: String,
-    phc: String,
-    name: Option<String>,
+pub(super) struct Pending {
+    pub(super) email: String,
+    pub(super) phc: String,
+    pub(super) name: Option<String>,
 }
 
 /// Log in with an e-mail address and a password
+///
+/// 401 `second-factor-required`: send it again with `factor`. 401 `confirmation-required`: the login looks unusual; send it
+/// again with `code_id` and the code that came by mail.
 #[utoipa::path(post, path = "/v1/auth/password", tag = "auth", request_body = PasswordBody,
     responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
-async fn login(State(app): State<App>, Body(body): Body<PasswordBody>) -> Result<impl IntoResponse, Problem> {
+async fn login(
+    State(app): State<App>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Body(body): Body<PasswordBody>,
+) -> Result<impl IntoResponse, Problem> {
+    let now_ms = service::clock::unix_ms();
     let password = Password::typed(body.password).map_err(|_| wrong_credentials())?;
-    let Ok(email) = body.email.parse::<Email>() else {
-        app.identity.hashing.check(password, None).await?;
+    // What is no address is nobody's, and is treated like anybody's.
+    let email = body.email.parse::<Email>().ok();
+    let account =
+        email.as_ref().map_or_else(|| app.identity.vault.blind_index("email", b""), |email| index(&app, email));
+    let keys = app.identity.guard_keys(account, peer.ip(), body.device_id.as_deref());
+    let stored = app.store.password_of_email(account).await?;
+    let step = app.store.signs(keys, stored.as_ref().map(|one| one.player), now_ms).await?.step();
+    match step {
+        Step::Block => return Err(too_many("guessing")),
+        Step::Delay(ms) => app.identity.delay(ms).await?,
+        Step::Allow | Step::Confirm => {}
+    }
+    let checked = app.identity.hashing.check(password.clone(), stored.as_ref().map(|one| one.phc.as_str())).await?;
+    let Some((stored, email)) = stored.zip(email).filter(|_| checked != Checked::Wrong) else {
+        app.store.tally_failure(keys, now_ms).await?;
         return Err(wrong_credentials());
     };
-    let stored = app.store.password_of_email(index(&app, &email)).await?;
-    let checked = app.identity.hashing.check(password.clone(), stored.as_ref().map(|one| one.phc.as_str())).await?;
-    let Some(stored) = stored.filter(|_| checked != Checked::Wrong) else { return Err(wrong_credentials()) };
     let rehashed = match checked {
         Checked::RightAndOld => Some(app.identity.hashing.hash(password).await?),
         _ => None,
     };
+    let shown = match &body.factor {
+        Some(factor) => Some(shown(&app, stored.player, factor, now_ms).await?.ok_or_else(wrong_factor)?),
+        None => None,
+    };
+    let code = match (body.code_id, &body.code) {
+        (Some(code_id), Some(code)) => Some(tried(&app, CONFIRM, code_id, code)?),
+        _ => None,
+    };
     let (token, session) = new_session(&app, "password");
-    let login = PasswordLogin { player: stored.player, checked: stored.phc, rehashed, session };
+    let marks = keys.device.into_iter().chain([keys.place]).collect();
+    let must_confirm = step == Step::Confirm;
+    let player = stored.player;
+    let login = PasswordLogin { player, checked: stored.phc, rehashed, must_confirm, code, shown, marks, session };
+    finish(&app, keys, &email, &token, login).await
+}
+
+/// Begins the session, or says what is missing.
+async fn finish(
+    app: &App,
+    keys: GuardKeys,
+    email: &Email,
+    token: &RefreshToken,
+    login: PasswordLogin,
+) -> Result<impl IntoResponse + use<>, Problem> {
+    let now_ms = login.session.now_ms;
+    let player = login.player;
     match app.store.login_password(login).await? {
-        PasswordLoggedIn::In(done) => {
+        PasswordLoggedIn::In(done, strong_by) => {
+            app.store.tally_success(keys, now_ms).await?;
             metrics::password_login("right");
             tracing::info!(player_id = %done.player, "login by password");
-            Ok(answer(&app, done.player, false, &token, done.expires_at_ms))
+            let strong = strong_by.map(|by| Strong { by, at_ms: now_ms });
+            Ok(strong_answer(app, done.player, token, done.expires_at_ms, strong))
         }
         PasswordLoggedIn::Stale => Err(wrong_credentials()),
         PasswordLoggedIn::Barred(until_ms) => Err(barred(until_ms)),
+        PasswordLoggedIn::NeedsFactor => {
+            let detail = "send this again with `factor`: a code of your authenticator app, or one of those on paper";
+            Err(Problem::unauthenticated("second-factor-required", detail))
+        }
+        PasswordLoggedIn::WrongFactor => {
+            app.store.tally_failure(keys, now_ms).await?;
+            Err(wrong_factor())
+        }
+        PasswordLoggedIn::NeedsCode => {
+            let sealed = app.identity.vault.seal(CONFIRM, &[]);
+            let ask = Ask { purpose: CONFIRM, player: Some(player), sealed, to: Some(email), instead: None };
+            let sent = keep_code(app, ask, |code| News::Confirm { code }).await?;
+            metrics::limited("confirmation");
+            let detail = "this login looks unusual: send it again with code_id and the code that came by mail";
+            let problem = Problem::unauthenticated("confirmation-required", detail);
+            Err(problem.with("code_id", sent.code_id.to_string()).with("expires_at_ms", sent.expires_at_ms))
+        }
+        PasswordLoggedIn::WrongCode => Err(code_wrong()),
+        PasswordLoggedIn::CodeGone => Err(code_gone()),
     }
 }
 
@@ -154,19 +232,22 @@ async fn login(State(app): State<App>, Body(body): Body<PasswordBody>) -> Result
 #[utoipa::path(post, path = "/v1/auth/password/register", tag = "auth", request_body = RegisterBody,
     responses((status = 202, body = CodeSentBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
-async fn register(State(app): State<App>, Body(body): Body<RegisterBody>) -> Result<impl IntoResponse, Problem> {
+async fn register(
+    State(app): State<App>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Body(body): Body<RegisterBody>,
+) -> Result<impl IntoResponse, Problem> {
     app.identity.postman()?;
     let email = read_email(&body.email)?;
     let name = body.name.as_deref().map(str::parse::<PlayerName>).transpose();
     let name = name.map_err(|error| Problem::invalid("invalid-name", error.to_string()))?;
     let personal = [email.local(), email.as_str(), name.as_ref().map_or("", PlayerName::as_str)];
-    let password = choose(&app, body.new_password_text(), &personal)?;
+    let password = choose(&app, body.password, &personal)?;
+    app.identity.allow_code(&app.store, index(&app, &email), peer.ip()).await?;
     let phc = app.identity.hashing.hash(password).await?;
     let owner = app.store.player_of_email(index(&app, &email)).await?;
     let name = name.map(|name| name.as_str().to_owned());
-    let pending = Pending { email: email.as_str().to_owned(), phc, name };
-    let pending = Zeroizing::new(serde_json::to_vec(&pending).expect("plain data"));
-    let sealed = app.identity.vault.seal(REGISTER, &pending);
+    let sealed = Pending { email: email.as_str().to_owned(), phc, name }.seal(&app, REGISTER);
     let known = owner.map(|_| News::Known);
     let ask = Ask { purpose: REGISTER, player: None, sealed, to: Some(&email), instead: known };
     send_code(&app, ask, |code| News::Verify { code }).await
@@ -175,12 +256,15 @@ async fn register(State(app): State<App>, Body(body): Body<RegisterBody>) -> Res
 /// Finish a registration with the code that came by mail
 #[utoipa::path(post, path = "/v1/auth/password/register/verify", tag = "auth", request_body = CodeBody,
     responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
-async fn verify(State(app): State<App>, Body(body): Body<CodeBody>) -> Result<impl IntoResponse, Problem> {
+async fn verify(
+    State(app): State<App>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Body(body): Body<CodeBody>,
+) -> Result<impl IntoResponse, Problem> {
     let code = tried(&app, REGISTER, body.code_id, &body.code)?;
     let found = app.store.code(code.code_id, REGISTER, code.now_ms).await?;
     let (_, sealed) = found.ok_or_else(code_gone)?;
-    let pending = app.identity.vault.open(REGISTER, &sealed).map_err(|_| code_gone())?;
-    let pending: Pending = serde_json::from_slice(&pending).map_err(|_| code_gone())?;
+    let pending = Pending::open(&app, REGISTER, &sealed)?;
     let email: Email = pending.email.parse().map_err(|_| code_gone())?;
     let new_player = PlayerId::from_time(code.now_ms, service::random::bytes());
     let (key, wrapped) = app.identity.vault.new_account_key(new_player);
@@ -194,6 +278,7 @@ async fn verify(State(app): State<App>, Body(body): Body<CodeBody>) -> Result<im
         name: pending.name.and_then(|name| name.parse().ok()),
         key: wrapped,
         vault: app.identity.vault.name().to_owned(),
+        marks: vec![app.identity.guard_keys(index(&app, &email), peer.ip(), None).place],
         session,
         code,
     };
@@ -216,6 +301,7 @@ async fn verify(State(app): State<App>, Body(body): Body<CodeBody>) -> Result<im
     responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
 async fn change(State(app): State<App>, caller: Caller, Body(body): Body<ChangeBody>) -> Result<StatusCode, Problem> {
+    require_strong(&app, &caller).await?;
     let player = caller.player_id;
     let no_password = || Problem::not_found("no-password", "this account has no password: link an address first");
     let (checked, sealed) = app.store.password_of(player).await?.ok_or_else(no_password)?;
@@ -239,6 +325,7 @@ async fn change(State(app): State<App>, caller: Caller, Body(body): Body<ChangeB
     if !app.store.change_password(change).await? {
         return Err(wrong_credentials());
     }
+    app.identity.revoked.look(&app.store).await?;
     if let Some(postman) = app.identity.postman_task() {
         postman.call();
     }
@@ -250,8 +337,13 @@ async fn change(State(app): State<App>, caller: Caller, Body(body): Body<ChangeB
 /// Sends a code to the address, if it has an account. The answer is the same if it has none.
 #[utoipa::path(post, path = "/v1/auth/password/forgot", tag = "auth", request_body = ForgotBody,
     responses((status = 202, body = CodeSentBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
-async fn forgot(State(app): State<App>, Body(body): Body<ForgotBody>) -> Result<impl IntoResponse, Problem> {
+async fn forgot(
+    State(app): State<App>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Body(body): Body<ForgotBody>,
+) -> Result<impl IntoResponse, Problem> {
     let email = read_email(&body.email)?;
+    app.identity.allow_code(&app.store, index(&app, &email), peer.ip()).await?;
     let player = app.store.player_of_email(index(&app, &email)).await?;
     let sealed = app.identity.vault.seal(RESET, email.as_str().as_bytes());
     let ask = Ask { purpose: RESET, player, sealed, to: player.and(Some(&email)), instead: None };
@@ -277,6 +369,7 @@ async fn reset(State(app): State<App>, Body(body): Body<ResetBody>) -> Result<St
     let mail = tell(&app, player, Some(&email), News::PasswordChanged, code.now_ms);
     match app.store.reset_password(PasswordReset { code, player, phc, mail }).await? {
         Tried::Right { .. } => {
+            app.identity.revoked.look(&app.store).await?;
             app.identity.postman()?.call();
             Ok(StatusCode::NO_CONTENT)
         }
@@ -285,24 +378,40 @@ async fn reset(State(app): State<App>, Body(body): Body<ResetBody>) -> Result<St
     }
 }
 
-impl RegisterBody {
-    fn new_password_text(self) -> String {
-        self.password
+impl Pending {
+    pub(super) fn seal(&self, app: &App, purpose: &str) -> Vec<u8> {
+        let plain = Zeroizing::new(serde_json::to_vec(self).expect("plain data"));
+        app.identity.vault.seal(purpose, &plain)
+    }
+
+    pub(super) fn open(app: &App, purpose: &str, sealed: &[u8]) -> Result<Self, Problem> {
+        let plain = app.identity.vault.open(purpose, sealed).map_err(|_| code_gone())?;
+        serde_json::from_slice(&plain).map_err(|_| code_gone())
     }
 }
 
 /// A code to send.
-struct Ask<'a> {
-    purpose: &'static str,
-    player: Option<PlayerId>,
-    sealed: Vec<u8>,
+pub(super) struct Ask<'a> {
+    pub(super) purpose: &'static str,
+    pub(super) player: Option<PlayerId>,
+    pub(super) sealed: Vec<u8>,
     /// To whom; to nobody where the address is not known.
-    to: Option<&'a Email>,
+    pub(super) to: Option<&'a Email>,
     /// What is said instead of the code.
-    instead: Option<News>,
+    pub(super) instead: Option<News>,
 }
 
-async fn send_code(app: &App, ask: Ask<'_>, news: fn(String) -> News) -> Result<impl IntoResponse + use<>, Problem> {
+/// Sends a code, and says by which name it is known.
+pub(super) async fn send_code(
+    app: &App,
+    ask: Ask<'_>,
+    news: fn(String) -> News,
+) -> Result<impl IntoResponse + use<>, Problem> {
+    let body = keep_code(app, ask, news).await?;
+    Ok(private((StatusCode::ACCEPTED, Json(body))))
+}
+
+async fn keep_code(app: &App, ask: Ask<'_>, news: fn(String) -> News) -> Result<CodeSentBody, Problem> {
     let postman = app.identity.postman()?;
     let now_ms = service::clock::unix_ms();
     let code_id = service::random::bytes();
@@ -315,8 +424,7 @@ async fn send_code(app: &App, ask: Ask<'_>, news: fn(String) -> News) -> Result<
     let code = NewCode { code_id, purpose, player, code_hash, sealed: ask.sealed, expires_at_ms };
     app.store.send_code(code, mail).await?;
     postman.call();
-    let body = CodeSentBody { code_id: Uuid::from_bytes(code_id), expires_at_ms };
-    Ok(private((StatusCode::ACCEPTED, Json(body))))
+    Ok(CodeSentBody { code_id: Uuid::from_bytes(code_id), expires_at_ms })
 }
 
 /// A code as it was typed.
@@ -349,13 +457,13 @@ pub(super) fn read_email(text: &str) -> Result<Email, Problem> {
     text.parse().map_err(|error| Problem::invalid("invalid-email", format!("{error}")))
 }
 
-fn choose(app: &App, text: String, personal: &[&str]) -> Result<Password, Problem> {
+pub(super) fn choose(app: &App, text: String, personal: &[&str]) -> Result<Password, Problem> {
     Password::chosen(text, &app.identity.refused, personal)
         .map_err(|error| Problem::invalid("invalid-password", error.to_string()))
 }
 
 /// A letter to somebody whose address is known.
-fn tell(app: &App, player: PlayerId, email: Option<&Email>, news: News, now_ms: u64) -> Option<crate::store::NewMail> {
+fn tell(app: &App, player: PlayerId, email: Option<&Email>, news: News, now_ms: u64) -> Option<NewMail> {
     let postman = app.identity.postman_task()?;
     email.map(|email| postman.letter(Some(player), Some(email.as_str()), news, now_ms))
 }
@@ -371,4 +479,11 @@ async fn open_email(
     let key: Option<AccountKey> = app.store.account_key(&app.identity.vault, player, now_ms).await?;
     let Some(opened) = key.and_then(|key| key.open(SEALED_EMAIL, &sealed).ok()) else { return Ok(None) };
     Ok(String::from_utf8_lossy(&opened).parse().ok())
+}
+
+/// A letter to a player whose address is known, about something that has changed.
+pub(super) async fn notice(app: &App, player: PlayerId, news: News, now_ms: u64) -> Result<Option<NewMail>, Problem> {
+    let Some((_, sealed)) = app.store.password_of(player).await? else { return Ok(None) };
+    let email = open_email(app, player, sealed, now_ms).await?;
+    Ok(tell(app, player, email.as_ref(), news, now_ms))
 }

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | [`device`], [`name`] | which device ids and player names are accepted |
 //! | [`password`], [`email`], [`code`] | which passwords, addresses and codes are accepted, and how they are checked |
+//! | [`guard`] | how hard a login is made that looks like guessing |
+//! | [`factor`] | second factors |
+//! | [`rotation`] | when the keys of access tokens take turns |
 //! | [`letter`] | what players are told by mail |
 //! | [`session`] | what a presented refresh token is worth |
 //! | [`match_state`] | what an event makes of a match, and whether a match holds its players |
@@ -23,6 +26,8 @@ pub mod catalog;
 pub mod code;
 pub mod device;
 pub mod email;
+pub mod factor;
+pub mod guard;
 pub mod health;
 pub mod inventory;
 pub mod leaderboard;
@@ -36,6 +41,7 @@ pub mod password;
 pub mod progress;
 pub mod ranking;
 pub mod rating;
+pub mod rotation;
 pub mod seal;
 pub mod session;
 pub mod settlement;

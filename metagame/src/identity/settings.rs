@@ -2,12 +2,14 @@
 //! files of their own.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::hashing::HashingLimits;
 use crate::core::password::Refused;
+use crate::core::rotation::Schedule;
 
 /// Longest file with a secret.
 const SECRET_BYTES_MAX: usize = 4_096;
@@ -49,12 +51,25 @@ pub struct IdentitySettings {
     pub refused: Refused,
     /// Size of the pool that hashes passwords.
     pub hashing: HashingLimits,
+    /// How the keys of access tokens take turns.
+    pub rotation: Schedule,
+    /// How often an instance looks for new keys.
+    pub rotation_look: Duration,
 }
+
+/// How often an instance looks for new keys of access tokens; far more often than they are published ahead.
+const ROTATION_LOOK: Duration = Duration::from_secs(15);
 
 impl Default for IdentitySettings {
     /// Devices alone.
     fn default() -> Self {
-        Self { mail: None, refused: Refused::new([COMMON_PASSWORDS]), hashing: HashingLimits::default() }
+        Self {
+            mail: None,
+            refused: Refused::new([COMMON_PASSWORDS]),
+            hashing: HashingLimits::default(),
+            rotation: Schedule::default(),
+            rotation_look: ROTATION_LOOK,
+        }
     }
 }
 
@@ -165,6 +180,7 @@ pub fn read_identity(path: &Path) -> Result<IdentitySettings, IdentityFaults> {
             threads: file.passwords.threads.unwrap_or(HashingLimits::default().threads),
             queue: file.passwords.queue.unwrap_or(HashingLimits::default().queue),
         },
+        ..IdentitySettings::default()
     };
     if reader.faults.is_empty() {
         Ok(settings)

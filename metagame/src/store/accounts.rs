@@ -3,7 +3,7 @@
 use protocol::id::PlayerId;
 
 use super::audit::audit;
-use super::sessions::{NewSession, barred, begin_session};
+use super::sessions::{NewSession, barred, begin_session, end_session};
 use super::{DeviceLogin, LoggedIn, Profile, QueueRating, Renamed, Rotated, Rotation, Store, StoreError};
 use crate::args;
 use crate::core::name::PlayerName;
@@ -70,7 +70,7 @@ impl Store {
                 Box::pin(async move {
                     let sql = "SELECT player_id FROM sessions WHERE session_id = $1";
                     let Some(player) = tx.optional(sql, args![session]).await? else { return Ok(()) };
-                    super::sessions::end_session(tx, player, *session, *now_ms).await.map(drop)
+                    end_session(tx, player, *session, *now_ms).await.map(drop)
                 })
             })
             .await
@@ -157,20 +157,21 @@ pub(super) async fn insert_account(
     tx.execute(sql, args![player, name, now_ms]).await.map(drop)
 }
 
-/// Player, current hash, previous hash, rotated at, expires at.
-type SessionRow = (PlayerId, TokenHash, Option<TokenHash>, u64, u64);
+/// Player, current hash, previous hash, rotated at, expires at, second factor, when it was shown.
+type SessionRow = (PlayerId, TokenHash, Option<TokenHash>, u64, u64, Option<String>, Option<u64>);
 
 async fn rotate_refresh(tx: &mut Tx, rotation: &Rotation) -> Result<Rotated, StoreError> {
     let row: Option<SessionRow> = tx
         .optional(
-            "SELECT player_id, current_hash, previous_hash, rotated_at_ms, expires_at_ms
+            "SELECT player_id, current_hash, previous_hash, rotated_at_ms, expires_at_ms, strong_by, strong_at_ms
              FROM sessions WHERE session_id = $1",
             args![rotation.session],
         )
         .await?;
-    let Some((player, current, previous, rotated_at_ms, expires_at_ms)) = row else {
+    let Some((player, current, previous, rotated_at_ms, expires_at_ms, strong_by, strong_at_ms)) = row else {
         return Ok(Rotated::Gone);
     };
+    let strong = strong_by.and_then(|by| by.parse().ok()).zip(strong_at_ms);
     let mut family = Family { current, previous, rotated_at_ms, expires_at_ms };
     match family.judge(rotation.presented, rotation.now_ms) {
         Verdict::Rotate => {
@@ -180,24 +181,20 @@ async fn rotate_refresh(tx: &mut Tx, rotation: &Rotation) -> Result<Rotated, Sto
                 args![family.current, family.previous, family.rotated_at_ms, rotation.session],
             )
             .await?;
-            Ok(Rotated::Successor { player, expires_at_ms })
+            Ok(Rotated::Successor { player, expires_at_ms, strong })
         }
-        Verdict::Repeat => Ok(Rotated::Successor { player, expires_at_ms }),
+        Verdict::Repeat => Ok(Rotated::Successor { player, expires_at_ms, strong }),
         Verdict::Reused => {
-            end_session(tx, rotation.session).await?;
+            end_session(tx, player, rotation.session, rotation.now_ms).await?;
             let detail = format!("session {}", rotation.session);
             audit(tx, rotation.now_ms, "refresh_reused", &player.to_string(), &detail).await?;
             Ok(Rotated::Reused)
         }
         Verdict::Expired => {
-            end_session(tx, rotation.session).await?;
+            end_session(tx, player, rotation.session, rotation.now_ms).await?;
             Ok(Rotated::Gone)
         }
     }
-}
-
-async fn end_session(tx: &mut Tx, session: SessionId) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM sessions WHERE session_id = $1", args![session]).await.map(drop)
 }
 
 /// A row per rating, and one without where there is none. One statement is one moment: the ETag must not name a version

@@ -4,10 +4,13 @@ use protocol::id::PlayerId;
 
 use super::audit::audit;
 use super::codes::{CodeTry, NewMail, Tried, enqueue_mail, try_code};
+use super::factors::{Shown, has_factor, use_factor};
+use super::guard::see;
 use super::sessions::{NewSession, barred, begin_session, end_sessions};
 use super::vault::keep_account_key;
 use super::{LoggedIn, Store, StoreError};
 use crate::args;
+use crate::core::factor::StrongBy;
 use crate::core::name::PlayerName;
 use crate::core::session::SessionId;
 use crate::db::{Domain, Tx};
@@ -34,6 +37,14 @@ pub struct PasswordLogin {
     pub checked: String,
     /// The hash that replaces it, if it is of an older kind.
     pub rehashed: Option<String>,
+    /// Whether something besides the password has to be shown.
+    pub must_confirm: bool,
+    /// A code that was sent by mail.
+    pub code: Option<CodeTry>,
+    /// A second factor.
+    pub shown: Option<Shown>,
+    /// From where it comes.
+    pub marks: Vec<BlindIndex>,
     /// The session to begin.
     pub session: NewSession,
 }
@@ -42,9 +53,19 @@ pub struct PasswordLogin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordLoggedIn {
     /// The session has begun.
-    In(LoggedIn),
+    In(LoggedIn, Option<StrongBy>),
     /// The password was changed meanwhile.
     Stale,
+    /// The account asks for a second factor.
+    NeedsFactor,
+    /// The second factor was none, or was used before.
+    WrongFactor,
+    /// A code has to be sent by mail.
+    NeedsCode,
+    /// The code was wrong.
+    WrongCode,
+    /// There is no such code any more.
+    CodeGone,
     /// The account is kept out until then; Unix milliseconds.
     Barred(u64),
 }
@@ -68,6 +89,8 @@ pub struct PasswordRegistration {
     pub key: WrappedKey,
     /// The key file that wrapped it.
     pub vault: String,
+    /// From where it comes.
+    pub marks: Vec<BlindIndex>,
     /// The session to begin.
     pub session: NewSession,
 }
@@ -180,8 +203,8 @@ impl Store {
 }
 
 async fn login_password(tx: &mut Tx, login: &PasswordLogin) -> Result<PasswordLoggedIn, StoreError> {
-    let player = login.player;
-    if let Some(until_ms) = barred(tx, player, login.session.now_ms).await? {
+    let (player, now_ms) = (login.player, login.session.now_ms);
+    if let Some(until_ms) = barred(tx, player, now_ms).await? {
         return Ok(PasswordLoggedIn::Barred(until_ms));
     }
     // Checking takes long: a change in between has ended all sessions, and this would be one more.
@@ -189,11 +212,43 @@ async fn login_password(tx: &mut Tx, login: &PasswordLogin) -> Result<PasswordLo
     if phc.as_ref() != Some(&login.checked) && (phc.is_none() || phc != login.rehashed) {
         return Ok(PasswordLoggedIn::Stale);
     }
+    let sql = "SELECT count(*) FROM sessions WHERE session_id = $1";
+    let was_here: u64 = tx.one(sql, args![login.session.session]).await?;
+    // What was shown was used up if this ran before and nobody knew whether it was committed.
+    let strong_by = if was_here > 0 {
+        login.shown.map(Shown::by)
+    } else {
+        match show(tx, login).await? {
+            Ok(strong_by) => strong_by,
+            Err(refused) => return Ok(refused),
+        }
+    };
     if let Some(rehashed) = &login.rehashed {
         tx.execute("UPDATE passwords SET phc = $2 WHERE player_id = $1", args![player, rehashed]).await?;
     }
-    let expires_at_ms = begin_session(tx, player, &login.session).await?;
-    Ok(PasswordLoggedIn::In(LoggedIn { player, created: false, expires_at_ms, barred_until_ms: None }))
+    see(tx, player, &login.marks, now_ms).await?;
+    let session = NewSession { strong_by, ..login.session.clone() };
+    let expires_at_ms = begin_session(tx, player, &session).await?;
+    let done = LoggedIn { player, created: false, expires_at_ms, barred_until_ms: None };
+    Ok(PasswordLoggedIn::In(done, strong_by))
+}
+
+/// Uses up what was shown besides the password, where something has to be.
+async fn show(tx: &mut Tx, login: &PasswordLogin) -> Result<Result<Option<StrongBy>, PasswordLoggedIn>, StoreError> {
+    if has_factor(tx, login.player).await? {
+        let Some(shown) = login.shown else { return Ok(Err(PasswordLoggedIn::NeedsFactor)) };
+        let used = use_factor(tx, login.player, shown).await?;
+        return Ok(if used { Ok(Some(shown.by())) } else { Err(PasswordLoggedIn::WrongFactor) });
+    }
+    match &login.code {
+        Some(code) => Ok(match try_code(tx, code).await? {
+            Tried::Right { player } if player == Some(login.player) => Ok(Some(StrongBy::Mail)),
+            Tried::Right { .. } | Tried::Gone => Err(PasswordLoggedIn::CodeGone),
+            Tried::Wrong => Err(PasswordLoggedIn::WrongCode),
+        }),
+        None if login.must_confirm => Ok(Err(PasswordLoggedIn::NeedsCode)),
+        None => Ok(Ok(None)),
+    }
 }
 
 async fn register_password(tx: &mut Tx, one: &PasswordRegistration) -> Result<Registered, StoreError> {
@@ -213,6 +268,7 @@ async fn register_password(tx: &mut Tx, one: &PasswordRegistration) -> Result<Re
             return Ok(Registered::Taken);
         }
         create_account(tx, one).await?;
+        see(tx, player, &one.marks, now_ms).await?;
     }
     let expires_at_ms = begin_session(tx, player, &NewSession { now_ms, ..one.session.clone() }).await?;
     Ok(Registered::Done(LoggedIn { player, created: true, expires_at_ms, barred_until_ms: None }))

@@ -4,6 +4,7 @@ use protocol::id::PlayerId;
 
 use super::{Store, StoreError};
 use crate::args;
+use crate::core::factor::StrongBy;
 use crate::core::session::{Family, SessionId, TokenHash};
 use crate::db::{Domain, Tx};
 
@@ -20,7 +21,7 @@ pub struct NewSession {
     /// How the player proved to be the player.
     pub method: &'static str,
     /// The second factor that was shown at login, if one was.
-    pub strong_by: Option<&'static str>,
+    pub strong_by: Option<StrongBy>,
     /// Most sessions of one player.
     pub sessions_max: u32,
     /// Unix milliseconds.
@@ -150,7 +151,7 @@ pub(super) async fn begin_session(tx: &mut Tx, player: PlayerId, new: &NewSessio
             family.expires_at_ms,
             new.method,
             strong_at_ms,
-            new.strong_by
+            new.strong_by.map(StrongBy::name)
         ],
     )
     .await?;

@@ -7,6 +7,7 @@ use protocol::id::{MatchId, PartyId, PlayerId};
 use serde::Serialize;
 
 use crate::core::device::DeviceHash;
+use crate::core::factor::StrongBy;
 use crate::core::match_event::Placement;
 use crate::core::match_state::{MatchState, Report};
 use crate::core::name::PlayerName;
@@ -71,6 +72,8 @@ pub enum Rotated {
         player: PlayerId,
         /// Unix milliseconds at which it ends.
         expires_at_ms: u64,
+        /// The second factor that was shown in it, and when; Unix milliseconds.
+        strong: Option<(StrongBy, u64)>,
     },
     /// A copy was used: the session has ended.
     Reused,

@@ -60,6 +60,9 @@ async fn only_a_fresh_access_token_of_this_installation_is_accepted() {
         sid: uuid::Uuid::from_bytes([1; 16]),
         iat: now - 10,
         exp: now + 10,
+        acr: None,
+        amr: Vec::new(),
+        auth_time: None,
     };
     let key = harness.access_key();
     let rows = [

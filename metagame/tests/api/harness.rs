@@ -172,6 +172,16 @@ impl Harness {
         }
     }
 
+    /// Whether the database is a file, which one process has for itself.
+    pub(crate) fn is_on_file(&self) -> bool {
+        matches!(self.database, Kept::File)
+    }
+
+    /// One more instance on the same database. It ends with the harness.
+    pub(crate) async fn another(&self) -> Running {
+        metagame::start(self.config.clone(), self.shutdown.clone()).await.expect("another metagame starts")
+    }
+
     /// The database, beside the metagame that uses it.
     pub(crate) async fn store(&self) -> Store {
         Store::open(&self.config.database, self.config.limits.database).await.expect("the database")

@@ -6,6 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "muster/v1/control.proto",
         "muster/v1/allocator.proto",
         "muster/v1/matchmaker.proto",
+        "muster/v1/gateway.proto",
     ];
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;

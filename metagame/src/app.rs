@@ -14,6 +14,8 @@ use crate::auth::AccessTokens;
 use crate::config::Limits;
 use crate::core::progress::Progression;
 use crate::core::session::RefreshSecret;
+use crate::gateway::hub::Hub;
+use crate::gateway::ws_ticket::WsTickets;
 use crate::idempotency::InFlight;
 use crate::identity::Identity;
 use crate::limits::Buckets;
@@ -52,6 +54,8 @@ pub(crate) struct Shared {
     #[expect(dead_code, reason = "for presence, limits and fan-out: the first of them removes this line")]
     pub(crate) redis: Option<Redis>,
     pub(crate) in_flight: InFlight,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) ws_tickets: WsTickets,
     pub(crate) requests: Semaphore,
     pub(crate) shutdown: Shutdown,
     pub(crate) by_address: Mutex<Buckets<IpAddr>>,

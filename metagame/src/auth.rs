@@ -141,6 +141,8 @@ pub(crate) struct Caller {
     pub(crate) session: SessionId,
     /// When a second factor was shown in this session; Unix milliseconds.
     pub(crate) strong_at_ms: Option<u64>,
+    /// Unix milliseconds at which the access token expires.
+    pub(crate) expires_at_ms: u64,
 }
 
 /// Refuses what a second factor has to be shown for, if the account has one and it was not shown in the last minutes.
@@ -177,7 +179,12 @@ impl FromRequestParts<App> for Caller {
             return Err(Problem::unauthenticated("session-ended", "the session has ended: log in again"));
         }
         app.limit_account(claims.sub, now_ms)?;
-        Ok(Self { player_id: claims.sub, session, strong_at_ms: claims.auth_time.map(|at_s| at_s * 1_000) })
+        Ok(Self {
+            player_id: claims.sub,
+            session,
+            strong_at_ms: claims.auth_time.map(|at_s| at_s * 1_000),
+            expires_at_ms: claims.exp.saturating_mul(1_000),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::core::leaderboard::Boards;
 use crate::core::progress::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::economy::Economy;
+use crate::gateway::GatewaySettings;
 use crate::identity::settings::IdentitySettings;
 use crate::redis::RedisUrl;
 use crate::webhooks::Webhooks;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub economy: Economy,
     /// Leaderboards besides those of the queues.
     pub boards: Arc<Boards>,
+    /// How the realtime gateway serves.
+    pub gateway: GatewaySettings,
 }
 
 /// Bounds on what callers can ask for.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::extract::connect_info::Connected;
@@ -33,7 +33,8 @@ impl Listener for BoundedListener {
         let (tcp, address) = Listener::accept(&mut self.tcp).await;
         // Small answers go out at once. A failure only costs time.
         let _ = tcp.set_nodelay(true);
-        (Connection { tcp, _place: place }, address)
+        let place = Place(Arc::new(Mutex::new(Some(place))));
+        (Connection { tcp, place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -44,8 +45,12 @@ impl Listener for BoundedListener {
 /// A connection and its place.
 pub(crate) struct Connection {
     tcp: TcpStream,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
+
+/// A place among the connections of the API.
+#[derive(Debug, Clone)]
+pub(crate) struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -79,12 +84,19 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// The peer's address, for the limits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+/// The peer's address, for the limits, and its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer(pub(crate) SocketAddr, pub(crate) Place);
+
+impl Peer {
+    /// Gives the place up: a WebSocket is counted by the gateway, and must not keep requests out.
+    pub(crate) fn leave_place(&self) {
+        self.1.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
 
 impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
-        Self(*stream.remote_addr())
+        Self(*stream.remote_addr(), stream.io().place.clone())
     }
 }

@@ -16,6 +16,7 @@ pub mod db;
 mod economy;
 mod extract;
 mod feed;
+mod gateway;
 pub mod idempotency;
 mod identity;
 mod keys;
@@ -42,6 +43,7 @@ pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, ACR_STRONG, AccessClaim
 pub use config::{Config, Limits, Parts, Rate};
 pub use db::{DatabaseLimits, DatabaseLocation, PostgresUrl, check_database};
 pub use economy::{CatalogError, Economy, read_catalog};
+pub use gateway::GatewaySettings;
 pub use identity::IdentityError;
 pub use identity::hashing::HashingLimits;
 pub use identity::postman::MailError;

@@ -20,6 +20,9 @@ const RESULTS: &str = "muster_metagame_results_total";
 const MATCH_REPORTS: &str = "muster_metagame_match_reports_total";
 const JOIN_TOKENS: &str = "muster_metagame_join_tokens_total";
 const SUBSCRIBERS: &str = "muster_metagame_ticket_subscribers";
+const GATEWAY_SESSIONS: &str = "muster_metagame_gateway_sessions";
+const GATEWAY_BEGUN: &str = "muster_metagame_gateway_begun_total";
+const GATEWAY_REFUSED: &str = "muster_metagame_gateway_refused_total";
 const DATABASE_ERRORS: &str = "muster_metagame_database_errors_total";
 const DATABASE_WAIT_SECONDS: &str = "muster_metagame_database_wait_seconds";
 const DATABASE_RETRIES: &str = "muster_metagame_database_retries_total";
@@ -51,6 +54,12 @@ pub(crate) fn describe() {
     describe_counter!(MATCH_REPORTS, "Match events from the allocator, by kind and whether they changed anything");
     describe_counter!(JOIN_TOKENS, "Join tokens asked for, by outcome");
     describe_gauge!(SUBSCRIBERS, "Open streams of ticket events");
+    describe_gauge!(GATEWAY_SESSIONS, "Sessions of the realtime gateway, those that wait for a resume included");
+    describe_counter!(GATEWAY_BEGUN, "Connections to the gateway, by outcome: opened, resumed, resynced");
+    describe_counter!(
+        GATEWAY_REFUSED,
+        "Connections to the gateway refused, by why: silent, first_message, origin, full"
+    );
     describe_counter!(DATABASE_ERRORS, "Use cases that failed in the database, by kind");
     describe_histogram!(
         DATABASE_WAIT_SECONDS,
@@ -88,6 +97,18 @@ pub(crate) fn describe() {
     for kind in ["busy", "unavailable", "unknown", "failed", "unreadable"] {
         counter!(DATABASE_ERRORS, "kind" => kind).increment(0);
     }
+}
+
+pub(crate) fn gateway_sessions(count: usize) {
+    gauge!(GATEWAY_SESSIONS).set(count as f64);
+}
+
+pub(crate) fn gateway_begun(outcome: &'static str) {
+    counter!(GATEWAY_BEGUN, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn gateway_refused(why: &'static str) {
+    counter!(GATEWAY_REFUSED, "why" => why).increment(1);
 }
 
 pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Duration) {

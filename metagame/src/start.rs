@@ -26,6 +26,10 @@ use crate::connections::{BoundedListener, Peer};
 use crate::core::session::RefreshSecret;
 use crate::db::OpenError;
 use crate::economy;
+use crate::gateway::fanout::InProcess;
+use crate::gateway::hub::Hub;
+use crate::gateway::sweep;
+use crate::gateway::ws_ticket::WsTickets;
 use crate::idempotency::InFlight;
 use crate::identity::keyring::Keyring;
 use crate::identity::{self, Identity, IdentityError};
@@ -202,6 +206,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let mut workers = vec![
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
         tokio::spawn(Arc::clone(&app.tickets).cancel_outgrown(Arc::clone(&app.social.party_changed), shutdown.clone())),
+        tokio::spawn(sweep::look_after(app.clone(), shutdown.clone())),
         tokio::spawn(Arc::clone(&app.matches).follow(shutdown.clone())),
         tokio::spawn(Arc::clone(&app.gate).follow(shutdown.clone())),
         tokio::spawn(prune(app.store.clone(), shutdown.clone())),
@@ -255,22 +260,31 @@ async fn assemble(
     let allocator = upstream("allocator", &config.allocator_url, ALLOCATOR_AUDIENCE)?;
     let gate = Arc::new(Gate::load(store.clone()).await?);
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
+    let hub = Arc::new(Hub::new(config.parts.gateway.clone()));
     Ok(App::new(Shared {
         access: AccessTokens::new(keyring),
         identity,
         refresh: RefreshSecret::new(&access_seed),
         progression: config.progression.clone(),
         limits: config.limits,
-        tickets: Arc::new(Tickets::new(matchmaker, store.clone(), Arc::clone(&gate), config.limits.subscribers_max)),
+        tickets: Arc::new(Tickets::new(
+            matchmaker,
+            store.clone(),
+            Arc::clone(&gate),
+            config.limits.subscribers_max,
+            Arc::clone(&hub),
+        )),
         gate,
         matches: Arc::new(Matches::new(allocator, store.clone(), Arc::clone(&keys))),
         results: Results::new(store.clone(), keys, config.progression.clone()),
         webhooks,
-        social: Social::new(),
         redis,
         in_flight: InFlight::default(),
         ranks,
         servers: config.servers.clone(),
+        social: Social::new(Arc::new(InProcess(Arc::clone(&hub)))),
+        ws_tickets: WsTickets::default(),
+        hub,
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),
         by_address: Mutex::new(Buckets::new(config.limits.per_address)),

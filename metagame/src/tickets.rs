@@ -15,6 +15,9 @@ use tonic::{Code, Status};
 use crate::admission::Gate;
 use crate::core::match_event::Placement;
 use crate::feed::{Feed, Subscription};
+use crate::gateway::fanout::News;
+use crate::gateway::hub::Hub;
+use crate::gateway::message;
 use crate::metrics;
 use crate::problem::Problem;
 use crate::store::{MatchOpened, Seat, Store, StoreError, TicketReadiness};
@@ -35,11 +38,12 @@ pub(crate) struct Tickets {
     store: Store,
     gate: Arc<Gate>,
     feed: Feed,
+    hub: Arc<Hub>,
 }
 
 impl Tickets {
-    pub(crate) fn new(channel: Upstream, store: Store, gate: Arc<Gate>, subscribers_max: usize) -> Self {
-        Self { client: MatchmakerClient::new(channel), store, gate, feed: Feed::new(subscribers_max) }
+    pub(crate) fn new(channel: Upstream, store: Store, gate: Arc<Gate>, subscribers_max: usize, hub: Arc<Hub>) -> Self {
+        Self { client: MatchmakerClient::new(channel), store, gate, feed: Feed::new(subscribers_max), hub }
     }
 
     /// Makes a ticket for a player; the flag says whether it is new.
@@ -203,11 +207,21 @@ impl Tickets {
                     tracing::error!(ticket_id = ticket.ticket_id, %error, "cannot store a match");
                     return Status::aborted("a match could not be stored");
                 }
+                self.tell_players(&ticket);
                 if let Ok(ticket_id) = ticket.ticket_id.parse() {
                     self.feed.publish(ticket_id, ticket);
                 }
             }
             position.advance(&event.log_id, event.cursor);
+        }
+    }
+
+    /// The ticket's players hear of it over the gateway; each gateway follows all tickets itself.
+    fn tell_players(&self, ticket: &pb::Ticket) {
+        let players: Vec<PlayerId> = ticket.players.iter().filter_map(|one| one.player_id.parse().ok()).collect();
+        self.hub.deliver(&players, &message::shared(message::ticket(ticket)));
+        if ticket.state() == TicketState::Completed {
+            self.hub.take(&News::Inbox(players));
         }
     }
 

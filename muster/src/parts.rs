@@ -57,7 +57,7 @@ impl PartOptions {
                 .map_err(|fault| Failure::setup(format!("{}: {fault}", file.display())))?,
             None => Boards::default(),
         };
-        Ok(Parts { redis, economy: self.economy.read()?, boards: Arc::new(boards) })
+        Ok(Parts { redis, economy: self.economy.read()?, boards: Arc::new(boards), ..Parts::default() })
     }
 }
 

@@ -120,7 +120,7 @@ async fn link_device(
     responses((status = 202, body = CodeSentBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 async fn link_password(
     State(app): State<App>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
     caller: Caller,
     Body(body): Body<LinkPasswordBody>,
 ) -> Result<impl IntoResponse, Problem> {

@@ -4,6 +4,7 @@ mod aliases;
 mod auth;
 mod boards;
 mod factors;
+mod gateway;
 mod identities;
 mod inventory;
 mod leaderboards;
@@ -24,6 +25,8 @@ use axum::{Json, Router, middleware};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
+
+pub(crate) use tickets::state_name as ticket_state_name;
 
 use crate::app::App;
 use crate::problem::{Problem, ProblemBody};
@@ -59,6 +62,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(wallet::routes())
         .merge(shop::routes())
         .merge(inventory::routes())
+        .merge(gateway::routes())
         .merge(aliases::routes())
 }
 

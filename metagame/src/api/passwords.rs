@@ -141,7 +141,7 @@ pub(super) struct Pending {
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
 async fn login(
     State(app): State<App>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
     Body(body): Body<PasswordBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let now_ms = service::clock::unix_ms();
@@ -234,7 +234,7 @@ async fn finish(
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
 async fn register(
     State(app): State<App>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
     Body(body): Body<RegisterBody>,
 ) -> Result<impl IntoResponse, Problem> {
     app.identity.postman()?;
@@ -258,7 +258,7 @@ async fn register(
     responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 async fn verify(
     State(app): State<App>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
     Body(body): Body<CodeBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let code = tried(&app, REGISTER, body.code_id, &body.code)?;
@@ -339,7 +339,7 @@ async fn change(State(app): State<App>, caller: Caller, Body(body): Body<ChangeB
     responses((status = 202, body = CodeSentBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 async fn forgot(
     State(app): State<App>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
     Body(body): Body<ForgotBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let email = read_email(&body.email)?;

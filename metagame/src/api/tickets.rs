@@ -161,7 +161,7 @@ impl From<pb::Ticket> for TicketBody {
     }
 }
 
-fn state_name(state: TicketState) -> &'static str {
+pub(crate) fn state_name(state: TicketState) -> &'static str {
     match state {
         TicketState::Unspecified | TicketState::Queued => "queued",
         TicketState::Placing => "placing",

@@ -13,6 +13,7 @@
 //! | [`rating`], [`progress`], [`settlement`] | what a result gives to each player |
 //! | [`match_event`] | what other systems are told of a match |
 //! | [`webhook`], [`health`] | how an event is signed, when it is tried again, and how its endpoint does |
+//! | [`gateway`] | what a connected player hears, and what it hears again after its connection broke |
 //! | [`social`] | what players are to each other |
 //! | [`ledger`], [`seal`] | how money moves, and what proves it afterwards |
 //! | [`catalog`] | what is sold, when, for how much, and what matches give |
@@ -27,6 +28,7 @@ pub mod code;
 pub mod device;
 pub mod email;
 pub mod factor;
+pub mod gateway;
 pub mod guard;
 pub mod health;
 pub mod inventory;

@@ -214,8 +214,12 @@ impl Harness {
         service::key::load_or_create(&self.config.access_key_file).expect("the key")
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.as_ref().expect("it runs").address
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running.as_ref().expect("it runs").address)
+        format!("http://{}{path}", self.address())
     }
 
     pub(crate) fn admin_url(&self, path: &str) -> String {

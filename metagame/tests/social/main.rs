@@ -1,9 +1,12 @@
 //! Players among each other: the use cases on both databases, and the API as clients see it.
 
+mod chat;
 #[path = "../api/fakes.rs"]
 #[allow(dead_code, reason = "the tests of the API use the rest")]
 mod fakes;
 mod friends;
+mod gateway;
+mod gateway_client;
 #[path = "../api/harness.rs"]
 #[allow(dead_code, reason = "the tests of the API use the rest")]
 mod harness;

@@ -17,6 +17,7 @@ use crate::auth::Caller;
 use crate::core::page::{PlayerCursor, limit};
 use crate::core::social::tie::{Act, Refusal, Tie};
 use crate::extract::{Named, Query};
+use crate::gateway::fanout::News;
 use crate::problem::{Problem, ProblemBody};
 use crate::store::social::{Companion, FriendAct};
 
@@ -160,6 +161,9 @@ async fn unblock(State(app): State<App>, caller: Caller, Named(other): Named<Pla
 async fn act(app: &App, player: PlayerId, other: PlayerId, act: Act) -> Result<Option<Tie>, Problem> {
     let done = app.store.act_on_friend(FriendAct { player, other, act, now_ms: service::clock::unix_ms() }).await?;
     let done = done.ok_or_else(|| Problem::not_found("unknown-player", "there is no such player"))?;
+    if done.is_ok() {
+        app.social.publish(News::Refresh(vec![player, other]));
+    }
     done.map_err(|refusal| {
         let detail = refusal.to_string();
         match refusal {

@@ -20,6 +20,7 @@ use crate::connections::Peer;
 use crate::core::social::code;
 use crate::core::social::party::{PartyAct, PartyRefusal, Rtts, SIZE_DEFAULT, SIZE_MAX};
 use crate::extract::{Body, Named};
+use crate::gateway::fanout::News;
 use crate::problem::{Problem, ProblemBody};
 use crate::store::social::{Entrance, NewParty, PartyDone, PartyFault, PartyStep, PartyView};
 
@@ -236,6 +237,7 @@ async fn leave(State(app): State<App>, caller: Caller) -> Result<StatusCode, Pro
 async fn invite(State(app): State<App>, caller: Caller, Body(body): Body<PlayerBody>) -> Result<StatusCode, Problem> {
     let now_ms = service::clock::unix_ms();
     app.store.invite_to_party(caller.player_id, body.player_id, now_ms).await??;
+    app.social.publish(News::Inbox(vec![body.player_id]));
     Ok(StatusCode::NO_CONTENT)
 }
 

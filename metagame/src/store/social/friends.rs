@@ -106,7 +106,8 @@ impl Store {
 /// Before every id.
 const LOWEST: PlayerId = PlayerId(uuid::Uuid::nil());
 
-const FRIENDS_OF: &str = "SELECT other_id FROM edges WHERE player_id = $1 AND tie = 'friend' ORDER BY other_id";
+pub(super) const FRIENDS_OF: &str =
+    "SELECT other_id FROM edges WHERE player_id = $1 AND tie = 'friend' ORDER BY other_id";
 
 fn read_tie(name: &str) -> Result<Tie, StoreError> {
     name.parse().map_err(|error| StoreError::Unreadable(format!("{error}")))

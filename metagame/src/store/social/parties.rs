@@ -3,9 +3,11 @@
 use protocol::id::{PartyId, PlayerId, TicketId};
 use serde_json::json;
 
+use super::chat;
 use super::friends::between;
 use super::inbox::{self, NewMessage};
 use crate::args;
+use crate::core::social::chat::Channel;
 use crate::core::social::party::{
     INVITE_LIFE_MS, INVITES_PER_PARTY_MAX, INVITES_PER_PLAYER_MAX, Member, Party, PartyAct, PartyRefusal,
 };
@@ -375,6 +377,7 @@ async fn write_changes(tx: &mut Tx, before: &Party, after: &Party, now_ms: u64) 
     if after.members.is_empty() {
         tx.execute("DELETE FROM party_invites WHERE party_id = $1", args![after.id]).await?;
         tx.execute("DELETE FROM parties WHERE party_id = $1", args![after.id]).await?;
+        chat::forget(tx, &Channel::Party(after.id).key(after.leader)).await?;
         return Ok(());
     }
     for member in &after.members {
@@ -429,7 +432,7 @@ async fn load(tx: &mut Tx, id: PartyId) -> Result<Option<Party>, StoreError> {
     Ok(Some(Party { id, leader, version, size_max, code, ticket, members }))
 }
 
-async fn party_of(tx: &mut Tx, player: PlayerId) -> Result<Option<PartyView>, StoreError> {
+pub(super) async fn party_of(tx: &mut Tx, player: PlayerId) -> Result<Option<PartyView>, StoreError> {
     match load_of(tx, player).await? {
         Some(party) => view(tx, party).await.map(Some),
         None => Ok(None),

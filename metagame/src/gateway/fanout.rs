@@ -1,0 +1,36 @@
+//! News for the players of all gateways.
+
+use std::sync::Arc;
+
+use protocol::id::PlayerId;
+use serde::{Deserialize, Serialize};
+
+use super::hub::Hub;
+
+/// What gateways have to hear. It only hastens what is in the database anyway, chat of the moment and presence excepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum News {
+    /// Party, friends or blocks of these players have changed.
+    Refresh(Vec<PlayerId>),
+    /// These players have new messages in their inboxes.
+    Inbox(Vec<PlayerId>),
+    /// An encoded message for these players, in order.
+    Deliver { to: Vec<PlayerId>, body: Vec<u8> },
+    /// A player's presence, for those who may see it.
+    Presence { player: PlayerId, status: i32, text: String, to: Vec<PlayerId> },
+}
+
+/// Brings news to the hubs. It never blocks and never fails: what cannot be brought is counted and found in the database
+/// later.
+pub(crate) trait Fanout: Send + Sync {
+    fn publish(&self, news: News);
+}
+
+/// To the hub of this process alone.
+pub(crate) struct InProcess(pub(crate) Arc<Hub>);
+
+impl Fanout for InProcess {
+    fn publish(&self, news: News) {
+        self.0.take(&news);
+    }
+}

@@ -1,0 +1,248 @@
+//! A session: what a player's client has still to hear, whether a connection serves it or not.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use protocol::id::{PartyId, PlayerId};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::core::gateway::resume::{ResumeHash, ResumeTokens};
+use crate::core::gateway::stream::{Body, Bounds, Out, Stream};
+use crate::core::session::SessionId;
+
+use super::message;
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Closing {
+    pub(crate) reason: &'static str,
+    pub(crate) resume: bool,
+    pub(crate) retry_after_ms: u32,
+}
+
+/// What a connection does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Waits.
+    Nothing,
+    /// Sends this.
+    Frame(Vec<u8>),
+    /// Says that something was given up, and then everything as it is.
+    Resync,
+    /// Looks again what the player's party, friends and blocks are.
+    Refresh,
+    /// Sends messages of the inbox after this one.
+    Inbox(u64),
+    /// Says why and closes.
+    Close(Closing),
+    /// Ends: another connection serves the session now.
+    Replaced,
+}
+
+pub(crate) struct Session {
+    pub(crate) id: Uuid,
+    pub(crate) player: PlayerId,
+    /// The account's session that it logged in with.
+    pub(crate) account_session: SessionId,
+    pub(super) wake: Notify,
+    /// Unix milliseconds at which the client was last heard and last pinged.
+    pub(super) heard_ms: AtomicU64,
+    pub(super) pinged_ms: AtomicU64,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    stream: Stream<PlayerId>,
+    tokens: ResumeTokens,
+    /// Counts connections: an older one has nothing to say any more.
+    connection: u64,
+    /// Since when no connection serves it.
+    pub(super) detached_at_ms: Option<u64>,
+    /// Unix milliseconds at which its access token expires.
+    pub(super) expires_at_ms: u64,
+    pub(super) expiry_told: bool,
+    inbox_sent: u64,
+    inbox_due: bool,
+    refresh_due: bool,
+    ping_due: bool,
+    closing: Option<Closing>,
+    /// The party that the client knows of.
+    pub(super) party: Option<(PartyId, u64)>,
+    /// Who hears of the player's presence.
+    pub(super) watchers: Box<[PlayerId]>,
+}
+
+pub(super) struct Opening {
+    pub(super) player: PlayerId,
+    pub(super) account_session: SessionId,
+    pub(super) token: ResumeHash,
+    pub(super) expires_at_ms: u64,
+    pub(super) inbox_acked: u64,
+    pub(super) now_ms: u64,
+    pub(super) bounds: Bounds,
+}
+
+impl Session {
+    pub(super) fn open(id: Uuid, opening: &Opening) -> Self {
+        let state = State {
+            stream: Stream::new(opening.bounds),
+            tokens: ResumeTokens::new(opening.token),
+            connection: 1,
+            detached_at_ms: None,
+            expires_at_ms: opening.expires_at_ms,
+            expiry_told: false,
+            inbox_sent: opening.inbox_acked,
+            inbox_due: true,
+            refresh_due: false,
+            ping_due: false,
+            closing: None,
+            party: None,
+            watchers: Box::default(),
+        };
+        Self {
+            id,
+            player: opening.player,
+            account_session: opening.account_session,
+            wake: Notify::new(),
+            heard_ms: AtomicU64::new(opening.now_ms),
+            pinged_ms: AtomicU64::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another connection takes the session over. Returns the connection's number and whether nothing is missing.
+    pub(super) fn resume(
+        &self,
+        shown: ResumeHash,
+        next: ResumeHash,
+        last_seq: u64,
+        last_inbox: u64,
+        now_ms: u64,
+    ) -> Option<(u64, bool)> {
+        let mut state = self.lock();
+        if state.closing.is_some_and(|closing| !closing.resume) || !state.tokens.present(shown, next) {
+            return None;
+        }
+        state.connection += 1;
+        state.detached_at_ms = None;
+        state.closing = None;
+        // What the client has is known better by the client; what it says it has is not sent again.
+        state.inbox_sent = last_inbox;
+        state.inbox_due = true;
+        let is_whole = state.stream.resume(last_seq);
+        self.heard_ms.store(now_ms, Ordering::Relaxed);
+        self.pinged_ms.store(0, Ordering::Relaxed);
+        let connection = state.connection;
+        drop(state);
+        // The connection before, if it still waits for something.
+        self.wake.notify_waiters();
+        Some((connection, is_whole))
+    }
+
+    /// The client has said something over this connection. Returns whether it still serves the session.
+    pub(super) fn heard(&self, connection: u64, now_ms: u64) -> bool {
+        self.heard_ms.store(now_ms, Ordering::Relaxed);
+        let mut state = self.lock();
+        if state.connection != connection {
+            return false;
+        }
+        state.tokens.confirm();
+        true
+    }
+
+    /// A connection has ended.
+    pub(super) fn detach(&self, connection: u64, now_ms: u64) {
+        let mut state = self.lock();
+        if state.connection == connection {
+            state.detached_at_ms = Some(now_ms);
+        }
+    }
+
+    pub(super) fn ack(&self, seq: u64) {
+        self.lock().stream.ack(seq);
+    }
+
+    /// An ordered message.
+    pub(crate) fn push(&self, body: &Body) {
+        self.lock().stream.push_ordered(Body::clone(body));
+        self.wake.notify_one();
+    }
+
+    /// The newest of a subject.
+    pub(crate) fn push_latest(&self, subject: PlayerId, body: &Body) {
+        self.lock().stream.push_latest(subject, Body::clone(body));
+        self.wake.notify_one();
+    }
+
+    pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.wake.notify_one();
+    }
+
+    /// What this connection does next.
+    pub(super) fn due(&self, connection: u64) -> Due {
+        let mut state = self.lock();
+        if state.connection != connection {
+            return Due::Replaced;
+        }
+        if let Some(closing) = state.closing {
+            return Due::Close(closing);
+        }
+        if std::mem::take(&mut state.ping_due) {
+            return Due::Frame(message::ping());
+        }
+        if std::mem::take(&mut state.refresh_due) {
+            return Due::Refresh;
+        }
+        if std::mem::take(&mut state.inbox_due) {
+            return Due::Inbox(state.inbox_sent);
+        }
+        match state.stream.pop() {
+            None => Due::Nothing,
+            Some(Out::Resync) => Due::Resync,
+            Some(Out::Ordered(seq, body)) => Due::Frame(message::numbered(seq, &body)),
+            Some(Out::Latest(body)) => Due::Frame(message::numbered(0, &body)),
+        }
+    }
+}
+
+impl State {
+    /// Messages of the inbox up to `seq` were handed to the connection; `more` are there.
+    pub(super) fn inbox_sent(&mut self, seq: u64, more: bool) {
+        self.inbox_sent = self.inbox_sent.max(seq);
+        self.inbox_due |= more;
+    }
+
+    pub(super) fn inbox_position(&self) -> u64 {
+        self.inbox_sent
+    }
+
+    pub(super) fn look_inbox(&mut self) {
+        self.inbox_due = true;
+    }
+
+    pub(super) fn refresh(&mut self) {
+        self.refresh_due = true;
+    }
+
+    pub(super) fn ping(&mut self) {
+        self.ping_due = true;
+    }
+
+    pub(super) fn close(&mut self, closing: Closing) {
+        self.closing.get_or_insert(closing);
+    }
+
+    pub(super) fn resync(&mut self) {
+        self.stream.resync();
+    }
+
+    pub(super) fn push_ordered(&mut self, body: Body) {
+        self.stream.push_ordered(body);
+    }
+}

@@ -1,0 +1,150 @@
+//! What is done for all sessions at once, so that none needs a timer of its own: pings, deaths, the end of grace, tokens that
+//! expire, and inboxes whose news got lost.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use protocol::pb::gateway_envelope::Body;
+use protocol::pb::{self, GatewayStatus};
+use service::Shutdown;
+
+use super::fanout::News;
+use super::message::shared;
+use super::session::{Closing, Session};
+use crate::app::App;
+use crate::core::gateway::pulse::Beat;
+
+/// How often all sessions are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often the database is asked, in rounds: what inboxes hold, whose news can get lost between gateways, and which accounts'
+/// sessions have ended, by a logout, a ban or another password.
+const LOOK_EVERY: u32 = 30;
+/// Sessions that one statement asks for.
+const SESSIONS_AT_ONCE: usize = 500;
+/// How long before its end a session is told to show a fresh token.
+const EXPIRY_NOTICE_MS: u64 = 60_000;
+/// Over how long clients that are sent away at shutdown come back.
+const COME_BACK_WITHIN_MS: u64 = 10_000;
+
+const IDLE: Closing = Closing { reason: "idle", resume: true, retry_after_ms: 0 };
+const EXPIRED: Closing = Closing { reason: "expired", resume: true, retry_after_ms: 0 };
+
+/// Looks after the sessions until shutdown, and then sends all of them away.
+pub(crate) async fn look_after(app: App, shutdown: Shutdown) {
+    let mut round = 0_u32;
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => break,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let now_ms = service::clock::unix_ms();
+        let sessions = app.hub.all();
+        for session in &sessions {
+            if look_at(&app, session, now_ms) {
+                end(&app, session);
+            }
+        }
+        for player in app.hub.presences.expire(now_ms, 100) {
+            // Those of connected players do not expire.
+            if let Ok(to) = app.store.friends_of(player).await {
+                app.social.publish(offline(player, to));
+            }
+        }
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(LOOK_EVERY) {
+            renew_presence(&app, &sessions, now_ms);
+            compare_inboxes(&app, &sessions).await;
+            end_logged_out(&app, &sessions).await;
+        }
+    }
+    for session in app.hub.all() {
+        let jitter = service::random::u64() % COME_BACK_WITHIN_MS;
+        let closing = Closing { reason: "drain", resume: true, retry_after_ms: jitter as u32 };
+        session.set(|state| state.close(closing));
+    }
+    // The process may end once this returns; a connection that takes nothing is not waited for.
+    for _ in 0..20 {
+        if app.hub.all().iter().all(|session| session.lock().detached_at_ms.is_some()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether the session is over.
+fn look_at(app: &App, session: &Session, now_ms: u64) -> bool {
+    let pulse = app.hub.settings.pulse;
+    let (detached_at_ms, expires_at_ms, told) = {
+        let state = session.lock();
+        (state.detached_at_ms, state.expires_at_ms, state.expiry_told)
+    };
+    if let Some(detached_at_ms) = detached_at_ms {
+        return now_ms.saturating_sub(detached_at_ms) >= pulse.grace_ms;
+    }
+    if now_ms >= expires_at_ms {
+        session.set(|state| state.close(EXPIRED));
+    } else if now_ms + EXPIRY_NOTICE_MS >= expires_at_ms && !told {
+        let notice = shared(Body::Expiring(pb::GatewayExpiring { expires_at_ms }));
+        session.set(|state| {
+            state.expiry_told = true;
+            state.push_ordered(notice);
+        });
+    }
+    let heard_ms = session.heard_ms.load(Ordering::Relaxed);
+    match pulse.beat(now_ms, heard_ms, session.pinged_ms.load(Ordering::Relaxed)) {
+        Beat::Fine => {}
+        Beat::Ping => {
+            session.pinged_ms.store(now_ms, Ordering::Relaxed);
+            session.set(super::session::State::ping);
+        }
+        Beat::Dead => session.set(|state| state.close(IDLE)),
+    }
+    false
+}
+
+/// A session is over: with the player's last one it is offline.
+pub(super) fn end(app: &App, session: &Session) {
+    if app.hub.remove(session) {
+        let to = session.lock().watchers.to_vec();
+        app.social.publish(offline(session.player, to));
+    }
+}
+
+fn offline(player: protocol::id::PlayerId, to: Vec<protocol::id::PlayerId>) -> News {
+    News::Presence { player, status: GatewayStatus::Offline.into(), text: String::new(), to }
+}
+
+/// Presence of connected players holds as long as they are connected; other gateways hear of it again, too.
+fn renew_presence(app: &App, sessions: &[Arc<Session>], now_ms: u64) {
+    for session in sessions {
+        if let Some(seen) = app.hub.presences.get(session.player, now_ms) {
+            app.social.see(session.player, seen.status, &seen.text, Vec::new());
+        }
+    }
+}
+
+async fn compare_inboxes(app: &App, sessions: &[Arc<Session>]) {
+    for some in sessions.chunks(SESSIONS_AT_ONCE) {
+        let players: Vec<_> = some.iter().map(|session| session.player).collect();
+        let Ok(heads) = app.store.inbox_heads(&players).await else { return };
+        for (player, last_seq) in heads {
+            for session in app.hub.of(player) {
+                if session.lock().inbox_position() < last_seq {
+                    session.set(super::session::State::look_inbox);
+                }
+            }
+        }
+    }
+}
+
+async fn end_logged_out(app: &App, sessions: &[Arc<Session>]) {
+    for some in sessions.chunks(SESSIONS_AT_ONCE) {
+        let ids: Vec<_> = some.iter().map(|session| session.account_session).collect();
+        let Ok(living) = app.store.living_sessions(&ids).await else { return };
+        let living: std::collections::HashSet<_> = living.into_iter().map(|session| session.0).collect();
+        for session in some.iter().filter(|session| !living.contains(&session.account_session.0)) {
+            session.set(|state| state.close(super::hub::ENDED));
+        }
+    }
+}

@@ -80,6 +80,9 @@ pub(crate) async fn seal(store: Store, shutdown: Shutdown) {
                 SEAL_EVERY
             }
         };
+        if let Err(error) = store.end_trades(service::clock::unix_ms()).await {
+            tracing::warn!(%error, "cannot end trades whose time is over; trying again");
+        }
         tokio::select! {
             () = shutdown.wait() => return,
             () = tokio::time::sleep(wait) => {}

@@ -15,6 +15,7 @@ mod sessions;
 mod shop;
 mod social;
 mod tickets;
+mod trades;
 pub(crate) mod wallet;
 
 use axum::extract::DefaultBodyLimit;
@@ -63,6 +64,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(shop::routes())
         .merge(inventory::routes())
         .merge(gateway::routes())
+        .merge(trades::routes())
         .merge(aliases::routes())
 }
 

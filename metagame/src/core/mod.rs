@@ -48,4 +48,5 @@ pub mod seal;
 pub mod session;
 pub mod settlement;
 pub mod social;
+pub mod trade;
 pub mod webhook;

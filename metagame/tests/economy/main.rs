@@ -7,3 +7,4 @@ mod races;
 mod shop;
 #[path = "../stores/mod.rs"]
 mod stores;
+mod trades;

@@ -19,7 +19,9 @@ const REST: Duration = Duration::from_secs(10);
 const SECONDS: u64 = 120;
 
 pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
-    apply(&filled(include_str!("upgrade.yaml"), PREVIOUS_IMAGE, ""))?;
+    // The node's folder is this run's own: what another has left there may be newer than the previous Muster can read.
+    let data = format!("/tmp/{UPGRADE}-{}", stage.seed);
+    apply(&filled(&include_str!("upgrade.yaml").replace("DATA", &data), PREVIOUS_IMAGE, ""))?;
     for service in SERVICES {
         kubectl(&["-n", UPGRADE, "rollout", "status", &format!("deploy/{service}"), "--timeout=90s"])?;
     }

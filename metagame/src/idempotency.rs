@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a request that is sent again has happened once, and is answered as it was the first time.
 //!
-//! A handler takes the key with [`IdempotencyKey`], makes a [`Keyed`] request of it and runs its use case by
-//! [`App::once`](crate::app::App). Within the transaction the use case begins with [`claim`] and ends with [`settle`], so key and
+//! A handler takes the key with `IdempotencyKey`, makes a [`Keyed`] request of it and runs its use case by
+//! `App::once`. Within the transaction the use case begins with [`claim`] and ends with [`settle`], so key and
 //! effect are written together or not at all. Refusals are answers too: a late copy of a request that was refused must not
 //! succeed when nobody expects it any more. A fault of the server is no answer; the same key may be tried again.
 //!

@@ -15,7 +15,7 @@ use crate::exit::Failure;
 /// Options of every command that runs metagame.
 #[derive(Clone, Default, Args, Serialize, Deserialize)]
 pub(crate) struct PartOptions {
-    /// Keep what can be rebuilt or lost in a Redis: redis://[user:password@]host:6379/0, or rediss:// with TLS. Without it each
+    /// Keep what can be rebuilt or lost in a Redis: redis://user:password@host:6379/0, or rediss:// with TLS. Without it each
     /// instance keeps that in memory.
     #[arg(
         long,

@@ -278,8 +278,9 @@ impl Ranking {
                 list.before(&own.place).saturating_sub(before as usize)
             }
         };
-        let mut entries: Vec<Ranked> = Vec::with_capacity(limit);
-        for (index, place) in list.from(from, limit).into_iter().enumerate() {
+        let places = list.from(from, limit);
+        let mut entries: Vec<Ranked> = Vec::with_capacity(places.len());
+        for (index, place) in places.into_iter().enumerate() {
             let shared = entries.last().filter(|last| self.ties == Ties::Shared && last.place.sort == place.sort);
             let rank = match shared {
                 Some(last) => last.rank,

@@ -3,7 +3,7 @@
 //! With Redis configured the current season of a board is there in sorted sets, shared by all instances; every other season,
 //! and every board while Redis is gone or does not have it yet, is in this process's memory. Both are made from the table at any
 //! time, and follow it: what this instance writes is in them before the writer is answered, what others write within a second
-//! ([`follow`]). A row's version decides which state is newer, so it does not matter in which order they are heard of.
+//! (`follow`). A row's version decides which state is newer, so it does not matter in which order they are heard of.
 
 pub(crate) mod admin;
 mod follow;

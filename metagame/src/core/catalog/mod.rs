@@ -1,6 +1,6 @@
 //! The catalog: currencies, items, offers, recipes and rewards, as data with a version.
 //!
-//! An operator writes it down in one TOML file ([`file`]); what is here has been checked, so nothing in it names what does not
+//! An operator writes it down in one TOML file (`file`); what is here has been checked, so nothing in it names what does not
 //! exist. The whole of it is kept in the database under its version, which every entry of the books names.
 
 pub mod file;

@@ -2,12 +2,12 @@
 //!
 //! | file | |
 //! |---|---|
-//! | [`books`] | writes an entry of the journal with its postings and wallets |
-//! | [`catalog`] | the catalogs that entries refer to |
+//! | `books` | writes an entry of the journal with its postings and wallets |
+//! | `catalog` | the catalogs that entries refer to |
 //! | [`grant`](mod@grant) | gives currency and goods, once per cause; for use within other parts' transactions |
-//! | [`purchase`], [`rewards`] | what is bought, what matches give |
-//! | [`wallet`] | what a player sees |
-//! | [`seals`], [`verify`] | seals over the journal, and the check of everything |
+//! | [`purchase`], `rewards` | what is bought, what matches give |
+//! | `wallet` | what a player sees |
+//! | `seals`, [`verify`] | seals over the journal, and the check of everything |
 
 pub(crate) mod books;
 pub(crate) mod catalog;

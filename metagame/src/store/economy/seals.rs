@@ -8,7 +8,7 @@ use crate::store::Store;
 /// Most entries of one seal: a long stretch is sealed in several.
 const ENTRIES_MAX: u64 = 20_000;
 
-/// Its columns are those of [`NEWEST`].
+/// Its columns are those of `NEWEST`.
 impl FromRow for Seal {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {

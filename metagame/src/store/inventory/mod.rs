@@ -2,10 +2,10 @@
 //!
 //! | file | |
 //! |---|---|
-//! | [`page`] | reading an inventory |
+//! | `page` | reading an inventory |
 //! | [`acts`] | consume, craft, disenchant, gift |
 //! | [`trades`] | two sides in escrow, and both or neither crosses |
-//! | [`stock`] | putting in and taking out, within the transaction of whatever moves items |
+//! | `stock` | putting in and taking out, within the transaction of whatever moves items |
 
 pub mod acts;
 pub(crate) mod page;

@@ -42,7 +42,7 @@ pub(crate) async fn put(tx: &mut Tx, owner: PlayerId, items: &[Item]) -> Result<
     tx.execute(PUT, args).await.map(drop)
 }
 
-/// Its columns are those of [`ITEMS`] and of the inventory's page.
+/// Its columns are those of `ITEMS` and of the inventory's page.
 impl FromRow for Item {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {

@@ -80,7 +80,7 @@ pub enum Traded {
 const COLUMNS: &str = "\
     SELECT trade_id, from_player, to_player, state, gives, takes, until_ms FROM trades WHERE trade_id = $1";
 
-/// Its columns are those of [`COLUMNS`].
+/// Its columns are those of `COLUMNS`.
 impl FromRow for Trade {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         let unreadable = |error: String| StoreError::Unreadable(format!("a trade: {error}"));

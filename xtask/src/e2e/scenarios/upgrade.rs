@@ -21,11 +21,11 @@ const SECONDS: u64 = 120;
 pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
     // The node's folder is this run's own: what another has left there may be newer than the previous Muster can read.
     let data = format!("/tmp/{UPGRADE}-{}", stage.seed);
-    apply(&filled(&include_str!("upgrade.yaml").replace("DATA", &data), PREVIOUS_IMAGE, ""))?;
+    apply(&filled(include_str!("upgrade.yaml"), PREVIOUS_IMAGE, "", &data))?;
     for service in SERVICES {
         kubectl(&["-n", UPGRADE, "rollout", "status", &format!("deploy/{service}"), "--timeout=90s"])?;
     }
-    fleet("previous", PREVIOUS_IMAGE)?;
+    fleet("previous", PREVIOUS_IMAGE, &data)?;
     let crowd = Crowd {
         namespace: UPGRADE,
         url: "http://platform-metagame:7100".to_owned(),
@@ -33,7 +33,7 @@ pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
     };
     crowd.start()?;
     std::thread::sleep(REST);
-    fleet("present", IMAGE)?;
+    fleet("present", IMAGE, &data)?;
     for image in [IMAGE, PREVIOUS_IMAGE] {
         for service in SERVICES {
             replace(service, image)?;
@@ -45,8 +45,8 @@ pub(crate) fn run(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 /// A Fleet whose servers are all in the pool.
-fn fleet(name: &str, image: &str) -> anyhow::Result<()> {
-    apply(&filled(include_str!("upgrade_fleet.yaml"), image, name))?;
+fn fleet(name: &str, image: &str, data: &str) -> anyhow::Result<()> {
+    apply(&filled(include_str!("upgrade_fleet.yaml"), image, name, data))?;
     let ready = || {
         let servers = items(&["-n", UPGRADE, "gameservers.agones.dev", "-l", &format!("agones.dev/fleet={name}")])?;
         let states: Vec<&str> = servers.iter().filter_map(|server| server["status"]["state"].as_str()).collect();
@@ -62,6 +62,6 @@ fn replace(service: &str, image: &str) -> anyhow::Result<()> {
     kubectl(&["-n", UPGRADE, "rollout", "status", &format!("deploy/{service}"), "--timeout=90s"]).map(drop)
 }
 
-fn filled(manifest: &str, image: &str, name: &str) -> String {
-    manifest.replace("NAMESPACE", UPGRADE).replace("IMAGE", image).replace("NAME", name)
+fn filled(manifest: &str, image: &str, name: &str, data: &str) -> String {
+    manifest.replace("DATA", data).replace("NAMESPACE", UPGRADE).replace("IMAGE", image).replace("NAME", name)
 }

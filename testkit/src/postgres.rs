@@ -34,6 +34,19 @@ start() {
     echo "started"
 }
 stop() { kill -"$1" "$server" 2>/dev/null; wait "$server" 2>/dev/null; }
+# As when a machine is switched off: nobody has a last word, the backends neither. The next server wants their memory gone.
+destroy() {
+    doomed=$server
+    for stat in /proc/[0-9]*/stat; do
+        { read -r pid name state parent rest <"$stat"; } 2>/dev/null || continue
+        [ "$name" = "(postgres)" ] && [ "$parent" = "$server" ] && doomed="$doomed $pid"
+    done
+    kill -KILL $doomed 2>/dev/null
+    wait "$server" 2>/dev/null
+    for pid in $doomed; do
+        while { read -r pid name state rest <"/proc/$pid/stat"; } 2>/dev/null && [ "$state" != Z ]; do sleep 0.01; done
+    done
+}
 trap '' INT TERM HUP
 mkdir -m 700 "$folder" || exit 1
 "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || echo "failed"
@@ -43,6 +56,7 @@ while read -r order; do
         start) start ;;
         stop) stop INT; echo "stopped" ;;
         crash) stop QUIT; echo "stopped" ;;
+        kill) destroy; echo "stopped" ;;
     esac
 done
 stop QUIT
@@ -110,6 +124,14 @@ impl Server {
     /// If it does not obey.
     pub fn stop(&mut self, crash: bool) {
         assert_eq!(self.order(if crash { "crash" } else { "stop" }), "stopped");
+    }
+
+    /// kill -9 of the server and of every process of it; its data stays as it is on the disk.
+    ///
+    /// # Panics
+    /// If it does not obey.
+    pub fn kill(&mut self) {
+        assert_eq!(self.order("kill"), "stopped");
     }
 
     /// Starts it again.
@@ -301,6 +323,12 @@ mod tests {
         server.stop(true);
         server.start_again();
         assert_eq!(database.psql("SELECT a FROM t"), "7", "what was committed survives a crash");
+        for n in 0..3 {
+            server.kill();
+            server.start_again();
+            assert_eq!(database.psql("SELECT count(*) FROM t"), (n + 1).to_string(), "and a kill");
+            database.psql("INSERT INTO t VALUES (8)");
+        }
         let folder = PathBuf::from(database.psql("SHOW data_directory"));
         let postmaster = std::fs::read_to_string(folder.join("postmaster.pid")).expect("root may read it");
         let process = PathBuf::from("/proc").join(postmaster.lines().next().expect("its id"));

@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Times that the local kills' limits are stretched by, on a slow machine.
     #[arg(long, default_value_t = 1)]
     patience: u32,
+    /// Kills of metagame and its database, on each engine.
+    #[arg(long, default_value_t = 1_000)]
+    money_kills: u32,
     /// Kills and cut connections on the cluster.
     #[arg(long, default_value_t = 500)]
     cluster_kills: u32,
@@ -57,6 +60,8 @@ enum What {
     Fuzz,
     /// kill -9 of allocator and game servers on the local provider, with a checked history.
     Local,
+    /// kill -9 of metagame and of its database while money moves, with checked books.
+    Money,
     /// Kills and cut API connections on a cluster, with a checked history.
     Cluster,
     /// A full rollout of a large fleet on a real API server: servers and nodes that are nothing but objects.
@@ -64,7 +69,7 @@ enum What {
 }
 
 impl What {
-    const WITHOUT_CLUSTER: [Self; 3] = [Self::Simulate, Self::Fuzz, Self::Local];
+    const WITHOUT_CLUSTER: [Self; 4] = [Self::Simulate, Self::Fuzz, Self::Local, Self::Money];
     const WITH_CLUSTER: [Self; 2] = [Self::Cluster, Self::Kwok];
 }
 
@@ -75,6 +80,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             What::Simulate => simulate::deep(options.matches)?,
             What::Fuzz => fuzz::deep(options.inputs)?,
             What::Local => local(options)?,
+            What::Money => money(options)?,
             What::Cluster => e2e::kills(options.cluster_kills, options.seed, options.load.clone(), !options.dev)?,
             What::Kwok => kwok::run(&kwok::Size { nodes: options.nodes, servers: options.servers }, !options.dev)?,
         }
@@ -110,6 +116,22 @@ fn local(options: &Options) -> anyhow::Result<()> {
     step("kills on the local provider", &mut command)
 }
 
+/// The test of thirty kills, with more of them.
+fn money(options: &Options) -> anyhow::Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--test", "money"]);
+    if !options.dev {
+        command.arg("--release");
+    }
+    // One engine after the other: each has the machine for itself.
+    command.args(["--", "--nocapture", "--test-threads=1"]);
+    command.env("MUSTER_MONEY_KILLS", options.money_kills.to_string());
+    if let Some(seed) = options.seed {
+        command.env("MUSTER_MONEY_SEED", seed.to_string());
+    }
+    step("kills while money moves", &mut command)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -129,7 +151,7 @@ mod tests {
     #[test]
     fn a_cluster_is_used_where_there_is_one_and_a_choice_is_obeyed() {
         assert_eq!(chosen_by(&[], false), What::WITHOUT_CLUSTER);
-        assert_eq!(chosen_by(&[], true).len(), 5);
+        assert_eq!(chosen_by(&[], true).len(), 6);
         assert_eq!(chosen_by(&["--only", "kwok,local"], false), [What::Kwok, What::Local]);
     }
 }

@@ -21,6 +21,7 @@ use crate::identity::Identity;
 use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
+use crate::outgoing::Outgoing;
 use crate::problem::Problem;
 use crate::ranks::Ranks;
 use crate::redis::Redis;
@@ -53,6 +54,9 @@ pub(crate) struct Shared {
     /// Where it is configured.
     #[expect(dead_code, reason = "for presence, limits and fan-out: the first of them removes this line")]
     pub(crate) redis: Option<Redis>,
+    /// The way to others.
+    #[expect(dead_code, reason = "for logins and payments: the first of them removes this line")]
+    pub(crate) outgoing: Outgoing,
     pub(crate) in_flight: InFlight,
     pub(crate) hub: Arc<Hub>,
     pub(crate) ws_tickets: WsTickets,

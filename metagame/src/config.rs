@@ -13,6 +13,7 @@ use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::economy::Economy;
 use crate::gateway::GatewaySettings;
 use crate::identity::settings::IdentitySettings;
+use crate::outgoing::OutgoingSettings;
 use crate::redis::RedisUrl;
 use crate::webhooks::Webhooks;
 
@@ -64,6 +65,8 @@ pub struct Parts {
     pub boards: Arc<Boards>,
     /// How the realtime gateway serves.
     pub gateway: GatewaySettings,
+    /// How others are called.
+    pub outgoing: OutgoingSettings,
 }
 
 /// Bounds on what callers can ask for.

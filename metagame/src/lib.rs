@@ -3,7 +3,8 @@
 //! Clients speak REST to it ([`openapi`]); it speaks gRPC to matchmaker and allocator and keeps what lasts in a
 //! database. Decisions are made in [`core`], which knows no clock, network or database; [`store`] keeps; the rest is
 //! the shell that joins them. A request comes in through `request` (limits, log, metrics), reaches a handler in
-//! `api/`, which asks `tickets`, `matches`, `results` or the store. Events of matches go out by `webhooks`.
+//! `api/`, which asks `tickets`, `matches`, `results` or the store. Events of matches go out by `webhooks`;
+//! `outgoing` is how anybody else is called.
 
 mod admission;
 mod api;
@@ -23,6 +24,8 @@ mod keys;
 mod limits;
 mod matches;
 mod metrics;
+#[cfg_attr(not(test), expect(dead_code, reason = "for logins and payments: when both are there, this line goes"))]
+mod outgoing;
 mod problem;
 pub mod ranks;
 pub mod redis;
@@ -50,8 +53,9 @@ pub use identity::postman::MailError;
 pub use identity::settings::{
     IdentityFaults, IdentitySettings, MailSettings, MailWay, SecretText, SmtpSettings, SmtpTls, read_identity,
 };
+pub use outgoing::{AddressFault, OutgoingSettings, TlsError};
 pub use redis::{RedisUrl, RedisUrlError};
 pub use start::{Running, ServeError, StartError, serve, start};
 pub use webhooks::{
-    Endpoint, EndpointSettings, StartFault, TlsError, WebhookFaults, WebhookTiming, Webhooks, endpoints, read_endpoints,
+    Endpoint, EndpointSettings, StartFault, WebhookFaults, WebhookTiming, Webhooks, endpoints, read_endpoints,
 };

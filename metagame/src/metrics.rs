@@ -40,6 +40,9 @@ const RANKS_FOLLOWED: &str = "muster_metagame_ranks_followed_total";
 const REDIS_CALLS: &str = "muster_metagame_redis_calls_total";
 const REDIS_SECONDS: &str = "muster_metagame_redis_seconds";
 const REDIS_UP: &str = "muster_metagame_redis_up";
+const OUTGOING_CALLS: &str = "muster_metagame_outgoing_calls_total";
+const OUTGOING_SECONDS: &str = "muster_metagame_outgoing_seconds";
+const OUTGOING_UP: &str = "muster_metagame_outgoing_up";
 
 pub(crate) fn describe() {
     describe_counter!(REQUESTS, "HTTP requests by method, route and status");
@@ -91,6 +94,12 @@ pub(crate) fn describe() {
         "Calls to Redis by part and outcome: done, refused, away, skipped (it was away a moment ago)"
     );
     describe_histogram!(REDIS_SECONDS, "Seconds that calls to Redis took, by part");
+    describe_counter!(
+        OUTGOING_CALLS,
+        "Calls to others, by destination and outcome: 2xx to 5xx, unreachable, unanswered, too_long, skipped, busy"
+    );
+    describe_histogram!(OUTGOING_SECONDS, "Seconds until an answer was read whole, by destination");
+    describe_gauge!(OUTGOING_UP, "1 while a destination answers, 0 while it is taken to be gone");
     describe_gauge!(REDIS_UP, "1 while Redis answers; absent where none is configured");
     // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
     counter!(RESULTS, "outcome" => "conflict").increment(0);
@@ -214,6 +223,18 @@ pub(crate) fn redis_call(part: &'static str, outcome: &'static str, took: Option
 
 pub(crate) fn redis_up(is_up: bool) {
     gauge!(REDIS_UP).set(f64::from(u8::from(is_up)));
+}
+
+/// Destinations are named by the code and by settings, so they are few. Without a time nobody was asked.
+pub(crate) fn outgoing_call(destination: &str, outcome: &'static str, took: Option<Duration>) {
+    counter!(OUTGOING_CALLS, "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
+    if let Some(took) = took {
+        histogram!(OUTGOING_SECONDS, "destination" => destination.to_owned()).record(took.as_secs_f64());
+    }
+}
+
+pub(crate) fn outgoing_up(destination: &str, is_up: bool) {
+    gauge!(OUTGOING_UP, "destination" => destination.to_owned()).set(f64::from(u8::from(is_up)));
 }
 
 pub(crate) fn ranks_seasons(count: usize) {

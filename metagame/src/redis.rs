@@ -4,8 +4,6 @@
 //! a feature, never a request's patience. Each caller says what it does without; the book's pages of the parts tell it.
 //! This is the one file that knows the client library.
 
-mod circuit;
-
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -14,13 +12,17 @@ use std::time::{Duration, Instant};
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use ::redis::{Client, ErrorKind, FromRedisValue, IntoConnectionInfo as _, ServerErrorKind};
 
+use crate::core::circuit::{Circuit, Turn};
 use crate::metrics;
-use circuit::{Circuit, Turn};
 
 pub use ::redis::{Cmd, Pipeline, Script, ScriptInvocation, Value, cmd, pipe};
 
 /// Longest that a call may take, connecting included.
 pub const TIMEOUT: Duration = Duration::from_millis(250);
+/// Failures in a row after which nobody asks.
+const FAILURES_MAX: u32 = 3;
+/// How long nobody asks; then one does.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where Redis is: `redis://[user:password@]host:port/database`, or `rediss://` with TLS. Shown, it has no password.
 #[derive(Clone)]
@@ -92,7 +94,7 @@ impl Redis {
     pub fn new(url: &RedisUrl, namespace: &str) -> Result<Self, RedisUrlError> {
         let client = Client::open(url.text.as_str()).map_err(|_| RedisUrlError)?;
         let manager = manager(&client).map_err(|_| RedisUrlError)?;
-        let (manager, circuit) = (RwLock::new(manager), Mutex::new(Circuit::default()));
+        let (manager, circuit) = (RwLock::new(manager), Mutex::new(Circuit::new(FAILURES_MAX, PAUSE)));
         metrics::redis_up(true);
         Ok(Self(Arc::new(Inner { client, namespace: namespace.to_owned(), manager, circuit })))
     }

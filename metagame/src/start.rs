@@ -37,6 +37,7 @@ use crate::keys::AllocatorKeys;
 use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
+use crate::outgoing::Outgoing;
 use crate::problem::Problem;
 use crate::ranks::{self, Ranks};
 use crate::redis::{Redis, RedisUrlError};
@@ -279,6 +280,7 @@ async fn assemble(
         results: Results::new(store.clone(), keys, config.progression.clone()),
         webhooks,
         redis,
+        outgoing: Outgoing::new(config.parts.outgoing.clone()),
         in_flight: InFlight::default(),
         ranks,
         servers: config.servers.clone(),

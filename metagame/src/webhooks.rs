@@ -19,11 +19,11 @@ use tokio::task::JoinHandle;
 
 use crate::core::health::Condition;
 use crate::core::webhook::Schedule;
+use crate::outgoing::AddressFault;
 use crate::store::{Store, StoreError, Subscription};
 use sender::Sender;
 use worker::Worker;
 
-pub use sender::TlsError;
 pub use settings::{Endpoint, EndpointSettings, WebhookFaults, endpoints, read_endpoints};
 
 pub(crate) use admin::routes;
@@ -176,9 +176,9 @@ impl Desk {
 /// Why webhooks cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartFault {
-    /// There is nothing to check certificates with.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    /// An endpoint's address is not called.
+    #[error("the address of a webhook: {0}")]
+    Address(#[from] AddressFault),
     /// The database failed.
     #[error("cannot name the webhook endpoints in the database: {0}")]
     Store(#[from] StoreError),

@@ -18,16 +18,20 @@
 //! | [`ledger`], [`seal`] | how money moves, and what proves it afterwards |
 //! | [`catalog`] | what is sold, when, for how much, and what matches give |
 //! | [`inventory`] | what goods are in an inventory |
+//! | [`circuit`] | when somebody who does not answer is asked no more |
+//! | [`form`] | how names and values are written in forms and queries |
 //! | [`page`] | how a long list is read in pages |
 
 pub mod admission;
 pub mod build;
 pub mod calendar;
 pub mod catalog;
+pub mod circuit;
 pub mod code;
 pub mod device;
 pub mod email;
 pub mod factor;
+pub mod form;
 pub mod gateway;
 pub mod guard;
 pub mod health;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::core::match_event::EventKind;
 use crate::core::webhook::Secret;
+use crate::outgoing::origin;
 
 /// Most endpoints.
 const ENDPOINTS_MAX: usize = 16;
@@ -46,13 +47,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// Scheme, host and port: what may be shown. Paths and queries of webhooks often are secrets.
     pub fn origin(&self) -> String {
-        let authority = self.url.authority().map_or("", |authority| authority.as_str());
-        format!("{}://{authority}", self.url.scheme_str().unwrap_or_default())
-    }
-
-    /// Whether it is reached over TLS.
-    pub(crate) fn is_https(&self) -> bool {
-        self.url.scheme_str() == Some("https")
+        origin(&self.url)
     }
 }
 
@@ -196,7 +191,7 @@ mod tests {
                     [[endpoint]]\nname = \"chat\"\nurl = \"http://10.0.0.7:8080\"\nsecret_files = [\"new.secret\"]\n";
         let path = write(folder.path(), "webhooks.toml", text, 0o644);
         let read = endpoints(&read_endpoints(&path).expect("a good file")).expect("good endpoints");
-        assert_eq!((read[0].origin().as_str(), read[0].is_https()), ("https://ladder.example", true));
+        assert_eq!(read[0].origin(), "https://ladder.example");
         assert_eq!((read[0].secrets.len(), read[0].events.len()), (2, 1));
         assert_eq!((read[1].origin().as_str(), read[1].events.len()), ("http://10.0.0.7:8080", 3));
     }

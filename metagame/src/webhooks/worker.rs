@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -277,15 +277,13 @@ impl Hold {
 /// One try.
 async fn attempt(sender: Sender, endpoint: Arc<Endpoint>, delivery: Delivery) -> (Delivery, Verdict) {
     let headers = headers(&endpoint, &delivery, service::clock::unix_s());
-    let verdict = sender.post(&endpoint.url, &headers, delivery.body.clone()).await;
+    let verdict = sender.post(&endpoint.url, headers, delivery.body.clone()).await;
     (delivery, verdict)
 }
 
 fn headers(endpoint: &Endpoint, delivery: &Delivery, now_s: u64) -> HeaderMap {
     let text = |text: String| HeaderValue::try_from(text).expect("ids, numbers and base64 are visible ASCII");
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("muster/", env!("CARGO_PKG_VERSION"))));
     headers.insert("webhook-id", text(delivery.event_id.clone()));
     headers.insert("webhook-timestamp", text(now_s.to_string()));
     let signed = signatures(&endpoint.secrets, &delivery.event_id, now_s, &delivery.body);

@@ -44,7 +44,9 @@ pub use crate::core::rotation::Schedule;
 pub use api::openapi;
 pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, ACR_STRONG, AccessClaims};
 pub use config::{Config, Limits, Parts, Rate};
-pub use db::{DatabaseLimits, DatabaseLocation, PostgresUrl, check_database};
+pub use db::{
+    CopiedTable, CopyError, DatabaseLimits, DatabaseLocation, PostgresUrl, StoreCopy, check_database, copy_to_postgres,
+};
 pub use economy::{CatalogError, Economy, read_catalog};
 pub use gateway::GatewaySettings;
 pub use identity::IdentityError;

@@ -9,11 +9,13 @@ use service::logs::Format;
 
 use crate::cluster_options::{AccessOptions, ClusterOptions};
 use crate::database::DatabaseOptions;
+use crate::economy::LedgerOptions;
 use crate::exit::Failure;
 use crate::identity::IdentityOptions;
 use crate::kills::KillsOptions;
 use crate::kubectl::KubectlOptions;
 use crate::kubernetes::KubernetesOptions;
+use crate::migrate_store::MetagameTask;
 use crate::operator::OperatorOptions;
 use crate::output::Output;
 use crate::parts::PartOptions;
@@ -318,28 +320,6 @@ pub(crate) struct WebhooksOptions {
     pub(crate) metagame: MetagameAdmin,
 }
 
-#[derive(Debug, Clone, Args)]
-pub(crate) struct LedgerOptions {
-    #[command(subcommand)]
-    pub(crate) task: LedgerTask,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum LedgerTask {
-    /// Compute every balance, hash and seal again, and name the first entry that does not fit. Metagame may run meanwhile; use
-    /// the program of its version.
-    Verify {
-        /// Where accounts and keys are kept.
-        #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
-        data: PathBuf,
-        #[command(flatten)]
-        database: DatabaseOptions,
-        /// What to print on stdout.
-        #[arg(short, long, value_enum, default_value = "text")]
-        output: Output,
-    },
-}
-
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum WebhooksTask {
     /// Show every endpoint: how it does, and how much it has still to be told of.
@@ -496,7 +476,10 @@ pub(crate) struct MatchmakerOptions {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct MetagameOptions {
+    #[command(subcommand)]
+    pub(crate) task: Option<MetagameTask>,
     #[command(flatten)]
     pub(crate) common: Common,
     /// Where accounts and keys are kept.
@@ -549,6 +532,10 @@ pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Result<Vec<OsS
     let Some(task) = command.find_subcommand(&name) else { return Ok(args) };
     // A game server reads its own settings file.
     if name == "gameserver" || !task.get_arguments().any(|arg| arg.get_long() == Some("config")) {
+        return Ok(args);
+    }
+    // What a subcommand does once has no settings file.
+    if args.get(2).and_then(|arg| arg.to_str()).is_some_and(|arg| task.find_subcommand(arg).is_some()) {
         return Ok(args);
     }
     let Some(file) = config_file(&args) else { return Ok(args) };

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use metagame::store::Store;
 use metagame::store::economy::Verified;
 use metagame::{DatabaseLimits, Economy, read_catalog};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cli::{LedgerOptions, LedgerTask};
+use crate::database::DatabaseOptions;
 use crate::exit::Failure;
 use crate::output::{Output, answer};
 
@@ -32,6 +32,28 @@ impl EconomyOptions {
         }
         Ok(economy)
     }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LedgerOptions {
+    #[command(subcommand)]
+    pub(crate) task: LedgerTask,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum LedgerTask {
+    /// Compute every balance, hash and seal again, and name the first entry that does not fit. Metagame may run meanwhile; use
+    /// the program of its version.
+    Verify {
+        /// Where accounts and keys are kept.
+        #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+        data: PathBuf,
+        #[command(flatten)]
+        database: DatabaseOptions,
+        /// What to print on stdout.
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+    },
 }
 
 /// Checks the books.

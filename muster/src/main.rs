@@ -21,6 +21,7 @@ mod kube_proxy;
 mod kubectl;
 mod kubernetes;
 mod maintenance;
+mod migrate_store;
 mod new;
 mod observe;
 mod operator;

@@ -10,6 +10,7 @@ use service::Shutdown;
 use crate::cli::{AllocatorOptions, MatchmakerOptions, MetagameOptions};
 use crate::cluster_services;
 use crate::exit::Failure;
+use crate::migrate_store;
 use crate::platform::{ServiceData, queues};
 use crate::servers_file::ServersFile;
 
@@ -52,6 +53,9 @@ pub(crate) fn matchmaker(options: &MatchmakerOptions) -> Result<ExitCode, Failur
 
 /// Runs metagame until Ctrl-C or SIGTERM.
 pub(crate) fn metagame(options: &MetagameOptions) -> Result<ExitCode, Failure> {
+    if let Some(task) = &options.task {
+        return migrate_store::run(task);
+    }
     options.common.start_logs();
     if options.cluster.kubernetes {
         return until_signal(|shutdown| cluster_services::metagame(options, shutdown));

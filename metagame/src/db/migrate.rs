@@ -20,6 +20,11 @@ const FIRST_RELEASE: i64 = 4;
 /// Where they are listed. (A release that breaks with the one before says so in the first table.)
 const LATER: &str = "muster_migrations";
 
+/// Numbers of all migrations, in order.
+pub(super) fn versions() -> Vec<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).collect()
+}
+
 /// Brings the schema up to date.
 pub(super) async fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
     run(connection, "_sqlx_migrations", |version| version <= FIRST_RELEASE).await?;

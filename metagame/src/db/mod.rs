@@ -15,6 +15,7 @@
 //! Why it is like this: `docs/adr/015-one-use-case-two-databases.md`. How to add one: the page "Adding a use case".
 
 mod connection;
+mod copy;
 mod domain;
 mod error;
 mod group;
@@ -38,6 +39,7 @@ use pool::Pool;
 use write::{AfterUnknown, Mode};
 
 pub use connection::Tx;
+pub use copy::{CopiedTable, CopyError, StoreCopy, copy_to_postgres};
 pub use domain::Domain;
 pub use error::StoreError;
 pub use location::{DatabaseLocation, PostgresUrl, UrlError};

@@ -186,13 +186,13 @@ pub async fn check_database(path: &Path) -> Result<(), OpenError> {
 }
 
 /// `quick_check` reads every page: a damaged file is found now, not in the middle of a match.
-async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+pub(super) async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let verdict: String =
         sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await.map_err(|error| judge(path, &error))?;
     if verdict == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.into(), reason: verdict }) }
 }
 
-fn judge(path: &Path, error: &sqlx::Error) -> OpenError {
+pub(super) fn judge(path: &Path, error: &sqlx::Error) -> OpenError {
     let code = error.as_database_error().and_then(|fault| fault.code()).and_then(|code| code.parse::<u32>().ok());
     // SQLITE_CORRUPT is 11, SQLITE_NOTADB is 26; the low byte of an extended code is the code.
     let damaged = code.is_some_and(|code| matches!(code & 0xFF, 11 | 26));

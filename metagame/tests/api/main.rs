@@ -7,6 +7,7 @@ mod fakes;
 mod harness;
 mod identities;
 mod mail;
+mod migrate_store;
 mod openapi;
 mod passwords;
 mod players;

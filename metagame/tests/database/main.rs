@@ -4,6 +4,7 @@
 mod faults;
 mod fsync;
 mod layer;
+mod migrate_store;
 mod races;
 mod schema;
 #[path = "../stores/mod.rs"]

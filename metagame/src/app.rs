@@ -28,6 +28,7 @@ use crate::redis::Redis;
 use crate::results::Results;
 use crate::social::Social;
 use crate::store::Store;
+use crate::stripe::Stripe;
 use crate::tickets::Tickets;
 use crate::webhooks::Desks;
 
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) webhooks: Desks,
     pub(crate) social: Social,
     pub(crate) ranks: Ranks,
+    /// Who takes money of the world, where it is configured.
+    pub(crate) stripe: Option<Stripe>,
     /// Judges the tokens of servers; without it there are none.
     pub(crate) servers: Option<Verifier>,
     /// Where it is configured.

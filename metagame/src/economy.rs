@@ -8,6 +8,7 @@ use service::Shutdown;
 
 use crate::core::catalog::{Catalog, CatalogFaults, file};
 use crate::store::{Store, StoreError};
+use crate::stripe::settings::StripeSettings;
 
 /// How often the books are sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(10);
@@ -19,11 +20,13 @@ const CATALOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct Economy {
     /// Currencies, items, offers, recipes, rewards.
     pub catalog: Arc<Catalog>,
+    /// Who takes money of the world; without it nothing is sold for that.
+    pub stripe: Option<StripeSettings>,
 }
 
 impl Default for Economy {
     fn default() -> Self {
-        Self { catalog: Arc::new(Catalog::starter()) }
+        Self { catalog: Arc::new(Catalog::starter()), stripe: None }
     }
 }
 

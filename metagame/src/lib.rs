@@ -24,7 +24,7 @@ mod keys;
 mod limits;
 mod matches;
 mod metrics;
-#[cfg_attr(not(test), expect(dead_code, reason = "for logins and payments: when both are there, this line goes"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "for logins: when they are there, this line goes"))]
 mod outgoing;
 mod problem;
 pub mod ranks;
@@ -34,6 +34,7 @@ mod results;
 mod social;
 mod start;
 pub mod store;
+mod stripe;
 mod tickets;
 mod upstream;
 pub mod vault;
@@ -58,6 +59,7 @@ pub use identity::settings::{
 pub use outgoing::{AddressFault, OutgoingSettings, TlsError};
 pub use redis::{RedisUrl, RedisUrlError};
 pub use start::{Running, ServeError, StartError, serve, start};
+pub use stripe::settings::{StripeFaults, StripeSettings, read_stripe};
 pub use webhooks::{
     Endpoint, EndpointSettings, StartFault, WebhookFaults, WebhookTiming, Webhooks, endpoints, read_endpoints,
 };

@@ -37,6 +37,8 @@ const LIMITED: &str = "muster_metagame_limited_total";
 const RANKS_SEASONS: &str = "muster_metagame_ranks_seasons";
 const RANKS_LOADED: &str = "muster_metagame_ranks_load_seconds";
 const RANKS_FOLLOWED: &str = "muster_metagame_ranks_followed_total";
+const PAYMENT_EVENTS: &str = "muster_metagame_payment_events_total";
+const PAYMENT_SESSIONS: &str = "muster_metagame_payment_session_failures_total";
 const REDIS_CALLS: &str = "muster_metagame_redis_calls_total";
 const REDIS_SECONDS: &str = "muster_metagame_redis_seconds";
 const REDIS_UP: &str = "muster_metagame_redis_up";
@@ -89,6 +91,14 @@ pub(crate) fn describe() {
         "Seconds that reading a season of a leaderboard took, by where to: memory, redis"
     );
     describe_counter!(RANKS_FOLLOWED, "Changed entries of leaderboards that were found by following the table");
+    describe_counter!(
+        PAYMENT_EVENTS,
+        "Events of the payment provider by outcome: done, known, before, waits, other, other_mode, unsigned, unreadable"
+    );
+    describe_counter!(
+        PAYMENT_SESSIONS,
+        "Orders for which the payment provider made no session, by why: unanswered, later, failed"
+    );
     describe_counter!(
         REDIS_CALLS,
         "Calls to Redis by part and outcome: done, refused, away, skipped (it was away a moment ago)"
@@ -243,6 +253,14 @@ pub(crate) fn ranks_seasons(count: usize) {
 
 pub(crate) fn ranks_loaded(to: &'static str, took: Duration) {
     histogram!(RANKS_LOADED, "to" => to).record(took.as_secs_f64());
+}
+
+pub(crate) fn payment_event(outcome: &'static str) {
+    counter!(PAYMENT_EVENTS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn payment_session(why: &'static str) {
+    counter!(PAYMENT_SESSIONS, "why" => why).increment(1);
 }
 
 pub(crate) fn ranks_followed(entries: usize) {

@@ -44,6 +44,7 @@ use crate::redis::{Redis, RedisUrlError};
 use crate::results::Results;
 use crate::social::Social;
 use crate::store::{Stats, Store, StoreError};
+use crate::stripe::{self, Stripe};
 use crate::tickets::Tickets;
 use crate::upstream::Upstream;
 use crate::vault::Vault;
@@ -218,6 +219,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     workers.push(tokio::spawn(Arc::clone(&app.identity.revoked).run(store.clone(), shutdown.clone())));
     workers.extend(app.identity.postman_task().map(|postman| tokio::spawn(postman.run(shutdown.clone()))));
     workers.extend(ranking);
+    let asking = app.stripe.clone().map(|stripe| stripe::reconcile::run(stripe, store.clone(), shutdown.clone()));
+    workers.extend(asking.map(tokio::spawn));
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
     let service = api::router(app.clone()).into_make_service_with_connect_info::<Peer>();
     let stop = shutdown.wait_owned();
@@ -262,6 +265,7 @@ async fn assemble(
     let gate = Arc::new(Gate::load(store.clone()).await?);
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
     let hub = Arc::new(Hub::new(config.parts.gateway.clone()));
+    let outgoing = Outgoing::new(config.parts.outgoing.clone());
     Ok(App::new(Shared {
         access: AccessTokens::new(keyring),
         identity,
@@ -280,7 +284,8 @@ async fn assemble(
         results: Results::new(store.clone(), keys, config.progression.clone()),
         webhooks,
         redis,
-        outgoing: Outgoing::new(config.parts.outgoing.clone()),
+        stripe: config.parts.economy.stripe.clone().map(|settings| Stripe::new(settings, &outgoing)),
+        outgoing,
         in_flight: InFlight::default(),
         ranks,
         servers: config.servers.clone(),

@@ -4,6 +4,8 @@
 mod admission;
 #[path = "api/bad_input.rs"]
 mod bad_input;
+#[path = "api/checkout.rs"]
+mod checkout;
 #[path = "api/economy.rs"]
 mod economy;
 #[path = "api/fakes.rs"]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use metagame::store::Store;
 use metagame::store::economy::Verified;
-use metagame::{DatabaseLimits, Economy, read_catalog};
+use metagame::{DatabaseLimits, Economy, read_catalog, read_stripe};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -21,6 +21,9 @@ pub(crate) struct EconomyOptions {
     /// and nothing is sold.
     #[arg(long, env = "MUSTER_CATALOG", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) catalog: Option<PathBuf>,
+    /// Sell for money of the world, by Stripe: file with its addresses and the files of its keys (TOML).
+    #[arg(long, env = "MUSTER_STRIPE", value_name = "FILE", help_heading = "Parts of metagame")]
+    pub(crate) stripe: Option<PathBuf>,
 }
 
 impl EconomyOptions {
@@ -30,6 +33,7 @@ impl EconomyOptions {
         if let Some(path) = &self.catalog {
             economy.catalog = read_catalog(path).map_err(Failure::setup)?.into();
         }
+        economy.stripe = self.stripe.as_deref().map(read_stripe).transpose().map_err(Failure::setup)?;
         Ok(economy)
     }
 }

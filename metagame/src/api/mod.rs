@@ -3,6 +3,7 @@
 mod aliases;
 mod auth;
 mod boards;
+mod checkout;
 mod factors;
 mod gateway;
 mod identities;
@@ -62,6 +63,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(social::routes())
         .merge(wallet::routes())
         .merge(shop::routes())
+        .merge(checkout::routes())
         .merge(inventory::routes())
         .merge(gateway::routes())
         .merge(trades::routes())

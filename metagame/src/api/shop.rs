@@ -21,7 +21,7 @@ use crate::problem::{Problem, ProblemBody};
 use crate::store::economy::{Purchase, Purchased, Receipt};
 
 /// Most of one offer that are bought at once.
-const QUANTITY_MAX: u64 = 100;
+pub(super) const QUANTITY_MAX: u64 = 100;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(offers)).routes(routes!(purchase)).routes(routes!(set_region))

@@ -16,6 +16,7 @@
 //! | [`gateway`] | what a connected player hears, and what it hears again after its connection broke |
 //! | [`social`] | what players are to each other |
 //! | [`ledger`], [`seal`] | how money moves, and what proves it afterwards |
+//! | [`payment`] | what a payment provider's events mean, whatever order they come in |
 //! | [`catalog`] | what is sold, when, for how much, and what matches give |
 //! | [`inventory`] | what goods are in an inventory |
 //! | [`circuit`] | when somebody who does not answer is asked no more |
@@ -44,6 +45,7 @@ pub mod match_state;
 pub mod name;
 pub mod page;
 pub mod password;
+pub mod payment;
 pub mod progress;
 pub mod ranking;
 pub mod rating;

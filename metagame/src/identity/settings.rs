@@ -24,7 +24,8 @@ impl SecretText {
         &self.0
     }
 
-    fn read(path: &Path) -> Result<Self, String> {
+    /// Reads a file of one line.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path)
             .map(Zeroizing::new)
             .map_err(|error| format!("cannot read the secret in {}: {error}", path.display()))?;

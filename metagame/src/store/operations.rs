@@ -2,6 +2,7 @@
 
 use protocol::id::PlayerId;
 
+use super::economy::payments;
 use super::inventory::stock;
 use super::{EVENT_LIFE_MS, Stats, Store, StoreError, codes, guard, outbox, sessions, social};
 use crate::args;
@@ -64,6 +65,7 @@ async fn prune(tx: &mut Tx, now_ms: u64) -> Result<u64, StoreError> {
     sessions::prune(tx, now_ms).await?;
     idempotency::prune(tx, now_ms).await?;
     stock::prune(tx, now_ms).await?;
+    payments::prune(tx, now_ms).await?;
     guard::prune(tx, now_ms).await?;
     outbox::prune(tx, now_ms.saturating_sub(EVENT_LIFE_MS)).await?;
     social::prune(tx, now_ms).await?;

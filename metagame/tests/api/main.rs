@@ -2,6 +2,7 @@
 
 mod admission;
 mod bad_input;
+mod checkout;
 mod economy;
 mod fakes;
 mod harness;

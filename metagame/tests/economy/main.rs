@@ -3,6 +3,7 @@
 mod books;
 mod hands;
 mod keys;
+mod payments;
 mod races;
 mod shop;
 #[path = "../stores/mod.rs"]

@@ -3,13 +3,13 @@
 //! `cargo xtask test` starts one for all test programs and names it in [`VARIABLE`]; a test program that is started by
 //! itself starts its own. Each test has a database of its own on it. A machine without PostgreSQL fails these tests.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::keeper::Keeper;
 
 /// Names the server that is there already: `postgres://…`, without a database.
 pub const VARIABLE: &str = "MUSTER_TEST_POSTGRES";
@@ -19,10 +19,9 @@ const VERSION_MIN: u32 = 15;
 /// How long a server may take to start on a machine that is busy.
 const START: Duration = Duration::from_secs(60);
 
-/// The shell that keeps a server. Its standard input is its lifeline: orders come in by it, and when it closes, however
-/// this process ended, the server ends and its folder goes.
+/// What keeps a server.
 const KEEPER: &str = r#"
-folder=$1; bin=$2; port=$3
+folder=$1; port=$2; bin=$3
 start() {
     "$bin/postgres" -D "$folder/data" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
         -c max_connections=200 -c shared_buffers=64MB >>"$folder/log" 2>&1 </dev/null &
@@ -65,12 +64,7 @@ rm -rf "$folder"
 
 /// A running server.
 #[derive(Debug)]
-pub struct Server {
-    port: u16,
-    keeper: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub struct Server(Keeper);
 
 impl Server {
     /// Starts a server with the durability of a real one.
@@ -78,44 +72,31 @@ impl Server {
     /// # Errors
     /// What is missing, and how to install it.
     pub fn start() -> Result<Self, String> {
-        static STARTED: AtomicU64 = AtomicU64::new(0);
         let bin = programs()?;
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("muster-postgres-{}-{number}", std::process::id()));
-        let port = free_port()?;
         // initdb refuses root.
-        let mut command = if is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "sh"]);
-            command
+        let mut shell = if is_root() {
+            let mut shell = Command::new("setpriv");
+            shell.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "sh"]);
+            shell
         } else {
             Command::new("sh")
         };
-        command.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(bin).arg(port.to_string()).current_dir("/");
-        let mut keeper = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot start a PostgreSQL server: {error}"))?;
-        let orders = keeper.stdin.take();
-        let answers = BufReader::new(keeper.stdout.take().ok_or("the keeper has no output")?);
-        let mut server = Self { port, keeper, orders, answers };
-        let answer = server.answer();
-        if answer != "started" {
-            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            return Err(format!("a PostgreSQL server in {} did not start:\n{log}", folder.display()));
-        }
-        Ok(server)
+        Keeper::start("PostgreSQL", shell.current_dir("/"), KEEPER, &[bin.as_os_str()]).map(Self)
     }
 
     /// Its address, without a database.
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}", self.port())
+    }
+
+    /// The id of a process that all of its own descend from.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
     }
 
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port()
     }
 
     /// Ends it as an operator does, or without warning (`crash`); its data stays.
@@ -123,7 +104,7 @@ impl Server {
     /// # Panics
     /// If it does not obey.
     pub fn stop(&mut self, crash: bool) {
-        assert_eq!(self.order(if crash { "crash" } else { "stop" }), "stopped");
+        self.0.order(if crash { "crash" } else { "stop" }, "stopped");
     }
 
     /// kill -9 of the server and of every process of it; its data stays as it is on the disk.
@@ -139,26 +120,7 @@ impl Server {
     /// # Panics
     /// If it does not start.
     pub fn start_again(&mut self) {
-        assert_eq!(self.order("start"), "started");
-    }
-
-    fn order(&mut self, order: &str) -> String {
-        let orders = self.orders.as_mut().expect("open until it is dropped");
-        writeln!(orders, "{order}").expect("the keeper listens");
-        self.answer()
-    }
-
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        let _ = self.answers.read_line(&mut line);
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.orders = None;
-        let _ = self.keeper.wait();
+        self.0.order("start", "started");
     }
 }
 
@@ -300,11 +262,6 @@ fn run_psql(server: &str, database: &str, sql: &str) -> Result<String, String> {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     Err(String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }
 
 fn is_root() -> bool {

@@ -2,14 +2,11 @@
 //!
 //! It starts in some ten milliseconds, so each test that needs one has its own. A machine without Redis fails these tests.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::process::{Command, Stdio};
 
-/// The shell that keeps a server. Its standard input is its lifeline: orders come in by it, and when it closes, however
-/// this process ended, the server ends and its folder goes. A snapshot is written only when a test asks for one.
+use crate::keeper::Keeper;
+
+/// What keeps a server. A snapshot is written only when a test asks for one.
 const KEEPER: &str = r#"
 folder=$1; port=$2
 start() {
@@ -38,13 +35,7 @@ rm -rf "$folder"
 
 /// A running server.
 #[derive(Debug)]
-pub struct RedisServer {
-    port: u16,
-    folder: PathBuf,
-    keeper: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub struct RedisServer(Keeper);
 
 impl RedisServer {
     /// Starts an empty server.
@@ -56,7 +47,6 @@ impl RedisServer {
     }
 
     fn try_start() -> Result<Self, String> {
-        static STARTED: AtomicU64 = AtomicU64::new(0);
         for program in ["redis-server", "redis-cli"] {
             let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
             found.map_err(|_| {
@@ -64,36 +54,22 @@ impl RedisServer {
                     .to_owned()
             })?;
         }
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("muster-redis-{}-{number}", std::process::id()));
-        let port = free_port()?;
-        let mut keeper = Command::new("sh")
-            .args(["-c", KEEPER, "keeper"])
-            .arg(&folder)
-            .arg(port.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot start a Redis server: {error}"))?;
-        let orders = keeper.stdin.take();
-        let answers = BufReader::new(keeper.stdout.take().ok_or("the keeper has no output")?);
-        let mut server = Self { port, folder, keeper, orders, answers };
-        let answer = server.answer();
-        if answer != "started" {
-            let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
-            return Err(format!("a Redis server did not start:\n{log}"));
-        }
-        Ok(server)
+        Keeper::start("Redis", &mut Command::new("sh"), KEEPER, &[]).map(Self)
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.port())
+    }
+
+    /// The id of a process that all of its own descend from.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
     }
 
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port()
     }
 
     /// Has it do something by `redis-cli`; what that prints.
@@ -101,7 +77,7 @@ impl RedisServer {
     /// # Panics
     /// If it refuses.
     pub fn cli(&self, words: &[&str]) -> String {
-        let port = self.port.to_string();
+        let port = self.port().to_string();
         let output = Command::new("redis-cli")
             .args(["-h", "127.0.0.1", "-p", &port, "-e"])
             .args(words)
@@ -118,7 +94,7 @@ impl RedisServer {
     /// # Panics
     /// If its keeper does not obey.
     pub fn kill(&mut self) {
-        assert_eq!(self.order("kill"), "done");
+        self.0.order("kill", "done");
     }
 
     /// Starts it again on the same port.
@@ -126,7 +102,7 @@ impl RedisServer {
     /// # Panics
     /// If it does not start.
     pub fn start_again(&mut self) {
-        assert_eq!(self.order("start"), "started");
+        self.0.order("start", "started");
     }
 
     /// Its connections stay open and nothing answers any more, until [`thaw`](Self::thaw).
@@ -134,7 +110,7 @@ impl RedisServer {
     /// # Panics
     /// If its keeper does not obey.
     pub fn freeze(&mut self) {
-        assert_eq!(self.order("freeze"), "done");
+        self.0.order("freeze", "done");
     }
 
     /// It goes on.
@@ -142,32 +118,8 @@ impl RedisServer {
     /// # Panics
     /// If its keeper does not obey.
     pub fn thaw(&mut self) {
-        assert_eq!(self.order("thaw"), "done");
+        self.0.order("thaw", "done");
     }
-
-    fn order(&mut self, order: &str) -> String {
-        let orders = self.orders.as_mut().expect("open until it is dropped");
-        writeln!(orders, "{order}").expect("the keeper listens");
-        self.answer()
-    }
-
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        let _ = self.answers.read_line(&mut line);
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        self.orders = None;
-        let _ = self.keeper.wait();
-    }
-}
-
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }
 
 #[cfg(test)]
@@ -184,7 +136,7 @@ mod tests {
         server.start_again();
         assert_eq!(server.cli(&["EXISTS", "saved"]), "1");
         assert_eq!(server.cli(&["EXISTS", "lost"]), "0");
-        let folder = server.folder.clone();
+        let folder = server.0.folder();
         assert!(folder.exists());
         drop(server);
         assert!(!folder.exists());

@@ -12,6 +12,7 @@
 //! | [`wander`] | how a bot plays a game of which it knows the schema alone |
 //! | [`api`], [`sse`] | metagame's REST API and its event streams |
 //! | [`prediction`] | the arena's rules for the client core |
+//! | [`metagame`](mod@metagame) | load on metagame's API alone |
 //! | [`socket`], [`churn`], [`match_watch`] | bad networks, mishaps on purpose, and what to do when a server is silent |
 //! | [`report`], [`history`] | counts and histograms; everything that was seen, and whether it makes sense |
 
@@ -21,6 +22,7 @@ pub mod brain;
 pub mod churn;
 pub mod history;
 pub mod match_watch;
+pub mod metagame;
 pub mod play;
 pub mod prediction;
 pub mod report;

@@ -1,16 +1,18 @@
 //! `muster bots`: bots for a platform that runs already.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use game::Schema;
 use loadtest::history::Recorder;
+use loadtest::metagame::scenario::{self, ScenarioConfig, StepSummary};
 use loadtest::{BotsConfig, Progress as BotsProgress, Report};
 use service::Shutdown;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::BotsOptions;
+use crate::cli::{BotsOptions, Scenario};
 use crate::exit::Failure;
 use crate::http;
 use crate::output::{Output, answer, remark};
@@ -28,6 +30,9 @@ pub(crate) fn run(options: &BotsOptions) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
     let seed = options.seed.unwrap_or_else(service::random::u64);
     let stop = Shutdown::new();
+    if options.scenario == Scenario::Metagame {
+        return runtime.block_on(menus(options, seed, &stop));
+    }
     let report = runtime.block_on(play(options, seed, &stop))?;
     let mut faults = faults(&report);
     // Who stops the bots need not have waited for a match.
@@ -61,6 +66,65 @@ async fn play(options: &BotsOptions, seed: u64, stop: &Shutdown) -> Result<Repor
     progress.finish();
     witness.finish().await?;
     report
+}
+
+/// Players who never play.
+async fn menus(options: &BotsOptions, seed: u64, stop: &Shutdown) -> Result<ExitCode, Failure> {
+    answers(&options.url).await?;
+    stop.on_signals().map_err(Failure::setup)?;
+    let mut progress = Progress::new(options.seconds.unwrap_or(0));
+    progress.step(&format!("{} players in the menus (seed {seed}) on {}", options.players, options.url));
+    let config = ScenarioConfig {
+        url: options.url.clone(),
+        players: options.players as usize,
+        seed,
+        queue: options.queue.clone(),
+        pause_max: scenario::PAUSE_MAX,
+        stop: CancellationToken::new(),
+    };
+    let over = config.stop.clone();
+    let players = scenario::run(config);
+    tokio::pin!(players);
+    let length = Duration::from_secs(options.seconds.unwrap_or(u64::from(u32::MAX)));
+    let report = tokio::select! {
+        report = &mut players => report,
+        () = async { tokio::select! { () = stop.wait() => {}, () = tokio::time::sleep(length) => {} } } => {
+            over.cancel();
+            players.await
+        }
+    };
+    progress.finish();
+    let summary = report.map_err(|error| Failure::setup(format!("{error:#}")))?.summary();
+    match options.output {
+        Output::Json => answer(&serde_json::to_string(&summary).expect("a summary is plain data"))?,
+        Output::Text => answer(&table(&summary))?,
+    }
+    let faults: u64 = summary.values().flat_map(|step| step.wrong.values()).sum();
+    if faults > 0 {
+        remark(&format!("fault: {faults} requests were answered wrongly, or not at all"));
+    }
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn table(summary: &BTreeMap<&'static str, StepSummary>) -> String {
+    let mut text = format!(
+        "{:<12} {:>8} {:>9} {:>8} {:>8} {:>8}  to wait  wrong",
+        "", "done", "per s", "p50 ms", "p95 ms", "p99 ms"
+    );
+    for (name, step) in summary {
+        let wrong: Vec<String> = step.wrong.iter().map(|(status, count)| format!("{count} of {status}")).collect();
+        text.push_str(&format!(
+            "\n{name:<12} {:>8} {:>9.1} {:>8.1} {:>8.1} {:>8.1} {:>8}  {}",
+            step.done,
+            step.per_second,
+            step.p50_ms,
+            step.p95_ms,
+            step.p99_ms,
+            step.told_to_wait,
+            wrong.join(", ")
+        ));
+    }
+    text
 }
 
 /// Fails with what to do when no platform answers at the address.

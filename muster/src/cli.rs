@@ -226,9 +226,21 @@ pub(crate) struct FleetOptions {
     pub(crate) capacity: u32,
 }
 
+/// What bots do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scenario {
+    /// Queue and play.
+    Play,
+    /// Log in and look around in the menus: load on metagame's API alone.
+    Metagame,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BotsOptions {
-    /// Bots that queue and play.
+    /// What bots do.
+    #[arg(long, value_enum, default_value = "play")]
+    pub(crate) scenario: Scenario,
+    /// Bots at once.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) players: u32,
     /// The metagame API.

@@ -33,6 +33,8 @@ enum What {
     Sessions,
     /// Muster beside renet and quinn.
     Peers,
+    /// Metagame's API on PostgreSQL, SQLite and Redis. More after `--`: seconds of each row, `--only ROW,…`.
+    Metagame,
     /// Agones' allocation API beside the API server's own rate; needs a cluster: KUBECONFIG. A number is rounds.
     DropIn,
     /// The warm pool at 2,100 matches per second; needs a cluster: KUBECONFIG. More after `--`: see the bench's header.
@@ -54,6 +56,7 @@ impl What {
             Self::Server => Some(("gameserver", "server")),
             Self::Allocation => Some(("allocator", "allocation")),
             Self::Sessions => Some(("loadtest", "sessions")),
+            Self::Metagame => Some(("loadtest", "metagame")),
             Self::DropIn => Some(("allocator", "drop_in")),
             Self::KubernetesPool => Some(("allocator", "kubernetes_pool")),
             Self::Peers | Self::All => None,

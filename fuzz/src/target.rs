@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use crate::targets::{agent, handshake, input, message, packet, quic, resume, schema, snapshot, token};
+use crate::targets::{agent, gateway, handshake, input, message, packet, quic, resume, schema, snapshot, token};
 
 /// One fuzzed input, with the state that it meets: a world of fixed entropy, so that the same cases do the same.
 pub(crate) trait Target {
@@ -41,7 +41,7 @@ pub(crate) struct Listed {
 }
 
 /// Every target, those that take longest first: they run side by side.
-pub(crate) static ALL: [Listed; 10] = [
+pub(crate) static ALL: [Listed; 11] = [
     quic::TARGET,
     agent::TARGET,
     packet::TARGET,
@@ -50,6 +50,7 @@ pub(crate) static ALL: [Listed; 10] = [
     message::TARGET,
     input::TARGET,
     token::TARGET,
+    gateway::TARGET,
     snapshot::TARGET,
     schema::TARGET,
 ];

@@ -1,8 +1,7 @@
 //! The targets, one file per input.
-//!
-//! The realtime gateway of metagame gets its target together with the gateway itself.
 
 pub(crate) mod agent;
+pub(crate) mod gateway;
 pub(crate) mod handshake;
 pub(crate) mod input;
 pub(crate) mod message;

@@ -24,7 +24,6 @@ use crate::metrics;
 use crate::outgoing::Outgoing;
 use crate::problem::Problem;
 use crate::ranks::Ranks;
-use crate::redis::Redis;
 use crate::results::Results;
 use crate::social::Social;
 use crate::store::Store;
@@ -54,9 +53,6 @@ pub(crate) struct Shared {
     pub(crate) stripe: Option<Stripe>,
     /// Judges the tokens of servers; without it there are none.
     pub(crate) servers: Option<Verifier>,
-    /// Where it is configured.
-    #[expect(dead_code, reason = "for presence, limits and fan-out: the first of them removes this line")]
-    pub(crate) redis: Option<Redis>,
     /// The way to others.
     #[expect(dead_code, reason = "for logins and payments: the first of them removes this line")]
     pub(crate) outgoing: Outgoing,

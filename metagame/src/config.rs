@@ -11,7 +11,7 @@ use crate::core::leaderboard::Boards;
 use crate::core::progress::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::economy::Economy;
-use crate::gateway::GatewaySettings;
+use crate::gateway::{GatewaySettings, Roles};
 use crate::identity::settings::IdentitySettings;
 use crate::outgoing::OutgoingSettings;
 use crate::redis::RedisUrl;
@@ -63,6 +63,8 @@ pub struct Parts {
     pub economy: Economy,
     /// Leaderboards besides those of the queues.
     pub boards: Arc<Boards>,
+    /// What this instance serves.
+    pub roles: Roles,
     /// How the realtime gateway serves.
     pub gateway: GatewaySettings,
     /// How others are called.

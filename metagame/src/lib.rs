@@ -49,7 +49,7 @@ pub use db::{
     CopiedTable, CopyError, DatabaseLimits, DatabaseLocation, PostgresUrl, StoreCopy, check_database, copy_to_postgres,
 };
 pub use economy::{CatalogError, Economy, read_catalog};
-pub use gateway::GatewaySettings;
+pub use gateway::{CertificateError, CertificateFiles, GatewaySettings, Roles, TcpSettings};
 pub use identity::IdentityError;
 pub use identity::hashing::HashingLimits;
 pub use identity::postman::MailError;

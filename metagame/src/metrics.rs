@@ -22,6 +22,7 @@ const JOIN_TOKENS: &str = "muster_metagame_join_tokens_total";
 const SUBSCRIBERS: &str = "muster_metagame_ticket_subscribers";
 const GATEWAY_SESSIONS: &str = "muster_metagame_gateway_sessions";
 const GATEWAY_BEGUN: &str = "muster_metagame_gateway_begun_total";
+const GATEWAY_NEWS: &str = "muster_metagame_gateway_news_total";
 const GATEWAY_REFUSED: &str = "muster_metagame_gateway_refused_total";
 const DATABASE_ERRORS: &str = "muster_metagame_database_errors_total";
 const DATABASE_WAIT_SECONDS: &str = "muster_metagame_database_wait_seconds";
@@ -60,10 +61,11 @@ pub(crate) fn describe() {
     describe_counter!(JOIN_TOKENS, "Join tokens asked for, by outcome");
     describe_gauge!(SUBSCRIBERS, "Open streams of ticket events");
     describe_gauge!(GATEWAY_SESSIONS, "Sessions of the realtime gateway, those that wait for a resume included");
+    describe_counter!(GATEWAY_NEWS, "News between gateways, by outcome: said, unsaid, given_up, heard, unknown");
     describe_counter!(GATEWAY_BEGUN, "Connections to the gateway, by outcome: opened, resumed, resynced");
     describe_counter!(
         GATEWAY_REFUSED,
-        "Connections to the gateway refused, by why: silent, first_message, origin, full"
+        "Connections to the gateway refused, by why: silent, first_message, origin, full, handshake"
     );
     describe_counter!(DATABASE_ERRORS, "Use cases that failed in the database, by kind");
     describe_histogram!(
@@ -120,6 +122,10 @@ pub(crate) fn describe() {
 
 pub(crate) fn gateway_sessions(count: usize) {
     gauge!(GATEWAY_SESSIONS).set(count as f64);
+}
+
+pub(crate) fn gateway_news(outcome: &'static str, count: u64) {
+    counter!(GATEWAY_NEWS, "outcome" => outcome).increment(count);
 }
 
 pub(crate) fn gateway_begun(outcome: &'static str) {

@@ -15,6 +15,7 @@ use service::token::with_token;
 use service::{BindError, Listener, Shutdown};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::admission::{self, Gate};
@@ -26,10 +27,11 @@ use crate::connections::{BoundedListener, Peer};
 use crate::core::session::RefreshSecret;
 use crate::db::OpenError;
 use crate::economy;
-use crate::gateway::fanout::InProcess;
+use crate::gateway::fanout::Fanout;
 use crate::gateway::hub::Hub;
-use crate::gateway::sweep;
+use crate::gateway::tls::Certificate;
 use crate::gateway::ws_ticket::WsTickets;
+use crate::gateway::{CertificateError, relay, sweep, tcp};
 use crate::idempotency::InFlight;
 use crate::identity::keyring::Keyring;
 use crate::identity::{self, Identity, IdentityError};
@@ -103,6 +105,9 @@ pub enum StartError {
     /// The catalog cannot be used.
     #[error(transparent)]
     Catalog(#[from] economy::CatalogError),
+    /// The gateway's certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The levels do not ascend.
     #[error("the progression's levels must ascend: correct the list")]
     Progression,
@@ -129,6 +134,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where the admin port is.
     pub admin_address: SocketAddr,
+    /// Where the gateway's own port is, if it has one.
+    pub gateway_address: Option<SocketAddr>,
     store: Store,
     shutdown: Shutdown,
     servers: Vec<(&'static str, JoinHandle<std::io::Result<()>>)>,
@@ -193,6 +200,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let api = Listener::bind(config.api_address, "metagame API").await?;
     let admin_listener = Listener::bind(config.admin_address, "metagame admin").await?;
     let (address, admin_address) = (api.local_addr(), admin_listener.local_addr());
+    let (gateway, certificate) = bind_gateway(&config).await?;
+    let gateway_address = gateway.as_ref().map(Listener::local_addr);
     let store = Store::open(&config.database, config.limits.database).await?;
     let store = store.with_catalog(Arc::clone(&config.parts.economy.catalog));
     economy::keep_catalog(&store, &config.parts.economy.catalog).await?;
@@ -203,7 +212,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let (desks, tellers) = Desks::start(&config.webhooks, store.clone(), &shutdown).await?;
     let (boards, patience) = (Arc::clone(&config.parts.boards), config.limits.database.patience);
     let (ranks, ranking) = Ranks::start(&store, boards, redis.clone(), patience, &shutdown);
-    let app = assemble(&config, &store, (redis, ranks), desks, &shutdown).await?;
+    let hub = Arc::new(Hub::new(config.parts.gateway.clone()));
+    let (fanout, relaying) = relay::open(&hub, redis.as_ref());
+    let app = assemble(&config, &store, (redis, ranks), (hub, fanout), desks, &shutdown).await?;
 
     let mut workers = vec![
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
@@ -221,8 +232,12 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     workers.extend(ranking);
     let asking = app.stripe.clone().map(|stripe| stripe::reconcile::run(stripe, store.clone(), shutdown.clone()));
     workers.extend(asking.map(tokio::spawn));
+    workers.extend(relaying.map(|relay| tokio::spawn(relay.run(shutdown.clone()))));
+    workers.extend(certificate.clone().map(|certificate| tokio::spawn(certificate.follow(shutdown.clone()))));
+    let tls = certificate.map(|certificate| TlsAcceptor::from(certificate.server_config()));
+    workers.extend(gateway.map(|listener| tokio::spawn(tcp::serve(app.clone(), listener, tls))));
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
-    let service = api::router(app.clone()).into_make_service_with_connect_info::<Peer>();
+    let service = api::router(app.clone(), config.parts.roles).into_make_service_with_connect_info::<Peer>();
     let stop = shutdown.wait_owned();
     let api = tokio::spawn(async move { axum::serve(listener, service).with_graceful_shutdown(stop).await });
     let ready = admin.ready_flag();
@@ -230,7 +245,17 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     ready.set(true);
     tracing::info!(api = %address, admin = %admin_address, database = %config.database, "metagame is ready");
     let servers = vec![("metagame API", api), ("metagame admin", admin)];
-    Ok(Running { address, admin_address, store, shutdown, servers, workers })
+    Ok(Running { address, admin_address, gateway_address, store, shutdown, servers, workers })
+}
+
+/// The gateway's own port, and what it shows.
+async fn bind_gateway(config: &Config) -> Result<(Option<Listener>, Option<Arc<Certificate>>), StartError> {
+    let settings = config.parts.gateway.tcp.as_ref().filter(|_| config.parts.roles.gateway);
+    let Some(settings) = settings else { return Ok((None, None)) };
+    let certificate = settings.certificate.as_ref().map(Certificate::open).transpose()?;
+    let listener = Listener::bind(settings.address, "metagame gateway").await?;
+    tracing::info!(gateway = %listener.local_addr(), tls = certificate.is_some(), "the gateway has a port of its own");
+    Ok((Some(listener), certificate))
 }
 
 /// The way to Redis, which need not be there now.
@@ -245,6 +270,7 @@ async fn assemble(
     config: &Config,
     store: &Store,
     (redis, ranks): (Option<Redis>, Ranks),
+    (hub, fanout): (Arc<Hub>, Arc<dyn Fanout>),
     webhooks: Desks,
     shutdown: &Shutdown,
 ) -> Result<App, StartError> {
@@ -264,7 +290,6 @@ async fn assemble(
     let allocator = upstream("allocator", &config.allocator_url, ALLOCATOR_AUDIENCE)?;
     let gate = Arc::new(Gate::load(store.clone()).await?);
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
-    let hub = Arc::new(Hub::new(config.parts.gateway.clone()));
     let outgoing = Outgoing::new(config.parts.outgoing.clone());
     Ok(App::new(Shared {
         access: AccessTokens::new(keyring),
@@ -283,14 +308,13 @@ async fn assemble(
         matches: Arc::new(Matches::new(allocator, store.clone(), Arc::clone(&keys))),
         results: Results::new(store.clone(), keys, config.progression.clone()),
         webhooks,
-        redis,
         stripe: config.parts.economy.stripe.clone().map(|settings| Stripe::new(settings, &outgoing)),
         outgoing,
         in_flight: InFlight::default(),
         ranks,
         servers: config.servers.clone(),
-        social: Social::new(Arc::new(InProcess(Arc::clone(&hub)))),
-        ws_tickets: WsTickets::default(),
+        social: Social::new(fanout),
+        ws_tickets: WsTickets::new(redis.clone()),
         hub,
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),

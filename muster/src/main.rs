@@ -14,6 +14,7 @@ mod economy;
 mod exit;
 mod folder;
 mod gameserver;
+mod gateway;
 mod http;
 mod identity;
 mod kills;

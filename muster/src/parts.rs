@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::economy::EconomyOptions;
 use crate::exit::Failure;
+use crate::gateway::GatewayOptions;
 
 /// Options of every command that runs metagame.
 #[derive(Clone, Default, Args, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub(crate) struct PartOptions {
     pub(crate) redis_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) economy: EconomyOptions,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayOptions,
     /// File of leaderboards (TOML). Without it there are those of the queues, by rating.
     #[arg(long, env = "MUSTER_LEADERBOARDS", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) leaderboards: Option<PathBuf>,
@@ -57,7 +60,13 @@ impl PartOptions {
                 .map_err(|fault| Failure::setup(format!("{}: {fault}", file.display())))?,
             None => Boards::default(),
         };
-        Ok(Parts { redis, economy: self.economy.read()?, boards: Arc::new(boards), ..Parts::default() })
+        Ok(Parts {
+            redis,
+            economy: self.economy.read()?,
+            boards: Arc::new(boards),
+            roles: self.gateway.roles(),
+            gateway: self.gateway.read()?,
+        })
     }
 }
 

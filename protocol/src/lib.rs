@@ -11,12 +11,14 @@
 //! | [`schema`] | a game's replicated data, as data, with canonical bytes and a hash |
 //! | [`wire`] | bytes on the game's UDP port: packets, frames, refusals, limits |
 //! | [`codec`] | the one place that knows bincode: reliable control messages and replay headers |
+//! | [`gateway`] | the realtime gateway's messages as bytes, and their frames over TCP |
 //! | [`pb`] | the services' gRPC, generated from `proto/` |
 //! | [`agones_allocation`] | the interface of Agones' allocator, gRPC and JSON |
 
 pub mod agones_allocation;
 pub mod certificate;
 pub mod codec;
+pub mod gateway;
 pub mod id;
 pub mod jwt;
 pub mod schema;

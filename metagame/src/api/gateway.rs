@@ -45,14 +45,15 @@ struct WsTicketBody {
 
 /// A ticket for the gateway
 ///
-/// Works once, within 30 seconds, at the instance that gave it: for clients that do not want to hand their access token to what
+/// Works once, within 30 seconds, at every instance if they share a Redis, and else at the one that gave it: for clients that do not want to hand their access token to what
 /// opens the connection.
 #[utoipa::path(post, path = "/v1/auth/ws-ticket", tag = "gateway", security(("access_token" = [])),
     responses((status = 200, body = WsTicketBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 async fn ws_ticket(State(app): State<App>, caller: Caller) -> impl IntoResponse {
     let now_ms = service::clock::unix_ms();
     let Caller { player_id: player, session, expires_at_ms, .. } = caller;
-    let ticket = app.ws_tickets.issue(Proof { player, session, expires_at_ms }, service::random::bytes(), now_ms);
+    let proof = Proof { player, session, expires_at_ms };
+    let ticket = app.ws_tickets.issue(proof, service::random::bytes(), now_ms).await;
     private(Json(WsTicketBody { ticket, expires_at_ms: now_ms + TICKET_LIFE_MS }))
 }
 

@@ -31,6 +31,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub(crate) use tickets::state_name as ticket_state_name;
 
 use crate::app::App;
+use crate::gateway::Roles;
 use crate::problem::{Problem, ProblemBody};
 use crate::request;
 
@@ -42,14 +43,23 @@ const DESCRIPTION: &str = "Accounts, profiles, ratings, results and tickets of a
 UUIDs, times Unix milliseconds. Every error is application/problem+json with a stable type. Lists are read in pages: \
 pass next_cursor back as cursor until it is null.";
 
-fn routes() -> OpenApiRouter<App> {
+fn routes(roles: Roles) -> OpenApiRouter<App> {
     let info = InfoBuilder::new()
         .title(TITLE)
         .version("1")
         .description(Some(DESCRIPTION))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
         .build();
-    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
+    let mut router = OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build());
+    if roles.gateway {
+        router = router.merge(gateway::routes());
+    }
+    if roles.api { router.merge(rest()) } else { router }
+}
+
+/// The REST API, all but the door of the gateway.
+fn rest() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .merge(auth::routes())
         .merge(passwords::routes())
         .merge(identities::routes())
@@ -65,14 +75,13 @@ fn routes() -> OpenApiRouter<App> {
         .merge(shop::routes())
         .merge(checkout::routes())
         .merge(inventory::routes())
-        .merge(gateway::routes())
         .merge(trades::routes())
         .merge(aliases::routes())
 }
 
 /// The OpenAPI 3.1 document of the API.
 pub fn openapi() -> OpenApi {
-    let mut document = routes().into_openapi();
+    let mut document = routes(Roles::default()).into_openapi();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
@@ -92,9 +101,9 @@ pub fn openapi() -> OpenApi {
 }
 
 /// The whole API with everything around it.
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: App, roles: Roles) -> Router {
     let document = openapi();
-    let (router, _) = routes().split_for_parts();
+    let (router, _) = routes(roles).split_for_parts();
     router
         .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(async || Problem::not_found("unknown-route", "there is nothing at this address"))

@@ -13,6 +13,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -25,7 +26,7 @@ const TAG_BYTES: usize = 16;
 const TOKEN_BYTES: usize = 16 + 4 + 32 + TAG_BYTES;
 
 /// One login of one player, and the refresh family that grows from it; the `sid` of access tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId(pub Uuid);
 
 impl SessionId {

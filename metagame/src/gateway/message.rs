@@ -8,9 +8,6 @@ use crate::core::gateway::stream::Body as Encoded;
 use crate::core::social::chat::Channel;
 use crate::store::social::{ChatMessage, InboxMessage, PartyView};
 
-/// Largest envelope from a client in bytes.
-const FROM_CLIENT_BYTES_MAX: usize = 4 * 1024;
-
 /// A message that is the same for all who get it.
 pub(crate) fn shared(body: Body) -> Encoded {
     envelope(0, body).into()
@@ -93,19 +90,6 @@ pub(crate) fn chat(channel: Channel, message: &ChatMessage) -> Body {
     })
 }
 
-/// Reads what a client sent.
-///
-/// # Errors
-/// A sentence for the client.
-pub(crate) fn read(bytes: &[u8]) -> Result<(u64, Body), &'static str> {
-    if bytes.len() > FROM_CLIENT_BYTES_MAX {
-        return Err("a message has at most 4 KiB");
-    }
-    let envelope = pb::GatewayEnvelope::decode(bytes).map_err(|_| "this is not a GatewayEnvelope")?;
-    let body = envelope.body.ok_or("the envelope has no body that this version knows")?;
-    Ok((envelope.correlation_id, body))
-}
-
 pub(crate) fn resync() -> Vec<u8> {
     envelope(0, Body::Resync(pb::GatewayResync {}))
 }
@@ -132,12 +116,5 @@ mod tests {
             assert_eq!(read.seq, seq);
             assert!(matches!(read.body, Some(Body::Presence(presence)) if presence.text == "hi"));
         }
-    }
-
-    #[test]
-    fn what_is_no_message_is_refused() {
-        assert!(read(&[]).is_err() && read(&[0xFF; 9]).is_err() && read(&vec![0; 5_000]).is_err());
-        let (id, _) = read(&envelope(7, Body::Ping(pb::GatewayPing {}))).expect("a ping");
-        assert_eq!(id, 7);
     }
 }

@@ -2,8 +2,25 @@
 
 use std::time::Duration;
 
+use super::tcp::TcpSettings;
 use crate::core::gateway::pulse::Pulse;
 use crate::core::gateway::stream::Bounds;
+
+/// What an instance serves on the API's port; what it does in the background does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// The REST API.
+    pub api: bool,
+    /// The realtime gateway.
+    pub gateway: bool,
+}
+
+impl Default for Roles {
+    /// Both.
+    fn default() -> Self {
+        Self { api: true, gateway: true }
+    }
+}
 
 /// How the gateway serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +38,8 @@ pub struct GatewaySettings {
     /// Web pages that may connect, as browsers name them in `Origin`: `https://play.example.com`. Pages of the API's own
     /// address always may; clients that are no browsers send no origin.
     pub origins: Vec<String>,
+    /// The gateway's own port, besides the WebSocket of the API's.
+    pub tcp: Option<TcpSettings>,
 }
 
 impl Default for GatewaySettings {
@@ -32,6 +51,7 @@ impl Default for GatewaySettings {
             pulse: Pulse::default(),
             bounds: Bounds::default(),
             origins: Vec::new(),
+            tcp: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use protocol::gateway::read;
 use protocol::jwt::JwtError;
 use protocol::pb::gateway_envelope::Body;
 use protocol::pb::{self, GatewayStatus};
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use super::carrier::{Broken, Carrier};
 use super::commands::{self, Next};
-use super::message::{self, envelope, problem, read, shared};
+use super::message::{self, envelope, problem, shared};
 use super::session::{Closing, Due, Opening, Session};
 use super::ws_ticket::Proof;
 use super::{hub, sweep};
@@ -60,7 +61,7 @@ type Begun = (Arc<Session>, u64, Vec<u8>);
 /// What the first message leads to, or the answer that refuses it.
 async fn begin(app: &App, bytes: &[u8], address: IpAddr) -> Result<Begun, Vec<u8>> {
     let now_ms = service::clock::unix_ms();
-    let (id, body) = read(bytes).map_err(|detail| envelope(0, problem("malformed-message", detail, 0)))?;
+    let (id, body) = read(bytes).map_err(|error| envelope(0, problem("malformed-message", error.to_string(), 0)))?;
     let refuse = |slug, detail: &str, wait| envelope(id, problem(slug, detail, wait));
     if app.limit_address(address, now_ms).is_err() {
         return Err(refuse("too-many-requests", "too many connections of this address", 1_000));
@@ -68,7 +69,7 @@ async fn begin(app: &App, bytes: &[u8], address: IpAddr) -> Result<Begun, Vec<u8
     let too_old = || refuse("unknown-version", "this gateway speaks version 1", 0);
     match body {
         Body::Hello(hello) if hello.version == VERSION => {
-            let proof = prove(app, hello, now_ms).map_err(|(slug, detail)| refuse(slug, detail, 0))?;
+            let proof = prove(app, hello, now_ms).await.map_err(|(slug, detail)| refuse(slug, detail, 0))?;
             let begun = open(app, proof, now_ms).await;
             let (session, welcome) = begun.ok_or_else(|| refuse("storage-unavailable", "try again", 1_000))?;
             Ok((session, 1, envelope(id, welcome)))
@@ -85,11 +86,11 @@ async fn begin(app: &App, bytes: &[u8], address: IpAddr) -> Result<Begun, Vec<u8
 /// A kind of problem and its sentence.
 pub(super) type Refusal = (&'static str, &'static str);
 
-fn prove(app: &App, hello: pb::GatewayHello, now_ms: u64) -> Result<Proof, Refusal> {
+async fn prove(app: &App, hello: pb::GatewayHello, now_ms: u64) -> Result<Proof, Refusal> {
     match hello.proof {
         Some(pb::gateway_hello::Proof::AccessToken(token)) => verify(app, &token, now_ms),
         Some(pb::gateway_hello::Proof::Ticket(ticket)) => {
-            let proof = app.ws_tickets.redeem(&ticket, now_ms);
+            let proof = app.ws_tickets.redeem(&ticket, now_ms).await;
             still_good(app, proof.ok_or(("ticket-invalid", "the ticket was used or has expired"))?)
         }
         None => Err(("unauthenticated", "send an access token or a ticket")),
@@ -330,8 +331,8 @@ async fn hear<C: Carrier>(
     }
     let (id, body) = match read(bytes) {
         Ok(read) => read,
-        Err(detail) => {
-            let _ = send(app, carrier, envelope(0, problem("malformed-message", detail, 0))).await;
+        Err(error) => {
+            let _ = send(app, carrier, envelope(0, problem("malformed-message", error.to_string(), 0))).await;
             return false;
         }
     };

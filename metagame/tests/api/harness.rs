@@ -100,6 +100,11 @@ impl Answer {
 }
 
 impl Harness {
+    /// The metagame itself.
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs")
+    }
+
     /// With both peers.
     pub(crate) async fn start() -> Self {
         Self::start_with(Limits::default(), true).await

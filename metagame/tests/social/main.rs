@@ -7,6 +7,8 @@ mod fakes;
 mod friends;
 mod gateway;
 mod gateway_client;
+mod gateway_tcp;
+mod gateways;
 #[path = "../api/harness.rs"]
 #[allow(dead_code, reason = "the tests of the API use the rest")]
 mod harness;

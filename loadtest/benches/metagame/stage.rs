@@ -176,7 +176,7 @@ impl Stage {
         let (took, cpu_after) = (begun.elapsed().as_secs_f64(), self.cpu());
         let server = ServerTimes::between(&before, &self.request_buckets(route).await?);
         let cores = Cores::between(&cpu, &cpu_after, took);
-        anyhow::ensure!(outcome.latency.len() > 0, "no good answer at all: {:?}", outcome.first_wrong);
+        anyhow::ensure!(!outcome.latency.is_empty(), "no good answer at all: {:?}", outcome.first_wrong);
         let _ = length;
         Ok(Measured { connections, outcome, server, cores, each: 1 })
     }

@@ -173,7 +173,7 @@ mod tests {
             request("GET", path, &[], b"")
         });
         let outcome = flat_out(address, load, Arc::clone(&script)).await;
-        assert!(outcome.latency.len() > 0 && outcome.per_second() > 0.0);
+        assert!(!outcome.latency.is_empty() && outcome.per_second() > 0.0);
         assert_eq!(outcome.wrong.keys().collect::<Vec<_>>(), [&409]);
         assert_eq!(outcome.first_wrong.as_deref(), Some("no"));
         let slow = paced(address, load, 100.0, script).await;

@@ -139,7 +139,6 @@ async fn platform(folder: &Path, shutdown: &Shutdown) -> (String, JoinSet<()>) {
             per_address: metagame::Rate { per_second: 1e6, burst: 1e6 },
             ..Default::default()
         },
-        progression: Default::default(),
         webhooks: Default::default(),
         servers: None,
         parts: Default::default(),

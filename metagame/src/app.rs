@@ -12,12 +12,13 @@ use tokio::sync::Semaphore;
 use crate::admission::Gate;
 use crate::auth::AccessTokens;
 use crate::config::Limits;
-use crate::core::progress::Progression;
+use crate::core::progression::Progression;
 use crate::core::session::RefreshSecret;
 use crate::gateway::hub::Hub;
 use crate::gateway::ws_ticket::WsTickets;
 use crate::idempotency::InFlight;
 use crate::identity::Identity;
+use crate::kv::Kv;
 use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
@@ -40,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) access: AccessTokens,
     pub(crate) refresh: RefreshSecret,
-    pub(crate) progression: Progression,
+    pub(crate) progression: Arc<Progression>,
     pub(crate) limits: Limits,
     pub(crate) gate: Arc<Gate>,
     pub(crate) tickets: Arc<Tickets>,
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) ranks: Ranks,
     /// Who takes money of the world, where it is configured.
     pub(crate) stripe: Option<Stripe>,
+    pub(crate) kv: Kv,
     /// Judges the tokens of servers; without it there are none.
     pub(crate) servers: Option<Verifier>,
     /// The way to others.

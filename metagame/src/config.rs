@@ -7,8 +7,9 @@ use std::sync::Arc;
 use service::token::ServiceTokens;
 use service::verify::Verifier;
 
+use crate::core::kv::Collections;
 use crate::core::leaderboard::Boards;
-use crate::core::progress::Progression;
+use crate::core::progression::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::economy::Economy;
 use crate::gateway::{GatewaySettings, Roles};
@@ -44,8 +45,6 @@ pub struct Config {
     pub allocator_url: String,
     /// Bounds.
     pub limits: Limits,
-    /// XP and levels.
-    pub progression: Progression,
     /// Who is told of events of matches.
     pub webhooks: Webhooks,
     /// Judges the tokens of servers that call the API; without it there are no such calls.
@@ -61,10 +60,14 @@ pub struct Parts {
     pub redis: Option<RedisUrl>,
     /// Currencies, goods, prices.
     pub economy: Economy,
+    /// XP and levels, seasons, challenges, achievements.
+    pub progression: Arc<Progression>,
     /// Leaderboards besides those of the queues.
     pub boards: Arc<Boards>,
     /// What this instance serves.
     pub roles: Roles,
+    /// Which values games keep per player.
+    pub collections: Arc<Collections>,
     /// How the realtime gateway serves.
     pub gateway: GatewaySettings,
     /// How others are called.

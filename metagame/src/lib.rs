@@ -21,12 +21,14 @@ mod gateway;
 pub mod idempotency;
 mod identity;
 mod keys;
+mod kv;
 mod limits;
 mod matches;
 mod metrics;
 #[cfg_attr(not(test), expect(dead_code, reason = "for logins: when they are there, this line goes"))]
 mod outgoing;
 mod problem;
+mod progression;
 pub mod ranks;
 pub mod redis;
 mod request;
@@ -40,7 +42,7 @@ mod upstream;
 pub mod vault;
 mod webhooks;
 
-pub use crate::core::progress::Progression;
+pub use crate::core::progression::Progression;
 pub use crate::core::rotation::Schedule;
 pub use api::openapi;
 pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, ACR_STRONG, AccessClaims};
@@ -57,6 +59,7 @@ pub use identity::settings::{
     IdentityFaults, IdentitySettings, MailSettings, MailWay, SecretText, SmtpSettings, SmtpTls, read_identity,
 };
 pub use outgoing::{AddressFault, OutgoingSettings, TlsError};
+pub use progression::ProgressionError;
 pub use redis::{RedisUrl, RedisUrlError};
 pub use start::{Running, ServeError, StartError, serve, start};
 pub use stripe::settings::{StripeFaults, StripeSettings, read_stripe};

@@ -7,7 +7,7 @@ use protocol::certificate::{CertificateClaims, MatchResult, ResultError, SignedR
 use protocol::jwt::JwtError;
 use sha2::{Digest as _, Sha256};
 
-use crate::core::progress::Progression;
+use crate::core::progression::Progression;
 use crate::core::settlement::{RELEASED, validate};
 use crate::keys::AllocatorKeys;
 use crate::metrics;
@@ -29,11 +29,11 @@ pub(crate) enum Outcome {
 pub(crate) struct Results {
     store: Store,
     keys: Arc<AllocatorKeys>,
-    progression: Progression,
+    progression: Arc<Progression>,
 }
 
 impl Results {
-    pub(crate) fn new(store: Store, keys: Arc<AllocatorKeys>, progression: Progression) -> Self {
+    pub(crate) fn new(store: Store, keys: Arc<AllocatorKeys>, progression: Arc<Progression>) -> Self {
         Self { store, keys, progression }
     }
 
@@ -61,7 +61,7 @@ impl Results {
         let players = result.players.len();
         let (reason, queue) = (result.reason.clone(), claims.queue.clone());
         let body_hash = Sha256::digest(signed.result.as_bytes()).into();
-        let progression = self.progression.clone();
+        let progression = Arc::clone(&self.progression);
         let verified = VerifiedResult { claims, result, body: signed.result, body_hash, progression, now_ms };
         match self.store.record_result(verified).await? {
             Recorded::First { trace_id } => {

@@ -36,11 +36,13 @@ use crate::idempotency::InFlight;
 use crate::identity::keyring::Keyring;
 use crate::identity::{self, Identity, IdentityError};
 use crate::keys::AllocatorKeys;
+use crate::kv::Kv;
 use crate::limits::Buckets;
 use crate::matches::Matches;
 use crate::metrics;
 use crate::outgoing::Outgoing;
 use crate::problem::Problem;
+use crate::progression::{self, ProgressionError};
 use crate::ranks::{self, Ranks};
 use crate::redis::{Redis, RedisUrlError};
 use crate::results::Results;
@@ -108,9 +110,9 @@ pub enum StartError {
     /// The gateway's certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The levels do not ascend.
-    #[error("the progression's levels must ascend: correct the list")]
-    Progression,
+    /// The rules of progression cannot be used.
+    #[error(transparent)]
+    Progression(#[from] ProgressionError),
 }
 
 /// Why metagame ended other than by shutdown.
@@ -194,9 +196,6 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), ServeError>
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartError> {
-    if !config.progression.is_valid() {
-        return Err(StartError::Progression);
-    }
     let api = Listener::bind(config.api_address, "metagame API").await?;
     let admin_listener = Listener::bind(config.admin_address, "metagame admin").await?;
     let (address, admin_address) = (api.local_addr(), admin_listener.local_addr());
@@ -205,6 +204,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let store = Store::open(&config.database, config.limits.database).await?;
     let store = store.with_catalog(Arc::clone(&config.parts.economy.catalog));
     economy::keep_catalog(&store, &config.parts.economy.catalog).await?;
+    progression::keep(&store, &config.parts.progression).await?;
     // Installs the recorder, so it comes before the first metric.
     let admin = Admin::new("metagame");
     metrics::describe();
@@ -214,7 +214,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let (ranks, ranking) = Ranks::start(&store, boards, redis.clone(), patience, &shutdown);
     let hub = Arc::new(Hub::new(config.parts.gateway.clone()));
     let (fanout, relaying) = relay::open(&hub, redis.as_ref());
-    let app = assemble(&config, &store, (redis, ranks), (hub, fanout), desks, &shutdown).await?;
+    let collections = Arc::clone(&config.parts.collections);
+    let (kv, kv_writer) = Kv::start(store.clone(), collections, patience, &shutdown);
+    let app = assemble(&config, &store, (redis, ranks, kv), (hub, fanout), desks, &shutdown).await?;
 
     let mut workers = vec![
         tokio::spawn(Arc::clone(&app.tickets).follow(shutdown.clone())),
@@ -224,6 +226,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         tokio::spawn(Arc::clone(&app.gate).follow(shutdown.clone())),
         tokio::spawn(prune(app.store.clone(), shutdown.clone())),
         tokio::spawn(economy::seal(app.store.clone(), shutdown.clone())),
+        tokio::spawn(progression::archive(app.store.clone(), Arc::clone(&app.progression), shutdown.clone())),
     ];
     workers.extend(tellers);
     workers.push(tokio::spawn(app.access.keyring().clone().run(shutdown.clone())));
@@ -236,6 +239,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     workers.extend(certificate.clone().map(|certificate| tokio::spawn(certificate.follow(shutdown.clone()))));
     let tls = certificate.map(|certificate| TlsAcceptor::from(certificate.server_config()));
     workers.extend(gateway.map(|listener| tokio::spawn(tcp::serve(app.clone(), listener, tls))));
+    workers.push(kv_writer);
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
     let service = api::router(app.clone(), config.parts.roles).into_make_service_with_connect_info::<Peer>();
     let stop = shutdown.wait_owned();
@@ -269,7 +273,7 @@ async fn redis(config: &Config, store: &Store) -> Result<Option<Redis>, StartErr
 async fn assemble(
     config: &Config,
     store: &Store,
-    (redis, ranks): (Option<Redis>, Ranks),
+    (redis, ranks, kv): (Option<Redis>, Ranks, Kv),
     (hub, fanout): (Arc<Hub>, Arc<dyn Fanout>),
     webhooks: Desks,
     shutdown: &Shutdown,
@@ -295,7 +299,7 @@ async fn assemble(
         access: AccessTokens::new(keyring),
         identity,
         refresh: RefreshSecret::new(&access_seed),
-        progression: config.progression.clone(),
+        progression: Arc::clone(&config.parts.progression),
         limits: config.limits,
         tickets: Arc::new(Tickets::new(
             matchmaker,
@@ -306,12 +310,13 @@ async fn assemble(
         )),
         gate,
         matches: Arc::new(Matches::new(allocator, store.clone(), Arc::clone(&keys))),
-        results: Results::new(store.clone(), keys, config.progression.clone()),
+        results: Results::new(store.clone(), keys, Arc::clone(&config.parts.progression)),
         webhooks,
         stripe: config.parts.economy.stripe.clone().map(|settings| Stripe::new(settings, &outgoing)),
         outgoing,
         in_flight: InFlight::default(),
         ranks,
+        kv,
         servers: config.servers.clone(),
         social: Social::new(fanout),
         ws_tickets: WsTickets::new(redis.clone()),

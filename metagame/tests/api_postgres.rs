@@ -14,10 +14,14 @@ mod fakes;
 mod harness;
 #[path = "api/identities.rs"]
 mod identities;
+#[path = "api/kv.rs"]
+mod kv;
 #[path = "api/passwords.rs"]
 mod passwords;
 #[path = "api/players.rs"]
 mod players;
+#[path = "api/progression.rs"]
+mod progression;
 #[path = "api/results.rs"]
 mod results;
 #[path = "api/sessions.rs"]

@@ -99,7 +99,7 @@ fn result(n: u8, ended_at_ms: u64, players: Vec<PlayerResult>) -> VerifiedResult
     };
     let body = serde_json::to_string(&result).expect("plain data");
     let body_hash = Sha256::digest(&body).into();
-    VerifiedResult { claims, result, body, body_hash, progression: Progression::default(), now_ms: NOW }
+    VerifiedResult { claims, result, body, body_hash, progression: Progression::default().into(), now_ms: NOW }
 }
 
 fn opened(n: u8, players: &[PlayerId], placed_at_ms: u64) -> MatchOpened {

@@ -101,7 +101,8 @@ async fn ended(store: &Store, n: u8, ticks: u32, now_ms: u64) -> Recorded {
     };
     let body = serde_json::to_string(&result).expect("plain data");
     let body_hash = Sha256::digest(&body).into();
-    let verified = VerifiedResult { claims, result, body, body_hash, progression: Progression::default(), now_ms };
+    let verified =
+        VerifiedResult { claims, result, body, body_hash, progression: Progression::default().into(), now_ms };
     store.record_result(verified).await.expect("record")
 }
 

@@ -86,7 +86,6 @@ pub(crate) async fn metagame(options: &MetagameOptions, shutdown: Shutdown) -> R
         matchmaker_url: options.matchmaker.clone(),
         allocator_url: options.allocator.clone(),
         limits: metagame::Limits::default(),
-        progression: metagame::Progression::default(),
         webhooks: options.webhooks.read()?,
         servers: None,
         parts: options.parts.read()?,

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use metagame::Parts;
+use metagame::core::kv::Collections;
 use metagame::core::leaderboard::Boards;
+use metagame::core::progression::file::parse as progression;
+use metagame::{Parts, Progression};
 use serde::{Deserialize, Serialize};
 
 use crate::economy::EconomyOptions;
@@ -37,6 +39,14 @@ pub(crate) struct PartOptions {
     /// File of leaderboards (TOML). Without it there are those of the queues, by rating.
     #[arg(long, env = "MUSTER_LEADERBOARDS", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) leaderboards: Option<PathBuf>,
+    /// File of XP curves, seasons, challenges, achievements, unlock trees and prestige (TOML). Without it there are levels, and
+    /// the figures of the arena over all matches.
+    #[arg(long, env = "MUSTER_PROGRESSION", value_name = "FILE", help_heading = "Parts of metagame")]
+    pub(crate) progression: Option<PathBuf>,
+    /// File of collections of values that the game keeps per player (TOML). Without it any name is one, which its owner alone
+    /// reads and writes; everybody reads "public", and servers alone write "server".
+    #[arg(long, env = "MUSTER_COLLECTIONS", value_name = "FILE", help_heading = "Parts of metagame")]
+    pub(crate) collections: Option<PathBuf>,
 }
 
 /// Addresses may hold passwords.
@@ -60,12 +70,26 @@ impl PartOptions {
                 .map_err(|fault| Failure::setup(format!("{}: {fault}", file.display())))?,
             None => Boards::default(),
         };
+        let collections = match &self.collections {
+            Some(file) => Collections::parse(&read("--collections", file)?)
+                .map_err(|fault| Failure::setup(format!("{}: {fault}", file.display())))?,
+            None => Collections::default(),
+        };
+        let economy = self.economy.read()?;
+        let progression = match &self.progression {
+            Some(file) => progression(&read("--progression", file)?, &economy.catalog)
+                .map_err(|faults| Failure::setup(format!("{}: {faults}", file.display())))?,
+            None => Progression::default(),
+        };
         Ok(Parts {
             redis,
-            economy: self.economy.read()?,
+            economy,
+            progression: Arc::new(progression),
             boards: Arc::new(boards),
+            collections: Arc::new(collections),
             roles: self.gateway.roles(),
             gateway: self.gateway.read()?,
+            ..Parts::default()
         })
     }
 }

@@ -8,10 +8,13 @@ mod factors;
 mod gateway;
 mod identities;
 mod inventory;
+mod kv;
 mod leaderboards;
+mod loadouts;
 pub(crate) mod matches;
 mod passwords;
 mod players;
+mod progression;
 mod sessions;
 mod shop;
 mod social;
@@ -76,6 +79,9 @@ fn rest() -> OpenApiRouter<App> {
         .merge(checkout::routes())
         .merge(inventory::routes())
         .merge(trades::routes())
+        .merge(kv::routes())
+        .merge(loadouts::routes())
+        .merge(progression::routes())
         .merge(aliases::routes())
 }
 

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::core::name::PlayerName;
 use crate::core::page::{HistoryCursor, limit};
-use crate::core::progress::Progression;
+use crate::core::progression::Progression;
 use crate::extract::{Body, Named, Query};
 use crate::problem::{Problem, ProblemBody};
 use crate::store::{HistoryEntry, Profile, Renamed};
@@ -43,6 +43,8 @@ struct ProfileBody {
     xp: u64,
     /// From 1.
     level: u32,
+    /// How often the player began anew.
+    prestige: u32,
     matches: u64,
     wins: u64,
     ratings: Vec<RatingBody>,
@@ -67,6 +69,7 @@ pub(super) struct PublicProfileBody {
     player_id: PlayerId,
     name: String,
     level: u32,
+    prestige: u32,
     matches: u64,
     wins: u64,
 }
@@ -173,7 +176,8 @@ pub(super) async fn public(app: &App, player: PlayerId) -> Result<Json<PublicPro
     Ok(Json(PublicProfileBody {
         player_id: profile.player_id,
         name: profile.name,
-        level: app.progression.level(profile.xp),
+        level: profile.standing.now(&app.progression.xp).level,
+        prestige: profile.standing.prestige,
         matches: profile.matches,
         wins: profile.wins,
     }))
@@ -258,7 +262,8 @@ fn profile_response(profile: Profile, progression: &Progression) -> Response {
         name: profile.name,
         created_at_ms: profile.created_at_ms,
         xp: profile.xp,
-        level: progression.level(profile.xp),
+        level: profile.standing.now(&progression.xp).level,
+        prestige: profile.standing.prestige,
         matches: profile.matches,
         wins: profile.wins,
         ratings: profile.ratings.into_iter().map(rating).collect(),

@@ -11,6 +11,7 @@
 //! | [`session`] | what a presented refresh token is worth |
 //! | [`match_state`] | what an event makes of a match, and whether a match holds its players |
 //! | [`rating`], [`progress`], [`settlement`] | what a result gives to each player |
+//! | [`progression`] | what results count for levels, seasons, challenges and achievements, and what that gives |
 //! | [`match_event`] | what other systems are told of a match |
 //! | [`webhook`], [`health`] | how an event is signed, when it is tried again, and how its endpoint does |
 //! | [`gateway`] | what a connected player hears, and what it hears again after its connection broke |
@@ -21,6 +22,8 @@
 //! | [`inventory`] | what goods are in an inventory |
 //! | [`circuit`] | when somebody who does not answer is asked no more |
 //! | [`form`] | how names and values are written in forms and queries |
+//! | [`loadout`] | which items a player takes along |
+//! | [`kv`] | which values a game keeps per player |
 //! | [`page`] | how a long list is read in pages |
 
 pub mod admission;
@@ -37,9 +40,11 @@ pub mod gateway;
 pub mod guard;
 pub mod health;
 pub mod inventory;
+pub mod kv;
 pub mod leaderboard;
 pub mod ledger;
 pub mod letter;
+pub mod loadout;
 pub mod match_event;
 pub mod match_state;
 pub mod name;
@@ -47,6 +52,7 @@ pub mod page;
 pub mod password;
 pub mod payment;
 pub mod progress;
+pub mod progression;
 pub mod ranking;
 pub mod rating;
 pub mod rotation;

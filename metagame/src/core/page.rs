@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::id::{MatchId, PlayerId};
 
 use super::inventory::ItemId;
+use super::kv::Key;
 
 /// Entries of a page where the caller names no limit.
 pub const LIMIT_DEFAULT: u32 = 50;
@@ -161,6 +162,29 @@ impl ItemCursor {
     }
 }
 
+/// The last key of a page of a collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyCursor(pub String);
+
+impl KeyCursor {
+    /// The cursor as text.
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode([b"k", self.0.as_bytes()].concat())
+    }
+
+    /// Reads [`encode`](Self::encode)'s text.
+    ///
+    /// # Errors
+    /// [`CursorError`] for any other text.
+    pub fn decode(text: &str) -> Result<Self, CursorError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
+        let key = bytes.strip_prefix(b"k").ok_or(CursorError)?;
+        let key = std::str::from_utf8(key).map_err(|_| CursorError)?;
+        // As a key is: PostgreSQL refuses the character NUL.
+        key.parse::<Key>().map(|key| Self(key.0)).map_err(|_| CursorError)
+    }
+}
+
 fn decode<const N: usize>(text: &str, kind: u8) -> Result<[u8; N], CursorError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
     let bytes: [u8; N] = bytes.try_into().map_err(|_| CursorError)?;
@@ -185,6 +209,11 @@ mod tests {
         let player = PlayerCursor(board.player_id);
         assert_eq!(PlayerCursor::decode(&player.encode()), Ok(player));
         assert_eq!(PlayerCursor::decode(&history.encode()), Err(CursorError));
+        let key = KeyCursor("slot-1".into());
+        assert_eq!(
+            (KeyCursor::decode(&key.encode()), KeyCursor::decode(&player.encode())),
+            (Ok(key), Err(CursorError))
+        );
         assert_eq!(HistoryCursor::decode(&board.encode()), Err(CursorError));
         assert_eq!(BoardCursor::decode(&BoardCursor { score: f64::NAN, ..board }.encode()), Err(CursorError));
     }
@@ -195,6 +224,7 @@ mod tests {
             let _ = HistoryCursor::decode(&text);
             let _ = BoardCursor::decode(&text);
             let _ = PlayerCursor::decode(&text);
+            let _ = KeyCursor::decode(&text);
         }
     }
 

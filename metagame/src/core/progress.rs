@@ -1,15 +1,11 @@
-//! Experience points and levels, as data: an operator can give other figures, and each grant names the version of
-//! the figures that made it.
+//! Experience points and levels, as data: an operator can give other figures ([`super::progression`]), and each grant names
+//! the version of the figures that made it.
 
 use protocol::certificate::Participation;
-use serde::{Deserialize, Serialize};
 
 /// How XP is earned and what it is worth. All figures are whole XP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progression {
-    /// Version of these figures; written beside every grant.
-    pub version: u32,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XpRules {
     /// For having played a match to its end.
     pub xp_per_match: u64,
     /// For each full second that the match lasted.
@@ -22,12 +18,12 @@ pub struct Progression {
     pub levels: Vec<u64>,
 }
 
-impl Default for Progression {
+impl Default for XpRules {
     /// Level 2 after about two matches, level 50 after about 1,500.
     fn default() -> Self {
         // Each level costs 50 XP more than the one before: 200, 450, 750, …
-        let levels = (1..50).map(|level: u64| 200 * level + 25 * level * (level - 1)).collect();
-        Self { version: 1, xp_per_match: 50, xp_per_second: 1, seconds_max: 1_800, xp_per_win: 50, levels }
+        let levels = curve(50, 200, 50);
+        Self { xp_per_match: 50, xp_per_second: 1, seconds_max: 1_800, xp_per_win: 50, levels }
     }
 }
 
@@ -44,7 +40,7 @@ pub struct Played {
     pub drawn: bool,
 }
 
-impl Progression {
+impl XpRules {
     /// XP for a match. Who was absent or left before the end gets none.
     pub fn xp_for(&self, played: Played) -> u64 {
         if played.participation != Participation::Played {
@@ -65,10 +61,27 @@ impl Progression {
         u32::try_from(reached).unwrap_or(u32::MAX - 1) + 1
     }
 
+    /// XP at which a level begins; of one that there is not, that of the last.
+    pub fn begins_at(&self, level: u32) -> u64 {
+        let index = usize::try_from(level).unwrap_or(usize::MAX).min(self.levels.len() + 1);
+        index.checked_sub(2).and_then(|index| self.levels.get(index)).copied().unwrap_or(0)
+    }
+
     /// Whether the levels ascend; a table that does not has no meaning.
     pub fn is_valid(&self) -> bool {
         self.levels.is_sorted_by(|a, b| a < b)
     }
+}
+
+/// XP at which each of `levels` levels from 2 on begins: the second `first` XP after the first, and each one `more` XP further
+/// from the one before than that was.
+pub fn curve(levels: u32, first: u64, more: u64) -> Vec<u64> {
+    let step = |(begins, costs): &mut (u64, u64), _| {
+        *begins = begins.saturating_add(*costs);
+        *costs = costs.saturating_add(more);
+        Some(*begins)
+    };
+    (1..levels).scan((0, first), step).collect()
 }
 
 #[cfg(test)]
@@ -81,7 +94,7 @@ mod tests {
 
     #[test]
     fn only_who_stays_earns() {
-        let rules = Progression::default();
+        let rules = XpRules::default();
         assert_eq!(rules.xp_for(played(Participation::Played)), 50 + 20 + 50);
         assert_eq!(rules.xp_for(played(Participation::Abandoned)), 0);
         assert_eq!(rules.xp_for(played(Participation::Absent)), 0);
@@ -93,11 +106,15 @@ mod tests {
 
     #[test]
     fn levels_begin_where_the_table_says() {
-        let rules = Progression::default();
+        let rules = XpRules::default();
         assert!(rules.is_valid());
         assert_eq!((rules.level(0), rules.level(199), rules.level(200), rules.level(449)), (1, 1, 2, 2));
         assert_eq!((rules.level(450), rules.level(u64::MAX)), (3, 50));
-        let flat = Progression { levels: vec![5, 5], ..rules };
+        for level in 1..=50 {
+            assert_eq!(rules.level(rules.begins_at(level)), level);
+        }
+        assert_eq!((rules.begins_at(0), rules.begins_at(51)), (0, rules.begins_at(50)));
+        let flat = XpRules { levels: vec![5, 5], ..rules };
         assert!(!flat.is_valid());
     }
 }

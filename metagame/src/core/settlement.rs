@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use protocol::certificate::{MatchResult, Participation, PlayerResult};
 use protocol::id::PlayerId;
 
-use crate::core::progress::{Played, Progression};
+use crate::core::progress::{Played, XpRules};
 use crate::core::rating::{Member, Rating, Team, rate};
 
 /// Most players of one match.
@@ -79,11 +79,7 @@ pub struct PlayerSettlement {
 }
 
 /// Settles a result; `ratings` holds the ratings before, a player that is not in it is new.
-pub fn settle(
-    result: &MatchResult,
-    ratings: &BTreeMap<PlayerId, Rating>,
-    rules: &Progression,
-) -> Vec<PlayerSettlement> {
+pub fn settle(result: &MatchResult, ratings: &BTreeMap<PlayerId, Rating>, rules: &XpRules) -> Vec<PlayerSettlement> {
     let contested = !UNRATED_REASONS.contains(&result.reason.as_str());
     let places = team_places(result);
     let after = if contested { rate_players(result, &places, ratings) } else { BTreeMap::new() };
@@ -173,7 +169,7 @@ mod tests {
     }
 
     fn settle_new(result: &MatchResult) -> Vec<PlayerSettlement> {
-        settle(result, &BTreeMap::new(), &Progression::default())
+        settle(result, &BTreeMap::new(), &XpRules::default())
     }
 
     use Participation::{Abandoned, Absent, Played as There};

@@ -7,9 +7,10 @@ use super::sessions::{NewSession, barred, begin_session, end_session};
 use super::{DeviceLogin, LoggedIn, Profile, QueueRating, Renamed, Rotated, Rotation, Store, StoreError};
 use crate::args;
 use crate::core::name::PlayerName;
+use crate::core::progression::Standing;
 use crate::core::rating::Rating;
 use crate::core::session::{Family, SessionId, TokenHash, Verdict};
-use crate::db::{Domain, Engine, Tx};
+use crate::db::{Domain, Engine, FromRow, Row, Tx};
 
 const DEVICE: &str = "device";
 
@@ -200,31 +201,54 @@ async fn rotate_refresh(tx: &mut Tx, rotation: &Rotation) -> Result<Rotated, Sto
 /// A row per rating, and one without where there is none. One statement is one moment: the ETag must not name a version
 /// whose ratings are older or newer.
 const PROFILE: &str = "\
-    SELECT name, version, created_at_ms, xp, accounts.matches, accounts.wins,
+    SELECT name, version, created_at_ms, xp, accounts.matches, accounts.wins, prestige, spent_xp, level, level_max,
            queue, rating, uncertainty, ratings.matches
     FROM accounts LEFT JOIN ratings ON ratings.player_id = accounts.player_id
+    LEFT JOIN progress ON progress.player_id = accounts.player_id
     WHERE accounts.player_id = $1 ORDER BY queue";
 
-type ProfileRow = (String, u64, u64, u64, u64, u64, Option<String>, Option<f64>, Option<f64>, Option<u64>);
+/// A profile without its ratings, whose player the caller knows, and one of them.
+struct ProfileRow(Profile, Option<QueueRating>);
+
+impl FromRow for ProfileRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let xp = row.get(3)?;
+        let standing = Standing {
+            xp,
+            prestige: row.get::<Option<u32>>(6)?.unwrap_or(0),
+            spent_xp: row.get::<Option<u64>>(7)?.unwrap_or(0),
+            level: row.get::<Option<u32>>(8)?.unwrap_or(0),
+            level_max: row.get::<Option<u32>>(9)?.unwrap_or(0),
+        };
+        let profile = Profile {
+            player_id: PlayerId::from_bytes([0; 16]),
+            name: row.get(0)?,
+            version: row.get(1)?,
+            created_at_ms: row.get(2)?,
+            xp,
+            standing,
+            matches: row.get(4)?,
+            wins: row.get(5)?,
+            ratings: Vec::new(),
+        };
+        let (queue, rating): (Option<String>, Option<f64>) = (row.get(10)?, row.get(11)?);
+        let (uncertainty, matches): (Option<f64>, Option<u64>) = (row.get(12)?, row.get(13)?);
+        let rated = match (queue, rating, uncertainty, matches) {
+            (Some(queue), Some(rating), Some(uncertainty), Some(matches)) => {
+                Some(QueueRating { queue, rating: Rating { rating, uncertainty }, matches })
+            }
+            _ => None,
+        };
+        Ok(Self(profile, rated))
+    }
+}
 
 fn read_profile(player_id: PlayerId, rows: Vec<ProfileRow>) -> Option<Profile> {
-    let mut profile = None;
-    for (name, version, created_at_ms, xp, matches, wins, queue, rating, uncertainty, rated) in rows {
-        let whole = profile.get_or_insert_with(|| Profile {
-            player_id,
-            name,
-            version,
-            created_at_ms,
-            xp,
-            matches,
-            wins,
-            ratings: Vec::new(),
-        });
-        if let (Some(queue), Some(rating), Some(uncertainty), Some(matches)) = (queue, rating, uncertainty, rated) {
-            whole.ratings.push(QueueRating { queue, rating: Rating { rating, uncertainty }, matches });
-        }
+    let mut whole: Option<Profile> = None;
+    for ProfileRow(profile, rated) in rows {
+        whole.get_or_insert(Profile { player_id, ..profile }).ratings.extend(rated);
     }
-    profile
+    whole
 }
 
 async fn rename(

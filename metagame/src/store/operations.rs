@@ -4,6 +4,7 @@ use protocol::id::PlayerId;
 
 use super::economy::payments;
 use super::inventory::stock;
+use super::progression::keep as progression;
 use super::{EVENT_LIFE_MS, Stats, Store, StoreError, codes, guard, outbox, sessions, social};
 use crate::args;
 use crate::db::{Domain, FromRow, Row, Tx};
@@ -66,6 +67,7 @@ async fn prune(tx: &mut Tx, now_ms: u64) -> Result<u64, StoreError> {
     idempotency::prune(tx, now_ms).await?;
     stock::prune(tx, now_ms).await?;
     payments::prune(tx, now_ms).await?;
+    progression::prune(tx, now_ms).await?;
     guard::prune(tx, now_ms).await?;
     outbox::prune(tx, now_ms.saturating_sub(EVENT_LIFE_MS)).await?;
     social::prune(tx, now_ms).await?;

@@ -11,6 +11,7 @@ use super::economy::rewards::reward;
 use super::leaderboards::put_scores;
 use super::matches::{Standing, free_players, insert_match, standing};
 use super::outbox::{self, insert_event, note_placement};
+use super::progression::record as progression;
 use super::{Changed, MatchOpened, Recorded, ScoreWrite, Seat, Store, StoreError, VerifiedResult};
 use crate::args;
 use crate::core::catalog::Catalog;
@@ -77,7 +78,7 @@ async fn record_result(
     end_match(tx, verified).await?;
     let accounts = ratings_before(tx, verified).await?;
     let ratings = accounts.iter().filter_map(|(player, rating)| Some((*player, (*rating)?))).collect();
-    let settled = settle(&verified.result, &ratings, &verified.progression);
+    let settled = settle(&verified.result, &ratings, &verified.progression.xp);
     for player in &settled {
         insert_history(tx, verified, player).await?;
         if accounts.contains_key(&player.result.player_id) {
@@ -85,6 +86,7 @@ async fn record_result(
             reward(tx, catalog, verified, player).await?;
         }
     }
+    progression::record(tx, verified, &settled, |player| accounts.contains_key(&player)).await?;
     changed.extend(put_entries(tx, verified, boards, &settled).await?);
     insert_events(tx, verified, known.as_ref(), &trace_id, &settled).await?;
     Ok(Recorded::First { trace_id })

@@ -1,6 +1,7 @@
 //! What goes into the use cases and comes out of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use protocol::certificate::{CertificateClaims, MatchResult, Participation};
 use protocol::id::{MatchId, PartyId, PlayerId};
@@ -11,7 +12,7 @@ use crate::core::factor::StrongBy;
 use crate::core::match_event::Placement;
 use crate::core::match_state::{MatchState, Report};
 use crate::core::name::PlayerName;
-use crate::core::progress::Progression;
+use crate::core::progression::{Progression, Standing};
 use crate::core::rating::Rating;
 use crate::core::session::{SessionId, TokenHash};
 
@@ -94,6 +95,8 @@ pub struct Profile {
     pub created_at_ms: u64,
     /// Experience points.
     pub xp: u64,
+    /// Prestige and levels, as they are written.
+    pub standing: Standing,
     /// Matches played.
     pub matches: u64,
     /// Matches won.
@@ -271,8 +274,8 @@ pub struct VerifiedResult {
     pub body: String,
     /// SHA-256 of `body`.
     pub body_hash: [u8; 32],
-    /// What XP the result grants.
-    pub progression: Progression,
+    /// What the result grants and counts.
+    pub progression: Arc<Progression>,
     /// Unix milliseconds.
     pub now_ms: u64,
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metagame::store::Store;
-use metagame::{
-    Config, DatabaseLimits, DatabaseLocation, IdentitySettings, Limits, Parts, Progression, Running, Webhooks,
-};
+use metagame::{Config, DatabaseLimits, DatabaseLocation, IdentitySettings, Limits, Parts, Running, Webhooks};
 use protocol::id::PlayerId;
 use protocol::jwt::SigningKey;
 use reqwest::{Method, StatusCode};
@@ -150,7 +148,6 @@ impl Harness {
             matchmaker_url: format!("http://{matchmaker_at}"),
             allocator_url: format!("http://{allocator_at}"),
             limits: Limits::default(),
-            progression: Progression::default(),
             webhooks: Webhooks::default(),
             servers: Some(servers.into()),
             parts: Parts::default(),

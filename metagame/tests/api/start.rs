@@ -94,6 +94,8 @@ async fn ports_addresses_and_figures_are_checked() {
     let text = start_error(&harness).await.to_string();
     assert!(text.contains("matchmaker") && text.contains("http://host:port"), "{text}");
     harness.config = good;
-    harness.config.progression.levels = vec![5, 5];
-    assert!(matches!(start_error(&harness).await, StartError::Progression));
+    let mut rules = metagame::Progression::default();
+    rules.xp.levels = vec![5, 5];
+    harness.config.parts.progression = rules.into();
+    assert!(matches!(start_error(&harness).await, StartError::Progression(_)));
 }

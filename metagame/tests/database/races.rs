@@ -76,7 +76,7 @@ pub(super) fn result(n: u8, players: &[PlayerId]) -> VerifiedResult {
     };
     let body = serde_json::to_string(&result).expect("plain data");
     let body_hash = Sha256::digest(&body).into();
-    VerifiedResult { claims, result, body, body_hash, progression: Progression::default(), now_ms: NOW }
+    VerifiedResult { claims, result, body, body_hash, progression: Progression::default().into(), now_ms: NOW }
 }
 
 fn lost(n: u8) -> MatchReport {

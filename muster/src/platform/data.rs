@@ -143,7 +143,6 @@ impl ServiceData {
             matchmaker_url: matchmaker.to_owned(),
             allocator_url: allocator.to_owned(),
             limits: metagame::Limits::default(),
-            progression: metagame::Progression::default(),
             webhooks: metagame::Webhooks::default(),
             servers: Some(self.service_keys().into()),
             parts: metagame::Parts::default(),

@@ -130,9 +130,10 @@ struct RewardTable {
     per_place: BTreeMap<String, Vec<PartTable>>,
 }
 
+/// An amount or a number of items, as it is written here and in other files that give something.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PartTable {
+pub(crate) struct PartTable {
     currency: Option<String>,
     amount: Option<u64>,
     item: Option<String>,
@@ -222,28 +223,8 @@ impl Check {
         }
         tables
             .into_iter()
-            .filter_map(|table| self.part(table).map_err(|fault| self.fault(subject, fault)).ok())
+            .filter_map(|table| part(&self.catalog, table).map_err(|fault| self.fault(subject, fault)).ok())
             .collect()
-    }
-
-    fn part(&self, table: PartTable) -> Result<Part, String> {
-        match (table.currency, table.amount, table.item, table.quantity) {
-            (Some(currency), Some(amount), None, None) => {
-                if !self.catalog.currencies.contains_key(&currency) {
-                    return Err(format!("there is no currency \"{currency}\""));
-                }
-                amount_of(amount).map(|amount| Part::Currency { currency, amount })
-            }
-            (None, None, Some(item), quantity) => {
-                let definition = self.catalog.items.get(&item).ok_or_else(|| format!("there is no item \"{item}\""))?;
-                let quantity = amount_of(quantity.unwrap_or(1))?;
-                if !definition.stacks && quantity > UNIQUE_MAX {
-                    return Err(format!("\"{item}\" does not stack: at most {UNIQUE_MAX} at once"));
-                }
-                Ok(Part::Item { item, quantity })
-            }
-            _ => Err("a part is { currency = \"…\", amount = … } or { item = \"…\", quantity = … }".to_owned()),
-        }
     }
 
     fn offer(&mut self, table: OfferTable) {
@@ -341,12 +322,40 @@ impl Check {
     }
 }
 
+/// A part whose currency or item the catalog has.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn part(catalog: &Catalog, table: PartTable) -> Result<Part, String> {
+    match (table.currency, table.amount, table.item, table.quantity) {
+        (Some(currency), Some(amount), None, None) => {
+            if !catalog.currencies.contains_key(&currency) {
+                return Err(format!("there is no currency \"{currency}\""));
+            }
+            amount_of(amount).map(|amount| Part::Currency { currency, amount })
+        }
+        (None, None, Some(item), quantity) => {
+            let definition = catalog.items.get(&item).ok_or_else(|| format!("there is no item \"{item}\""))?;
+            let quantity = amount_of(quantity.unwrap_or(1))?;
+            if !definition.stacks && quantity > UNIQUE_MAX {
+                return Err(format!("\"{item}\" does not stack: at most {UNIQUE_MAX} at once"));
+            }
+            Ok(Part::Item { item, quantity })
+        }
+        _ => Err("a part is { currency = \"…\", amount = … } or { item = \"…\", quantity = … }".to_owned()),
+    }
+}
+
 fn amount_of(amount: u64) -> Result<u64, String> {
     let fault = || format!("{amount} is not within 1 to {AMOUNT_MAX}");
     (1..=AMOUNT_MAX).contains(&amount).then_some(amount).ok_or_else(fault)
 }
 
-fn unix_ms(text: &str) -> Result<u64, String> {
+/// Unix milliseconds of a time as people write it.
+///
+/// # Errors
+/// How to write it.
+pub(crate) fn unix_ms(text: &str) -> Result<u64, String> {
     let fault = || format!("\"{text}\" is no time: write it as 2026-11-21T18:00:00Z");
     let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| fault())?;
     u64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|_| fault())

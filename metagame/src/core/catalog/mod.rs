@@ -86,7 +86,8 @@ pub struct Recipe {
 }
 
 /// An amount of money or a number of items.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, Serialize)]
+#[serde(untagged)]
 pub enum Part {
     /// Money of the game, in minor units.
     Currency {

@@ -1,0 +1,8 @@
+//! What players keep and what they have reached, on both databases: values, progress, achievements, loadouts.
+
+mod hands;
+mod kv;
+mod loadouts;
+mod progression;
+#[path = "../stores/mod.rs"]
+mod stores;

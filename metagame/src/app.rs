@@ -14,12 +14,14 @@ use crate::auth::AccessTokens;
 use crate::config::Limits;
 use crate::core::progression::Progression;
 use crate::core::session::RefreshSecret;
+use crate::gamemesh::GameMesh;
 use crate::gateway::hub::Hub;
 use crate::gateway::ws_ticket::WsTickets;
 use crate::idempotency::InFlight;
 use crate::identity::Identity;
 use crate::kv::Kv;
 use crate::limits::Buckets;
+use crate::live::Live;
 use crate::matches::Matches;
 use crate::metrics;
 use crate::outgoing::Outgoing;
@@ -59,6 +61,9 @@ pub(crate) struct Shared {
     #[expect(dead_code, reason = "for logins and payments: the first of them removes this line")]
     pub(crate) outgoing: Outgoing,
     pub(crate) in_flight: InFlight,
+    pub(crate) live: Arc<Live>,
+    /// Where clients of the GameMesh backend are served.
+    pub(crate) gamemesh: Option<GameMesh>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) ws_tickets: WsTickets,
     pub(crate) requests: Semaphore,

@@ -12,8 +12,10 @@ use crate::core::leaderboard::Boards;
 use crate::core::progression::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::economy::Economy;
+use crate::gamemesh::GameMeshSettings;
 use crate::gateway::{GatewaySettings, Roles};
 use crate::identity::settings::IdentitySettings;
+use crate::live::LiveSettings;
 use crate::outgoing::OutgoingSettings;
 use crate::redis::RedisUrl;
 use crate::webhooks::Webhooks;
@@ -72,6 +74,10 @@ pub struct Parts {
     pub gateway: GatewaySettings,
     /// How others are called.
     pub outgoing: OutgoingSettings,
+    /// Events, settings of the game, and those who may say something of players.
+    pub live: LiveSettings,
+    /// Serve clients of the GameMesh backend.
+    pub gamemesh: Option<GameMeshSettings>,
 }
 
 /// Bounds on what callers can ask for.

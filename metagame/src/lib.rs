@@ -17,12 +17,14 @@ pub mod db;
 mod economy;
 mod extract;
 mod feed;
+mod gamemesh;
 mod gateway;
 pub mod idempotency;
 mod identity;
 mod keys;
 mod kv;
 mod limits;
+mod live;
 mod matches;
 mod metrics;
 #[cfg_attr(not(test), expect(dead_code, reason = "for logins: when they are there, this line goes"))]
@@ -51,6 +53,7 @@ pub use db::{
     CopiedTable, CopyError, DatabaseLimits, DatabaseLocation, PostgresUrl, StoreCopy, check_database, copy_to_postgres,
 };
 pub use economy::{CatalogError, Economy, read_catalog};
+pub use gamemesh::GameMeshSettings;
 pub use gateway::{CertificateError, CertificateFiles, GatewaySettings, Roles, TcpSettings};
 pub use identity::IdentityError;
 pub use identity::hashing::HashingLimits;
@@ -58,6 +61,7 @@ pub use identity::postman::MailError;
 pub use identity::settings::{
     IdentityFaults, IdentitySettings, MailSettings, MailWay, SecretText, SmtpSettings, SmtpTls, read_identity,
 };
+pub use live::{AntiCheat, IntegrationFaults, Integrations, LiveError, LiveSettings, read_integrations};
 pub use outgoing::{AddressFault, OutgoingSettings, TlsError};
 pub use progression::ProgressionError;
 pub use redis::{RedisUrl, RedisUrlError};

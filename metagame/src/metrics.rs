@@ -24,6 +24,7 @@ const GATEWAY_SESSIONS: &str = "muster_metagame_gateway_sessions";
 const GATEWAY_BEGUN: &str = "muster_metagame_gateway_begun_total";
 const GATEWAY_NEWS: &str = "muster_metagame_gateway_news_total";
 const GATEWAY_REFUSED: &str = "muster_metagame_gateway_refused_total";
+const ROOM_MESSAGES_LOST: &str = "muster_metagame_room_messages_lost_total";
 const DATABASE_ERRORS: &str = "muster_metagame_database_errors_total";
 const DATABASE_WAIT_SECONDS: &str = "muster_metagame_database_wait_seconds";
 const DATABASE_RETRIES: &str = "muster_metagame_database_retries_total";
@@ -67,6 +68,7 @@ pub(crate) fn describe() {
         GATEWAY_REFUSED,
         "Connections to the gateway refused, by why: silent, first_message, origin, full, handshake"
     );
+    describe_counter!(ROOM_MESSAGES_LOST, "Messages of rooms that members did not take in time");
     describe_counter!(DATABASE_ERRORS, "Use cases that failed in the database, by kind");
     describe_histogram!(
         DATABASE_WAIT_SECONDS,
@@ -134,6 +136,12 @@ pub(crate) fn gateway_begun(outcome: &'static str) {
 
 pub(crate) fn gateway_refused(why: &'static str) {
     counter!(GATEWAY_REFUSED, "why" => why).increment(1);
+}
+
+pub(crate) fn room_messages_lost(count: usize) {
+    if count > 0 {
+        counter!(ROOM_MESSAGES_LOST).increment(count as u64);
+    }
 }
 
 pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Duration) {

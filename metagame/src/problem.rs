@@ -53,6 +53,11 @@ impl Problem {
         Self { status, slug, title, detail: detail.into(), extras: Map::new(), retry_after_s: None }
     }
 
+    /// Whether it is of this kind.
+    pub(crate) fn is(&self, slug: &str) -> bool {
+        self.slug == slug
+    }
+
     /// Adds a member to the body.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.extras.insert(name.to_owned(), value.into());

@@ -27,6 +27,7 @@ use crate::connections::{BoundedListener, Peer};
 use crate::core::session::RefreshSecret;
 use crate::db::OpenError;
 use crate::economy;
+use crate::gamemesh::{self, GameMesh};
 use crate::gateway::fanout::Fanout;
 use crate::gateway::hub::Hub;
 use crate::gateway::tls::Certificate;
@@ -38,6 +39,7 @@ use crate::identity::{self, Identity, IdentityError};
 use crate::keys::AllocatorKeys;
 use crate::kv::Kv;
 use crate::limits::Buckets;
+use crate::live::{self, Live};
 use crate::matches::Matches;
 use crate::metrics;
 use crate::outgoing::Outgoing;
@@ -113,6 +115,9 @@ pub enum StartError {
     /// The rules of progression cannot be used.
     #[error(transparent)]
     Progression(#[from] ProgressionError),
+    /// Events and settings cannot be published.
+    #[error(transparent)]
+    Live(#[from] live::LiveError),
 }
 
 /// Why metagame ended other than by shutdown.
@@ -225,6 +230,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         tokio::spawn(Arc::clone(&app.matches).follow(shutdown.clone())),
         tokio::spawn(Arc::clone(&app.gate).follow(shutdown.clone())),
         tokio::spawn(prune(app.store.clone(), shutdown.clone())),
+        tokio::spawn(Arc::clone(&app.live).follow(shutdown.clone())),
         tokio::spawn(economy::seal(app.store.clone(), shutdown.clone())),
         tokio::spawn(progression::archive(app.store.clone(), Arc::clone(&app.progression), shutdown.clone())),
     ];
@@ -240,6 +246,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let tls = certificate.map(|certificate| TlsAcceptor::from(certificate.server_config()));
     workers.extend(gateway.map(|listener| tokio::spawn(tcp::serve(app.clone(), listener, tls))));
     workers.push(kv_writer);
+    workers.extend(gamemesh::start(&app, &shutdown));
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
     let service = api::router(app.clone(), config.parts.roles).into_make_service_with_connect_info::<Peer>();
     let stop = shutdown.wait_owned();
@@ -295,6 +302,7 @@ async fn assemble(
     let gate = Arc::new(Gate::load(store.clone()).await?);
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
     let outgoing = Outgoing::new(config.parts.outgoing.clone());
+    let live = Arc::new(Live::start(store.clone(), &config.parts.live).await?);
     Ok(App::new(Shared {
         access: AccessTokens::new(keyring),
         identity,
@@ -320,6 +328,8 @@ async fn assemble(
         servers: config.servers.clone(),
         social: Social::new(fanout),
         ws_tickets: WsTickets::new(redis.clone()),
+        live,
+        gamemesh: config.parts.gamemesh.clone().map(GameMesh::new),
         hub,
         requests: Semaphore::new(config.limits.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         shutdown: shutdown.clone(),
@@ -362,6 +372,7 @@ fn admin_routes(app: App) -> Router {
         .merge(webhooks::routes())
         .merge(ranks::admin::routes())
         .merge(identity::admin::routes())
+        .merge(live::admin::routes())
         .route("/matches/{id}", get(api::matches::get_any))
         .route("/grants", post(api::wallet::operator_grant))
         .with_state(app)

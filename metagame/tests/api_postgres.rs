@@ -10,12 +10,16 @@ mod checkout;
 mod economy;
 #[path = "api/fakes.rs"]
 mod fakes;
+#[path = "api/gamemesh.rs"]
+mod gamemesh;
 #[path = "api/harness.rs"]
 mod harness;
 #[path = "api/identities.rs"]
 mod identities;
 #[path = "api/kv.rs"]
 mod kv;
+#[path = "api/live.rs"]
+mod live;
 #[path = "api/passwords.rs"]
 mod passwords;
 #[path = "api/players.rs"]

@@ -11,9 +11,11 @@ use metagame::core::progression::file::parse as progression;
 use metagame::{Parts, Progression};
 use serde::{Deserialize, Serialize};
 
+use crate::compat::CompatOptions;
 use crate::economy::EconomyOptions;
 use crate::exit::Failure;
 use crate::gateway::GatewayOptions;
+use crate::live::LiveOptions;
 
 /// Options of every command that runs metagame.
 #[derive(Clone, Default, Args, Serialize, Deserialize)]
@@ -47,6 +49,10 @@ pub(crate) struct PartOptions {
     /// reads and writes; everybody reads "public", and servers alone write "server".
     #[arg(long, env = "MUSTER_COLLECTIONS", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) collections: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) compat: CompatOptions,
+    #[command(flatten)]
+    pub(crate) live: LiveOptions,
 }
 
 /// Addresses may hold passwords.
@@ -89,13 +95,15 @@ impl PartOptions {
             collections: Arc::new(collections),
             roles: self.gateway.roles(),
             gateway: self.gateway.read()?,
+            gamemesh: self.compat.read(),
+            live: self.live.read()?,
             ..Parts::default()
         })
     }
 }
 
 /// The text of the file that `flag` names.
-fn read(flag: &str, file: &Path) -> Result<String, Failure> {
+pub(crate) fn read(flag: &str, file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| {
         Failure::setup(format!("cannot read {flag} {}: {error}", file.display()))
             .help("check the path and that this user may read it")

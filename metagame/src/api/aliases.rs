@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use protocol::id::{PlayerId, TicketId};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -11,13 +11,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{LoginBody, SessionBody, login};
+use super::inventory::{InventoryBody, own_page};
 use super::leaderboards::{BoardBody, board};
 use super::players::{PageQuery, PublicProfileBody, public};
 use super::private;
+use super::shop::{PurchaseBody, ReceiptBody, buy};
 use super::tickets::{RegionRttBody, TicketBody, new_ticket};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Named, Query, QueueName};
+use crate::idempotency::IdempotencyKey;
 use crate::problem::{Problem, ProblemBody};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -27,6 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(alias_join))
         .routes(routes!(alias_status))
         .routes(routes!(alias_leaderboard))
+        .routes(routes!(alias_inventory))
+        .routes(routes!(alias_purchase))
 }
 
 /// A request to be matched, where the server may name the ticket.
@@ -100,4 +105,33 @@ async fn alias_leaderboard(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<BoardBody>, Problem> {
     board(&app, queue, &page).await
+}
+
+/// Alias of GET /v1/players/me/inventory; the id is the caller's own
+#[utoipa::path(get, path = "/inventory/{id}", tag = "aliases", security(("access_token" = [])),
+    params(("id" = Uuid, Path, description = "The caller's own id; what others have is theirs"), PageQuery),
+    responses((status = 200, body = InventoryBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+async fn alias_inventory(
+    State(app): State<App>,
+    caller: Caller,
+    Named(player): Named<PlayerId>,
+    Query(page): Query<PageQuery>,
+) -> Result<impl IntoResponse, Problem> {
+    if player != caller.player_id {
+        return Err(Problem::forbidden("not-your-inventory", "this inventory belongs to another player"));
+    }
+    own_page(&app, player, &page).await
+}
+
+/// Alias of POST /v1/store/purchases
+#[utoipa::path(post, path = "/store/purchase", tag = "aliases", security(("access_token" = [])), request_body = PurchaseBody,
+    params(("Idempotency-Key" = String, Header, description = "Fresh for each purchase; the same when it is sent again")),
+    responses((status = 201, body = ReceiptBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+async fn alias_purchase(
+    State(app): State<App>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(body): Body<PurchaseBody>,
+) -> Result<Response, Problem> {
+    buy(&app, caller.player_id, key, body).await
 }

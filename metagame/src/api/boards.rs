@@ -325,7 +325,7 @@ async fn with_names(app: &App, board: &Board, ranked: &[Ranked]) -> Result<Vec<B
     Ok(ranked.iter().zip(names).map(body).collect())
 }
 
-fn score_number(board: &Board, sort: i64) -> serde_json::Number {
+pub(crate) fn score_number(board: &Board, sort: i64) -> serde_json::Number {
     let score = board.score(sort);
     let rating = board.is_rating().then(|| serde_json::Number::from_f64(score as f64 / RATING_SCALE)).flatten();
     rating.unwrap_or_else(|| score.into())

@@ -85,13 +85,7 @@ async fn connect(
         return Err(Problem::unavailable("gateway-full", "too many connections; come back later", 10));
     };
     let address = peer.0.ip();
-    let upgrade = upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_frame_size(MESSAGE_BYTES_MAX);
+    let upgrade = bounded(upgrade).protocols([SUBPROTOCOL]);
     Ok(upgrade.on_upgrade(move |web| async move {
         peer.leave_place();
         socket::serve(app, Web(web), address).await;
@@ -99,8 +93,18 @@ async fn connect(
     }))
 }
 
+/// With the bounds of every connection.
+pub(super) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+}
+
 /// Browsers say which page connects; other pages than one's own must not (ASVS 4.4.2).
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
+pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or("");
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());

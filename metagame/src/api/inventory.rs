@@ -35,7 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// A page of an inventory, in the order of ids.
 #[derive(Debug, Serialize, ToSchema)]
-struct InventoryBody {
+pub(super) struct InventoryBody {
     items: Vec<ItemBody>,
     next_cursor: Option<String>,
 }
@@ -126,10 +126,19 @@ async fn inventory(
     caller: Caller,
     Query(page): Query<PageQuery>,
 ) -> Result<impl IntoResponse, Problem> {
+    own_page(&app, caller.player_id, &page).await
+}
+
+/// A page of a player's inventory.
+pub(super) async fn own_page(
+    app: &App,
+    player: PlayerId,
+    page: &PageQuery,
+) -> Result<impl IntoResponse + use<>, Problem> {
     let after = page.cursor.as_deref().map(ItemCursor::decode).transpose();
     let after = after.map_err(|error| bad_cursor(error.to_string()))?.map(|cursor| cursor.item_id);
     let limit = limit(page.limit);
-    let items = app.store.inventory(caller.player_id, after, limit, service::clock::unix_ms()).await?;
+    let items = app.store.inventory(player, after, limit, service::clock::unix_ms()).await?;
     let last = items.last().filter(|_| items.len() == limit as usize);
     let next_cursor = last.map(|item| ItemCursor { item_id: item.item_id }.encode());
     Ok(private(Json(InventoryBody { items: items.iter().map(item_body).collect(), next_cursor })))

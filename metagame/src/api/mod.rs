@@ -5,11 +5,13 @@ mod auth;
 mod boards;
 mod checkout;
 mod factors;
+mod gamemesh;
 mod gateway;
 mod identities;
 mod inventory;
 mod kv;
 mod leaderboards;
+mod live;
 mod loadouts;
 pub(crate) mod matches;
 mod passwords;
@@ -31,6 +33,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
+pub(crate) use boards::score_number;
 pub(crate) use tickets::state_name as ticket_state_name;
 
 use crate::app::App;
@@ -82,6 +85,7 @@ fn rest() -> OpenApiRouter<App> {
         .merge(kv::routes())
         .merge(loadouts::routes())
         .merge(progression::routes())
+        .merge(live::routes())
         .merge(aliases::routes())
 }
 
@@ -109,8 +113,11 @@ pub fn openapi() -> OpenApi {
 /// The whole API with everything around it.
 pub(crate) fn router(app: App, roles: Roles) -> Router {
     let document = openapi();
-    let (router, _) = routes(roles).split_for_parts();
-    router
+    let (mut router, _) = routes(roles).split_for_parts();
+    if roles.api && app.gamemesh.is_some() {
+        router = router.merge(gamemesh::routes());
+    }
+    let router = router
         .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(async || Problem::not_found("unknown-route", "there is nothing at this address"))
         .method_not_allowed_fallback(async || {
@@ -118,8 +125,9 @@ pub(crate) fn router(app: App, roles: Roles) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(app.clone(), request::around))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(app.clone(), request::around));
+    let router = if app.gamemesh.is_some() { router.layer(middleware::from_fn(gamemesh::errors)) } else { router };
+    router.with_state(app)
 }
 
 /// Answers with a player's own data must not be kept by anything in between.

@@ -82,7 +82,7 @@ struct LimitBody {
 /// What to buy.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PurchaseBody {
+pub(super) struct PurchaseBody {
     offer: String,
     /// 1 to 100, by default 1.
     quantity: Option<u64>,
@@ -92,7 +92,7 @@ struct PurchaseBody {
 
 /// What was bought.
 #[derive(Debug, Serialize, ToSchema)]
-struct ReceiptBody {
+pub(super) struct ReceiptBody {
     #[schema(value_type = Uuid)]
     purchase_id: uuid::Uuid,
     offer: String,
@@ -164,11 +164,16 @@ async fn purchase(
     IdempotencyKey(key): IdempotencyKey,
     Body(body): Body<PurchaseBody>,
 ) -> Result<Response, Problem> {
+    buy(&app, caller.player_id, key, body).await
+}
+
+/// Buys an offer, once per key.
+pub(super) async fn buy(app: &App, player: PlayerId, key: String, body: PurchaseBody) -> Result<Response, Problem> {
     let quantity = body.quantity.unwrap_or(1);
     if !(1..=QUANTITY_MAX).contains(&quantity) {
         return Err(Problem::invalid("invalid-quantity", format!("a quantity is 1 to {QUANTITY_MAX}")));
     }
-    let (player, now_ms) = (caller.player_id, service::clock::unix_ms());
+    let now_ms = service::clock::unix_ms();
     let keyed = Keyed::economic(player, key, "POST /v1/store/purchases", &body, now_ms, purchased);
     let purchase = Purchase { player, offer: body.offer, quantity, currency: body.currency };
     app.once(keyed, |keyed| app.store.purchase(keyed, purchase)).await

@@ -24,6 +24,8 @@
 //! | [`form`] | how names and values are written in forms and queries |
 //! | [`loadout`] | which items a player takes along |
 //! | [`kv`] | which values a game keeps per player |
+//! | [`gamemesh`] | what clients of the GameMesh backend expect |
+//! | [`live`] | which events are on, which settings a player gets, what follows from a verdict of anti-cheat |
 //! | [`page`] | how a long list is read in pages |
 
 pub mod admission;
@@ -36,6 +38,7 @@ pub mod device;
 pub mod email;
 pub mod factor;
 pub mod form;
+pub mod gamemesh;
 pub mod gateway;
 pub mod guard;
 pub mod health;
@@ -44,6 +47,7 @@ pub mod kv;
 pub mod leaderboard;
 pub mod ledger;
 pub mod letter;
+pub mod live;
 pub mod loadout;
 pub mod match_event;
 pub mod match_state;

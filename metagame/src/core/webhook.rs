@@ -14,6 +14,8 @@ use time::macros::format_description;
 
 /// Longest pause that an endpoint can ask for with `Retry-After`: a typing mistake there must not be for ever.
 pub const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Signatures of a message that are looked at.
+const SIGNATURES_MAX: usize = 8;
 /// What a secret begins with.
 const SECRET_PREFIX: &str = "whsec_";
 
@@ -58,6 +60,48 @@ pub fn signatures(secrets: &[Secret], event_id: &str, sent_at_s: u64, body: &str
     let text = format!("{event_id}.{sent_at_s}.{body}");
     let sign = |secret: &Secret| format!("v1,{}", STANDARD.encode(hmac::sign(&secret.0, text.as_bytes())));
     secrets.iter().map(sign).collect::<Vec<_>>().join(" ")
+}
+
+/// How far the clock of whoever signed may be from ours, in seconds: what is older may be somebody else's copy.
+pub const TOLERANCE_S: u64 = 300;
+
+/// Why a signature does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureFault {
+    /// Headers are missing.
+    #[error("send webhook-id, webhook-timestamp and webhook-signature")]
+    Missing,
+    /// It was signed long ago, or clocks differ.
+    #[error("webhook-timestamp is more than {TOLERANCE_S} s from now")]
+    Time,
+    /// It is of none of the secrets.
+    #[error("webhook-signature is not that of this message under a secret that is live")]
+    Wrong,
+}
+
+/// Checks the signatures of a message that somebody sent us, as [`signatures`] makes them; one good one is enough.
+///
+/// # Errors
+/// [`SignatureFault`].
+pub fn verify(
+    secrets: &[Secret],
+    id: &str,
+    timestamp: &str,
+    body: &[u8],
+    signatures: &str,
+    now_s: u64,
+) -> Result<(), SignatureFault> {
+    if id.is_empty() || timestamp.is_empty() || signatures.is_empty() {
+        return Err(SignatureFault::Missing);
+    }
+    let sent_at_s: u64 = timestamp.parse().map_err(|_| SignatureFault::Time)?;
+    if sent_at_s.abs_diff(now_s) > TOLERANCE_S {
+        return Err(SignatureFault::Time);
+    }
+    let text = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+    let given = signatures.split(' ').filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok());
+    let is_good = |tag: Vec<u8>| secrets.iter().any(|secret| hmac::verify(&secret.0, &text, &tag).is_ok());
+    if given.into_iter().take(SIGNATURES_MAX).any(is_good) { Ok(()) } else { Err(SignatureFault::Wrong) }
 }
 
 /// What an answer says of its delivery.
@@ -183,6 +227,29 @@ mod tests {
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         let both = signatures(&[secret.clone(), secret], id, 1_614_265_330, "{\"test\": 2432232314}");
         assert_eq!(both, format!("{signed} {signed}"));
+    }
+
+    #[test]
+    fn a_message_counts_if_it_is_signed_now_by_a_live_secret_and_unchanged() {
+        let secret = |text: &str| Secret::parse(&format!("whsec_{}", STANDARD.encode(text))).expect("a secret");
+        let (old, new) = (secret("an old secret of 24 bytes"), secret("a new secret of 24 bytes!"));
+        let signed = signatures(std::slice::from_ref(&old), "m1", 1_000, "{}");
+        let check = |secrets: &[Secret], id, at, body: &str, signed: &str, now_s| {
+            verify(secrets, id, at, body.as_bytes(), signed, now_s)
+        };
+        let both = [new.clone(), old.clone()];
+        assert_eq!(check(&both, "m1", "1000", "{}", &signed, 1_300), Ok(()));
+        assert_eq!(check(&both, "m1", "1000", "{}", &format!("v1,AAAA v2,x {signed}"), 700), Ok(()));
+        assert_eq!(check(&both, "m1", "1000", "{}", &signed, 1_301), Err(SignatureFault::Time));
+        assert_eq!(check(&both, "m1", "1000", "{}", &signed, 699), Err(SignatureFault::Time));
+        assert_eq!(check(&both, "m1", "soon", "{}", &signed, 1_000), Err(SignatureFault::Time));
+        assert_eq!(check(&[new], "m1", "1000", "{}", &signed, 1_000), Err(SignatureFault::Wrong));
+        for (id, at, body) in [("m2", "1000", "{}"), ("m1", "1001", "{}"), ("m1", "1000", "{} ")] {
+            assert_eq!(check(&both, id, at, body, &signed, 1_000), Err(SignatureFault::Wrong));
+        }
+        for (id, at, signed) in [("", "1000", signed.as_str()), ("m1", "", &signed), ("m1", "1000", "")] {
+            assert_eq!(check(&both, id, at, "{}", signed, 1_000), Err(SignatureFault::Missing));
+        }
     }
 
     #[test]

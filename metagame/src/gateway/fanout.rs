@@ -20,6 +20,8 @@ pub(crate) enum News {
         #[serde(with = "base64_bytes")]
         body: Vec<u8>,
     },
+    /// A text for the members of a room.
+    Room { room: String, text: String },
     /// A player's presence, for those who may see it.
     Presence { player: PlayerId, status: i32, text: String, to: Vec<PlayerId> },
 }

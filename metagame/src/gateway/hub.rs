@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::fanout::News;
 use super::message::shared;
 use super::presence::{PRESENCE_LIFE_MS, Presences, Seen};
+use super::rooms::Rooms;
 use super::session::{Closing, Opening, Session};
 use super::settings::GatewaySettings;
 use crate::core::gateway::stream::Body as Encoded;
@@ -25,6 +26,7 @@ pub(super) const ENDED: Closing = Closing { reason: "ended", resume: false, retr
 pub(crate) struct Hub {
     pub(crate) settings: GatewaySettings,
     pub(crate) presences: Presences,
+    pub(crate) rooms: Rooms,
     /// Places of connections.
     pub(crate) places: Arc<Semaphore>,
     tables: Mutex<Tables>,
@@ -39,7 +41,7 @@ struct Tables {
 impl Hub {
     pub(crate) fn new(settings: GatewaySettings) -> Self {
         let places = Arc::new(Semaphore::new(settings.sockets_max.min(Semaphore::MAX_PERMITS)));
-        Self { settings, presences: Presences::default(), places, tables: Mutex::default() }
+        Self { settings, presences: Presences::default(), rooms: Rooms::default(), places, tables: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -113,6 +115,7 @@ impl Hub {
             News::Refresh(players) => each(players, super::session::State::refresh),
             News::Inbox(players) => each(players, super::session::State::look_inbox),
             News::Deliver { to, body } => self.deliver(to, &body.as_slice().into()),
+            News::Room { room, text } => self.rooms.say(room, text),
             News::Presence { player, status, text, to } => self.see(*player, *status, text, to),
         }
     }

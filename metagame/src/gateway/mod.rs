@@ -13,6 +13,7 @@ pub(crate) mod hub;
 pub(crate) mod message;
 pub(crate) mod presence;
 pub(crate) mod relay;
+pub(crate) mod rooms;
 mod session;
 mod settings;
 pub(crate) mod socket;

@@ -54,6 +54,7 @@ async fn catch_up(ranks: &Ranks, position: &mut Option<u64>) -> Result<(), Store
         match inner.store.board_changes(from).await? {
             Changes::Rows { rows, next, more } => {
                 inner.memory.apply(&rows);
+                inner.tell(&rows);
                 metrics::ranks_followed(rows.len());
                 from = next;
                 *position = Some(next);

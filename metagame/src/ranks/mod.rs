@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use protocol::id::PlayerId;
 use service::Shutdown;
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use crate::core::leaderboard::{Board, Boards};
@@ -54,7 +55,12 @@ struct Inner {
     writer: Writer,
     /// How long a request waits for a board that is being read from the database.
     patience: Duration,
+    /// Tells who wants to hear it of what has changed.
+    changes: broadcast::Sender<Arc<[Changed]>>,
 }
+
+/// Changes that somebody who listens may be behind.
+const CHANGES_KEPT: usize = 256;
 
 impl Ranks {
     /// Starts them, with the task that follows the table until `shutdown`. A request waits for at most `patience` for a board that is being read. Boards are read when they are first asked for, those that
@@ -75,12 +81,14 @@ impl Ranks {
             boards,
             writer,
             patience,
+            changes: broadcast::Sender::new(CHANGES_KEPT),
         }));
         // What use cases of other parts write reaches the ranks before their callers are answered.
         let observer = Arc::downgrade(&ranks.0);
         store.observe_entries(Arc::clone(&ranks.0.boards), move |changed| {
             if let Some(inner) = observer.upgrade() {
                 inner.memory.apply(changed);
+                inner.tell(changed);
                 if let Some(sets) = inner.sets.clone() {
                     let (boards, changed) = (Arc::clone(&inner.boards), changed.to_vec());
                     tokio::spawn(async move { sets.apply(&boards, &changed).await });
@@ -115,6 +123,7 @@ impl Ranks {
     /// Takes in what was written.
     pub async fn apply(&self, changed: &[Changed]) {
         self.0.memory.apply(changed);
+        self.0.tell(changed);
         if let Some(sets) = &self.0.sets {
             sets.apply(&self.0.boards, changed).await;
         }
@@ -180,6 +189,11 @@ impl Ranks {
         self.0.names.of(&self.0.store, players).await
     }
 
+    /// What changes from now on, by this instance at once, by others within a second. Some of it may come twice.
+    pub fn changes(&self) -> broadcast::Receiver<Arc<[Changed]>> {
+        self.0.changes.subscribe()
+    }
+
     /// Forgets a name that has changed.
     pub fn forget_name(&self, player: PlayerId) {
         self.0.names.forget(player);
@@ -197,6 +211,15 @@ impl Ranks {
     fn sets_for(&self, board: &Board, season: u64) -> Option<&Sets> {
         let current = board.calendar.at(service::clock::unix_ms()).number;
         self.0.sets.as_ref().filter(|_| season == current)
+    }
+}
+
+impl Inner {
+    fn tell(&self, changed: &[Changed]) {
+        if !changed.is_empty() && self.changes.receiver_count() > 0 {
+            // Nobody listens any more: then nobody misses it.
+            let _ = self.changes.send(changed.into());
+        }
     }
 }
 

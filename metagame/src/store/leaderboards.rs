@@ -4,6 +4,7 @@
 //! find what others wrote: on PostgreSQL the transaction's, so that nothing that commits late is missed (all numbers below
 //! `pg_snapshot_xmin` are settled), on SQLite a counter.
 
+mod set;
 mod sql;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -16,6 +17,7 @@ use crate::args;
 use crate::core::leaderboard::{Board, Boards, Keep};
 use crate::core::ranking::Entry;
 use crate::db::{Domain, FromRow, List, Row, Tx};
+pub use set::ScoreSet;
 use sql::{CHANGES, NOTE_WRITES, POSITION, REMOVE_ENTRY, REMOVE_PLAYER, upsert};
 
 /// Rows of one page while a board is read whole.

@@ -125,7 +125,7 @@ pub fn endpoints(settings: &[EndpointSettings]) -> Result<Vec<Endpoint>, Webhook
     if faults.is_empty() { Ok(endpoints) } else { Err(WebhookFaults { faults }) }
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(good)
 }
@@ -145,7 +145,8 @@ fn url(text: &str) -> Result<Uri, String> {
     Ok(url)
 }
 
-fn secret(path: &Path) -> Result<Secret, String> {
+/// The secret in a file that nobody else may read.
+pub(crate) fn secret(path: &Path) -> Result<Secret, String> {
     let shown = path.display();
     let read = |error: std::io::Error| {
         format!(

@@ -144,6 +144,24 @@ async fn a_player_sees_offers_buys_once_per_key_and_has_it() {
 }
 
 #[tokio::test]
+async fn the_aliases_buy_and_show_as_the_addresses_that_they_stand_for() {
+    let (harness, ada) = shop().await;
+    give_gold(&harness, &ada, 60).await;
+    let body = json!({ "offer": "potions" });
+    let bare = harness.post("/store/purchase", Some(&ada.access), &body).await;
+    assert_eq!((bare.status.as_u16(), bare.problem()), (400, "idempotency-key-missing"));
+    let bought = keyed(&harness, &ada, "/store/purchase", "k1", &body).await;
+    let again = keyed(&harness, &ada, "/v1/store/purchases", "k1", &body).await;
+    assert_eq!((bought.status.as_u16(), &again.body), (201, &bought.body), "one purchase by either address");
+    let path = format!("/inventory/{}?limit=5", ada.id);
+    let shown = harness.get(&path, &ada).await;
+    assert_eq!(shown.body, harness.get("/v1/players/me/inventory?limit=5", &ada).await.body);
+    assert_eq!(shown.body["items"][0]["item"], "potion");
+    let bob = harness.login(2).await;
+    assert_eq!(harness.get(&path, &bob).await.problem(), "not-your-inventory");
+}
+
+#[tokio::test]
 async fn what_cannot_be_bought_or_done_is_refused_by_name() {
     let (harness, ada) = shop().await;
     let nothing = uuid::Uuid::from_bytes([7; 16]);

@@ -52,6 +52,11 @@ async fn the_document_is_served_and_names_every_route() {
         "/matchmaking/join",
         "/matchmaking/status",
         "/leaderboards/{name}",
+        "/inventory/{id}",
+        "/store/purchase",
+        "/v1/live/events",
+        "/v1/config",
+        "/v1/webhooks/anti-cheat/{vendor}",
     ];
     for path in expected {
         assert!(paths.contains_key(path), "{path}");

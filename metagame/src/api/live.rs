@@ -119,7 +119,7 @@ async fn facts(app: &App, player: PlayerId, query: SegmentQuery) -> Result<Facts
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "Invalid query", detail));
     }
     let profile = app.store.profile(player).await?.ok_or_else(unknown_player)?;
-    Ok(Facts { player, level: app.progression.level(profile.xp), region, platform, build })
+    Ok(Facts { player, level: profile.standing.now(&app.progression.xp).level, region, platform, build })
 }
 
 /// An answer that the client may keep until it is another one.

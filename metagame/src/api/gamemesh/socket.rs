@@ -46,7 +46,8 @@ pub(super) async fn connect(
         return Err(Problem::unavailable("gateway-full", "too many connections; come back later", 10));
     };
     let address = peer.0.ip();
-    let ticket = app.ws_tickets.issue(player.proof(), service::random::bytes(), service::clock::unix_ms());
+    let now_ms = service::clock::unix_ms();
+    let ticket = app.ws_tickets.issue(player.proof(), service::random::bytes(), now_ms).await;
     Ok(bounded(upgrade).on_upgrade(move |web| async move {
         peer.leave_place();
         let carrier = GameMeshWeb::new(web, app.clone(), player.id, ticket);

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use service::Shutdown;
 
+use crate::admin::operator::{Operator, order_of};
 use crate::app::App;
 use crate::core::admission::{Admission, Maintenance, Refusal};
 use crate::extract::Body;
@@ -81,14 +82,19 @@ impl Gate {
     }
 
     /// Changes what is decided: first in the database, then here.
-    async fn change(&self, change: impl Fn(&mut Admission)) -> Result<Admission, Problem> {
+    async fn change(
+        &self,
+        (operator, act): (Option<Operator>, &'static str),
+        change: impl Fn(&mut Admission),
+    ) -> Result<Admission, Problem> {
+        let order = order_of(operator.as_ref());
         for _ in 0..CHANGES_AT_ONCE_MAX {
             let before = self.store.setting(SETTING).await?;
             let mut next = read(before.as_deref())?;
             change(&mut next);
             next.validate().map_err(|fault| Problem::invalid("impossible-admission", fault.to_string()))?;
             let text = serde_json::to_string(&next).expect("an admission is plain data");
-            if self.store.swap_setting(SETTING, before, text).await? {
+            if self.store.swap_setting(SETTING, before, text, (order.clone(), act)).await? {
                 self.take(next.clone());
                 return Ok(next);
             }
@@ -129,16 +135,24 @@ async fn show(State(app): State<App>) -> Json<Admission> {
     Json(app.gate.now())
 }
 
-async fn begin(State(app): State<App>, Body(body): Body<Maintenance>) -> Result<Json<Admission>, Problem> {
-    Ok(Json(app.gate.change(|admission| admission.maintenance = Some(body.clone())).await?))
+async fn begin(
+    State(app): State<App>,
+    operator: Option<Operator>,
+    Body(body): Body<Maintenance>,
+) -> Result<Json<Admission>, Problem> {
+    Ok(Json(app.gate.change((operator, "maintenance"), |admission| admission.maintenance = Some(body.clone())).await?))
 }
 
-async fn end(State(app): State<App>) -> Result<Json<Admission>, Problem> {
-    Ok(Json(app.gate.change(|admission| admission.maintenance = None).await?))
+async fn end(State(app): State<App>, operator: Option<Operator>) -> Result<Json<Admission>, Problem> {
+    Ok(Json(app.gate.change((operator, "end-maintenance"), |admission| admission.maintenance = None).await?))
 }
 
-async fn set_minimum(State(app): State<App>, Body(body): Body<MinimumBody>) -> Result<Json<Admission>, Problem> {
-    let changed = app.gate.change(|admission| match &body.queue {
+async fn set_minimum(
+    State(app): State<App>,
+    operator: Option<Operator>,
+    Body(body): Body<MinimumBody>,
+) -> Result<Json<Admission>, Problem> {
+    let changed = app.gate.change((operator, "minimum-build"), |admission| match &body.queue {
         None => admission.minimum_build = Some(body.build.clone()),
         Some(queue) => {
             admission.minimum_build_by_queue.insert(queue.clone(), body.build.clone());
@@ -147,8 +161,12 @@ async fn set_minimum(State(app): State<App>, Body(body): Body<MinimumBody>) -> R
     Ok(Json(changed.await?))
 }
 
-async fn clear_minimum(State(app): State<App>, Query(query): Query<MinimumQuery>) -> Result<Json<Admission>, Problem> {
-    let changed = app.gate.change(|admission| match &query.queue {
+async fn clear_minimum(
+    State(app): State<App>,
+    operator: Option<Operator>,
+    Query(query): Query<MinimumQuery>,
+) -> Result<Json<Admission>, Problem> {
+    let changed = app.gate.change((operator, "clear-minimum-build"), |admission| match &query.queue {
         None => admission.minimum_build = None,
         Some(queue) => {
             admission.minimum_build_by_queue.remove(queue);

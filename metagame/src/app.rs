@@ -25,6 +25,7 @@ use crate::live::Live;
 use crate::matches::Matches;
 use crate::metrics;
 use crate::outgoing::Outgoing;
+use crate::privacy::Privacy;
 use crate::problem::Problem;
 use crate::ranks::Ranks;
 use crate::results::Results;
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     /// Who takes money of the world, where it is configured.
     pub(crate) stripe: Option<Stripe>,
     pub(crate) kv: Kv,
+    pub(crate) privacy: Privacy,
     /// Judges the tokens of servers; without it there are none.
     pub(crate) servers: Option<Verifier>,
     /// The way to others.

@@ -6,6 +6,7 @@
 //! `api/`, which asks `tickets`, `matches`, `results` or the store. Events of matches go out by `webhooks`;
 //! `outgoing` is how anybody else is called.
 
+mod admin;
 mod admission;
 mod api;
 mod app;
@@ -29,6 +30,7 @@ mod matches;
 mod metrics;
 #[cfg_attr(not(test), expect(dead_code, reason = "for logins: when they are there, this line goes"))]
 mod outgoing;
+mod privacy;
 mod problem;
 mod progression;
 pub mod ranks;
@@ -46,6 +48,7 @@ mod webhooks;
 
 pub use crate::core::progression::Progression;
 pub use crate::core::rotation::Schedule;
+pub use admin::operator::{OPERATOR, OPERATOR_AUDIENCE};
 pub use api::openapi;
 pub use auth::{ACCESS_ISSUER, ACCESS_LIFE_S, ACCESS_TYP, ACR_STRONG, AccessClaims};
 pub use config::{Config, Limits, Parts, Rate};

@@ -58,6 +58,7 @@ impl SayFault {
             Self::Text(_) => ("invalid-text", 0),
             Self::TooMuch(seconds) => ("too-many-requests", u32::try_from(seconds * 1_000).unwrap_or(u32::MAX)),
             Self::Refused(ChatFault::NotInChannel) => ("not-in-channel", 0),
+            Self::Refused(ChatFault::Muted { .. }) => ("muted", 0),
             Self::Store(_) => ("storage-unavailable", 1_000),
         }
     }

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tonic::service::interceptor::InterceptedService;
 
+use crate::admin as operators;
 use crate::admission::{self, Gate};
 use crate::api;
 use crate::app::{App, Shared};
@@ -43,6 +44,7 @@ use crate::live::{self, Live};
 use crate::matches::Matches;
 use crate::metrics;
 use crate::outgoing::Outgoing;
+use crate::privacy::{self, Privacy};
 use crate::problem::Problem;
 use crate::progression::{self, ProgressionError};
 use crate::ranks::{self, Ranks};
@@ -247,6 +249,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     workers.extend(gateway.map(|listener| tokio::spawn(tcp::serve(app.clone(), listener, tls))));
     workers.push(kv_writer);
     workers.extend(gamemesh::start(&app, &shutdown));
+    workers.push(tokio::spawn(privacy::go_on_erasing(app.clone(), shutdown.clone())));
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
     let service = api::router(app.clone(), config.parts.roles).into_make_service_with_connect_info::<Peer>();
     let stop = shutdown.wait_owned();
@@ -325,6 +328,7 @@ async fn assemble(
         in_flight: InFlight::default(),
         ranks,
         kv,
+        privacy: Privacy::default(),
         servers: config.servers.clone(),
         social: Social::new(fanout),
         ws_tickets: WsTickets::new(redis.clone()),
@@ -373,8 +377,10 @@ fn admin_routes(app: App) -> Router {
         .merge(ranks::admin::routes())
         .merge(identity::admin::routes())
         .merge(live::admin::routes())
+        .merge(operators::routes())
         .route("/matches/{id}", get(api::matches::get_any))
         .route("/grants", post(api::wallet::operator_grant))
+        .layer(axum::middleware::from_fn(operators::with_request_id))
         .with_state(app)
 }
 

@@ -8,6 +8,7 @@
 //! can be moved to another account or column.
 
 use protocol::id::PlayerId;
+use protocol::jwt::SigningKey;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use zeroize::Zeroizing;
@@ -43,6 +44,8 @@ pub struct Vault {
     system: LessSafeKey,
     index: hmac::Key,
     name: String,
+    /// Signs receipts.
+    receipts: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -60,6 +63,7 @@ impl Vault {
             wrap: key(derived("muster vault wrap v1").as_ref()),
             system: key(derived("muster vault system v1").as_ref()),
             index: hmac::Key::new(hmac::HMAC_SHA256, derived("muster vault index v1").as_ref()),
+            receipts: Zeroizing::new(derived("muster vault receipts v1").as_ref().try_into().expect("32 bytes")),
             name: hex::encode(&derived("muster vault name v1").as_ref()[..8]),
         }
     }
@@ -67,6 +71,11 @@ impl Vault {
     /// Names the key file, and says nothing about what is in it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Signs receipts of exports and erasures: the same as long as the key file is.
+    pub fn receipts(&self) -> SigningKey {
+        SigningKey::from_seed(&self.receipts)
     }
 
     /// A new key for an account, and how it is kept.

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::core::health::Condition;
 use crate::core::webhook::Schedule;
 use crate::outgoing::AddressFault;
-use crate::store::{Store, StoreError, Subscription};
+use crate::store::{Order, Store, StoreError, Subscription};
 use sender::Sender;
 use worker::Worker;
 
@@ -154,9 +154,9 @@ impl Desks {
         &self,
         endpoint: &str,
         event_id: Option<String>,
-        now_ms: u64,
+        order: Order,
     ) -> Result<Option<u64>, StoreError> {
-        let count = self.store.resend(endpoint.to_owned(), event_id, now_ms).await?;
+        let count = self.store.resend(endpoint.to_owned(), event_id, order).await?;
         if let Some(desk) = self.desks.iter().find(|desk| desk.name == endpoint).filter(|_| count.is_some()) {
             desk.revived.notify_one();
         }

@@ -24,10 +24,14 @@ mod live;
 mod passwords;
 #[path = "api/players.rs"]
 mod players;
+#[path = "api/privacy.rs"]
+mod privacy;
 #[path = "api/progression.rs"]
 mod progression;
 #[path = "api/results.rs"]
 mod results;
+#[path = "api/sanctions.rs"]
+mod sanctions;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/tickets.rs"]

@@ -231,11 +231,12 @@ async fn of_several_instances_one_makes_the_next_key() {
             signs_from_ms,
             now_ms: NOW,
         };
-        assert!(store.add_signing_key(key(0, NOW), None).await.expect("added"));
+        assert!(store.add_signing_key(key(0, NOW), None, None).await.expect("added"));
         let mut tasks = JoinSet::new();
         for n in 1..=CALLERS {
             let (store, key) = (store.clone(), key(n, NOW + 1_000));
-            tasks.spawn(async move { store.add_signing_key(key, Some("key 0".into())).await.expect("an answer") });
+            tasks
+                .spawn(async move { store.add_signing_key(key, Some("key 0".into()), None).await.expect("an answer") });
         }
         assert_eq!(tasks.join_all().await.into_iter().filter(|added| *added).count(), 1);
         assert_eq!(store.signing_keys().await.expect("read").len(), 2);

@@ -13,7 +13,7 @@ use metagame::core::session::{RefreshSecret, SessionId};
 use metagame::db::{Domain, Sql};
 use metagame::ranks::Ranks;
 use metagame::redis::{Redis, RedisUrl};
-use metagame::store::{DeviceLogin, ScoreWrite, Store};
+use metagame::store::{DeviceLogin, Order, ScoreWrite, Store};
 use protocol::id::PlayerId;
 use service::Shutdown;
 use testkit::redis::RedisServer;
@@ -194,7 +194,7 @@ async fn ranks_are_the_sorted_table_on_every_instance() {
             other_shutdown.trigger();
         }
         let board = ranks.boards().find("best");
-        let row = store.remove_entry("best", 0, players[0]).await.expect("removed");
+        let row = store.remove_entry("best", 0, players[0], Order::default()).await.expect("removed");
         assert!(row.is_none_or(|row| row.removed));
         agree(&store, &ranks).await;
         assert_eq!(ranks.rank_of(&board, 0, players[0], 0).await.expect("ranks"), None);

@@ -9,7 +9,7 @@ use metagame::core::match_event::{EventKind, Placement};
 use metagame::core::match_state::Report;
 use metagame::core::webhook::{Next, Schedule};
 use metagame::store::{
-    Delivery, EVENT_LIFE_MS, MatchOpened, MatchReport, Recorded, Seat, Settled, Settlement, Store, Subscription,
+    Delivery, EVENT_LIFE_MS, MatchOpened, MatchReport, Order, Recorded, Seat, Settled, Settlement, Store, Subscription,
     VerifiedResult,
 };
 use protocol::certificate::{CertificateClaims, MatchResult, Participation, PlayerResult};
@@ -130,6 +130,11 @@ async fn drain(store: &Store, endpoint: &str, now_ms: u64) -> Vec<Value> {
             settle(store, endpoint, &delivery, Settlement::Delivered).await;
         }
     }
+}
+
+/// What an operator orders then.
+fn order(at_ms: u64) -> Order {
+    Order { at_ms, ..Order::default() }
 }
 
 fn kinds(events: &[Value]) -> Vec<&str> {
@@ -271,15 +276,15 @@ async fn after_three_days_of_failures_an_event_is_a_dead_letter_that_can_be_sent
         ended(&store, 1, 1_200, NOW + 1).await;
         assert_eq!(kinds(&drain(&store, "a", died_at).await), ["match.started", "match.ended"]);
 
-        assert_eq!(store.resend("nobody".into(), None, died_at).await.expect("resend"), None);
-        assert_eq!(store.resend("a".into(), None, died_at).await.expect("resend"), Some(1));
+        assert_eq!(store.resend("nobody".into(), None, order(died_at)).await.expect("resend"), None);
+        assert_eq!(store.resend("a".into(), None, order(died_at)).await.expect("resend"), Some(1));
         assert_eq!(kinds(&drain(&store, "a", died_at).await), ["match.lost"]);
         // Delivered or not, an event that is kept can be sent again by its id.
         let one = Some(EventKind::Ended.event_id(match_id(1)));
-        assert_eq!(store.resend("a".into(), one.clone(), died_at).await.expect("resend"), Some(1));
+        assert_eq!(store.resend("a".into(), one.clone(), order(died_at)).await.expect("resend"), Some(1));
         assert_eq!(kinds(&drain(&store, "a", died_at).await), ["match.ended"]);
         store.prune(NOW + EVENT_LIFE_MS + 60_000).await.expect("prune");
-        assert_eq!(store.resend("a".into(), one, died_at).await.expect("resend"), Some(0));
+        assert_eq!(store.resend("a".into(), one, order(died_at)).await.expect("resend"), Some(0));
         assert_eq!(store.stats().await.expect("stats").outbox_events, 0);
     }
 }

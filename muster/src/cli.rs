@@ -49,6 +49,12 @@ pub(crate) enum Task {
     Webhooks(WebhooksOptions),
     /// Check the books of money and goods; status 3 if they are not as they were written.
     Ledger(LedgerOptions),
+    /// Check the log of what operators did; status 3 if it is not as it was written.
+    Audit(AuditOptions),
+    /// Check the receipt of an export or of an erasure; status 3 if it is not what the installation signed.
+    Receipt(ReceiptOptions),
+    /// Make a token with which an operator shows who it is on metagame's admin port.
+    OperatorToken(OperatorTokenOptions),
     /// Look whether an installation on this machine or on a cluster is healthy; status 3 if it is not.
     Doctor(DoctorOptions),
     /// Ask a program whether it is well, for health checks of containers; status 1 if not.
@@ -330,6 +336,61 @@ pub(crate) struct WebhooksOptions {
     pub(crate) task: WebhooksTask,
     #[command(flatten)]
     pub(crate) metagame: MetagameAdmin,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditOptions {
+    #[command(subcommand)]
+    pub(crate) task: AuditTask,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum AuditTask {
+    /// Compute every hash of the log again, and name the first entry that does not fit. Metagame may run meanwhile; use the
+    /// program of its version.
+    Verify {
+        /// Where accounts and keys are kept.
+        #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+        data: PathBuf,
+        #[command(flatten)]
+        database: DatabaseOptions,
+        /// What to print on stdout.
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReceiptOptions {
+    #[command(subcommand)]
+    pub(crate) task: ReceiptTask,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ReceiptTask {
+    /// Verify a receipt, or an export with the receipt at its end, and print what it says.
+    Verify {
+        /// The file.
+        file: PathBuf,
+        /// The installation's key of receipts, as /v1/privacy/receipt-key says it; without it that of the data folder.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// Where accounts and keys are kept.
+        #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+        data: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OperatorTokenOptions {
+    /// Who it is: the log of acts names it. Letters, digits, `.`, `_` and `-`.
+    pub(crate) name: String,
+    /// Where the installation's service key is kept.
+    #[arg(long, env = "MUSTER_DATA", default_value = ".muster", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// Hours for which it is good.
+    #[arg(long, default_value_t = 8, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=168))]
+    pub(crate) hours: u64,
 }
 
 #[derive(Debug, Clone, Subcommand)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use allocator::agones::{Interfaces, Mode, TlsFiles};
-use cluster::jwks::ClusterTokens;
+use cluster::jwks::{Callers, ClusterTokens};
 use matchmaker::QueueSource;
 use service::Shutdown;
 use tokio_util::sync::CancellationToken;
@@ -72,8 +72,17 @@ pub(crate) async fn matchmaker(options: &MatchmakerOptions, shutdown: Shutdown) 
     ended
 }
 
-/// Runs metagame: its accounts lie in the data folder, its key in a Secret.
+/// Runs metagame: its accounts lie in the data folder, its key in a Secret. Where accounts of servers or operators are named,
+/// their tokens are judged by the cluster's keys; otherwise it has nothing to ask of the cluster and does not need it.
 pub(crate) async fn metagame(options: &MetagameOptions, shutdown: Shutdown) -> Result<(), Failure> {
+    let end = CancellationToken::new();
+    let callers = options.access.callers.clone();
+    let servers = if callers == Callers::nobody() {
+        None
+    } else {
+        let tokens = ClusterTokens::start(client().await?, callers, end.clone()).await.map_err(Failure::setup)?;
+        Some(tokens.verifier())
+    };
     let config = metagame::Config {
         api_address: options.listen,
         admin_address: options.admin,
@@ -87,9 +96,11 @@ pub(crate) async fn metagame(options: &MetagameOptions, shutdown: Shutdown) -> R
         allocator_url: options.allocator.clone(),
         limits: metagame::Limits::default(),
         webhooks: options.webhooks.read()?,
-        servers: None,
+        servers,
         parts: options.parts.read()?,
     };
     let running = metagame::start(config, shutdown).await.map_err(Failure::setup)?;
-    running.wait().await.map_err(Failure::run)
+    let ended = running.wait().await.map_err(Failure::run);
+    end.cancel();
+    ended
 }

@@ -32,6 +32,7 @@ mod output;
 mod parts;
 mod platform;
 mod played;
+mod privileged;
 mod probe;
 mod progress;
 mod servers_file;
@@ -69,6 +70,9 @@ fn main() -> ExitCode {
         Task::ChaosPlatform(options) => chaos::obey::run(&options),
         Task::Webhooks(options) => webhooks::run(&options),
         Task::Ledger(options) => economy::ledger(&options),
+        Task::Audit(options) => privileged::audit(&options),
+        Task::Receipt(options) => privileged::receipt(&options),
+        Task::OperatorToken(options) => privileged::token(&options),
         Task::Kills(options) => kills::run(&options),
         Task::CheckHistory(options) => check_history::run(&options),
         Task::Agent(options) => return ::gameserver::agent::main(&options),

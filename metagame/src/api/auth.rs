@@ -97,7 +97,7 @@ pub(super) async fn login(app: &App, body: LoginBody) -> Result<impl IntoRespons
     };
     let done = app.store.login_device(login).await?;
     if let Some(until_ms) = done.barred_until_ms {
-        return Err(barred(until_ms));
+        return Err(banned(app, done.player, until_ms).await);
     }
     metrics::login(done.created);
     tracing::info!(player_id = %done.player, created = done.created, "login");
@@ -184,6 +184,16 @@ pub(super) fn barred(until_ms: u64) -> Problem {
     let detail = if for_ever { "this account is banned" } else { "this account is banned for a time" };
     let problem = Problem::forbidden("banned", detail);
     if for_ever { problem } else { problem.with("until_ms", until_ms) }
+}
+
+/// The same with what its player may know of the ban: the reason's code, and the id with which to appeal.
+pub(super) async fn banned(app: &App, player: PlayerId, until_ms: u64) -> Problem {
+    let problem = barred(until_ms);
+    match app.store.ban_of(player, service::clock::unix_ms()).await {
+        Ok(Some(ban)) => problem.with("reason", ban.reason).with("sanction_id", ban.sanction_id.to_string()),
+        Ok(None) => problem,
+        Err(error) => error.into(),
+    }
 }
 
 /// A session in which no second factor was shown.

@@ -1,6 +1,7 @@
 //! The REST API: one file per subject, OpenAPI from the same code.
 
 mod aliases;
+pub(crate) mod appeals;
 mod auth;
 mod boards;
 mod checkout;
@@ -16,6 +17,7 @@ mod loadouts;
 pub(crate) mod matches;
 mod passwords;
 mod players;
+pub(crate) mod privacy;
 mod progression;
 mod sessions;
 mod shop;
@@ -71,6 +73,8 @@ fn rest() -> OpenApiRouter<App> {
         .merge(identities::routes())
         .merge(factors::routes())
         .merge(sessions::routes())
+        .merge(appeals::routes())
+        .merge(privacy::routes())
         .merge(players::routes())
         .merge(matches::routes())
         .merge(leaderboards::routes())

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::auth::{SessionBody, answer, barred, new_session, strong_answer};
+use super::auth::{SessionBody, answer, banned, new_session, strong_answer};
 use super::factors::wrong_factor;
 use super::private;
 use crate::app::App;
@@ -202,7 +202,7 @@ async fn finish(
             Ok(strong_answer(app, done.player, token, done.expires_at_ms, strong))
         }
         PasswordLoggedIn::Stale => Err(wrong_credentials()),
-        PasswordLoggedIn::Barred(until_ms) => Err(barred(until_ms)),
+        PasswordLoggedIn::Barred(until_ms) => Err(banned(app, player, until_ms).await),
         PasswordLoggedIn::NeedsFactor => {
             let detail = "send this again with `factor`: a code of your authenticator app, or one of those on paper";
             Err(Problem::unauthenticated("second-factor-required", detail))

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 
 use super::players::bad_cursor;
 use super::private;
+use crate::admin::operator::{Operator, order_of, seal_note};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::core::ledger::System;
@@ -19,6 +20,7 @@ use crate::core::page::{WalletCursor, limit};
 use crate::extract::{Body, Query};
 use crate::idempotency::{Answer, IdempotencyKey, Keyed};
 use crate::problem::{Problem, ProblemBody};
+use crate::store::Order;
 use crate::store::economy::{Grant, GrantLine, Granted, WalletEntry};
 use crate::tickets::unknown_player;
 
@@ -180,6 +182,7 @@ const OPERATOR_ITEMS_MAX: u64 = 1_000;
 /// Gives currency or goods to a player, once per Idempotency-Key; on the admin port.
 pub(crate) async fn operator_grant(
     State(app): State<App>,
+    operator: Option<Operator>,
     IdempotencyKey(key): IdempotencyKey,
     Body(order): Body<OperatorGrant>,
 ) -> Result<Response, Problem> {
@@ -197,8 +200,11 @@ pub(crate) async fn operator_grant(
         lines,
         at_ms: now_ms,
     };
-    let reason = order.reason;
-    app.once(keyed, |keyed| app.store.operator_grant(keyed, grant, reason)).await
+    let named = order_of(operator.as_ref());
+    let note = seal_note(&app, player, &order.reason, now_ms).await?;
+    let named = if operator.is_some() { named } else { Order { actor: grant.actor.clone(), ..named } };
+    let by = Order { note, ..named };
+    app.once(keyed, |keyed| app.store.operator_grant(keyed, grant, by)).await
 }
 
 fn operator_lines(app: &App, order: &OperatorGrant, now_ms: u64) -> Result<Vec<GrantLine>, Problem> {

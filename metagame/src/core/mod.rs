@@ -28,6 +28,7 @@
 //! | [`live`] | which events are on, which settings a player gets, what follows from a verdict of anti-cheat |
 //! | [`page`] | how a long list is read in pages |
 
+pub mod act;
 pub mod admission;
 pub mod build;
 pub mod calendar;
@@ -36,6 +37,7 @@ pub mod circuit;
 pub mod code;
 pub mod device;
 pub mod email;
+pub mod erasure;
 pub mod factor;
 pub mod form;
 pub mod gamemesh;
@@ -59,7 +61,9 @@ pub mod progress;
 pub mod progression;
 pub mod ranking;
 pub mod rating;
+pub mod receipt;
 pub mod rotation;
+pub mod sanction;
 pub mod seal;
 pub mod session;
 pub mod settlement;

@@ -34,6 +34,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
+use crate::args;
+
 use group::Writer;
 use pool::Pool;
 use write::{AfterUnknown, Mode};
@@ -44,7 +46,7 @@ pub use domain::Domain;
 pub use error::StoreError;
 pub use location::{DatabaseLocation, PostgresUrl, UrlError};
 pub use open::{DatabaseLimits, OpenError, check_database};
-pub use row::{FromColumn, FromRow, Row};
+pub use row::{Cells, FromColumn, FromRow, Row};
 pub use sql::{Engine, Sql};
 pub use value::{Args, List, ToValue, Value};
 
@@ -178,6 +180,20 @@ impl Database {
     ) -> Result<T, StoreError> {
         let input = (sql.into(), args);
         self.look(domain, &input, |tx, (sql, args)| Box::pin(tx.one(*sql, args.clone()))).await
+    }
+
+    /// Empties the log through which SQLite writes its file, so that what was deleted is not there either. PostgreSQL has its own
+    /// ways (`VACUUM`, and the retention of its log), which are the operator's.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if somebody reads from the log: try again.
+    pub async fn empty_log(&self) -> Result<(), StoreError> {
+        if self.0.engine == Engine::Postgres {
+            return Ok(());
+        }
+        let (is_busy, _pages, _written): (bool, i64, i64) =
+            self.one(Domain::Operations, "PRAGMA wal_checkpoint(TRUNCATE)", args![]).await?;
+        if is_busy { Err(StoreError::Busy) } else { Ok(()) }
     }
 
     /// Ends: after the use cases under way, at the latest when their patience is over.

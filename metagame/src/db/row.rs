@@ -2,10 +2,11 @@
 
 use protocol::id::{MatchId, PartyId, PlayerId, TicketId};
 use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
+use sqlx::sqlite::{SqliteColumn, SqliteRow};
+use sqlx::{Column as _, Decode, Postgres, Row as _, Sqlite, Type, TypeInfo as _, ValueRef as _};
 
 use super::error::StoreError;
+use super::value::Value;
 use crate::core::inventory::ItemId;
 use crate::core::ledger::Account;
 use crate::core::session::{SessionId, TokenHash};
@@ -117,6 +118,39 @@ column! {
     TokenHash, row, index => Ok(row.bytes(index)?.map(TokenHash));
     Account, row, index => Ok(row.bytes(index)?.map(Account));
     ItemId, row, index => Ok(row.bytes(index)?.map(ItemId::from_bytes));
+}
+
+/// A whole row as it is: names of columns and what they hold. For what tells of tables as they are.
+#[derive(Debug, Clone)]
+pub struct Cells(pub Vec<(String, Value)>);
+
+impl FromRow for Cells {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let columns: Vec<(String, String)> = match &row.0 {
+            Either::Sqlite(row) => {
+                row.columns().iter().map(|one| (one.name().to_owned(), sqlite_type(row, one))).collect()
+            }
+            Either::Postgres(row) => {
+                row.columns().iter().map(|one| (one.name().to_owned(), one.type_info().name().to_owned())).collect()
+            }
+        };
+        let cell = |(index, (name, kind)): (usize, (String, String))| {
+            let value = match kind.as_str() {
+                "BLOB" | "BYTEA" => Value::Blob(row.native(index)?),
+                "TEXT" => Value::Text(row.native(index)?),
+                "REAL" | "FLOAT8" => Value::Real(row.native(index)?),
+                _ => Value::Int(row.int(index)?),
+            };
+            Ok((name, value))
+        };
+        columns.into_iter().enumerate().map(cell).collect::<Result<_, StoreError>>().map(Self)
+    }
+}
+
+/// What SQLite has in this row; its columns have types of their own only where a table declares them.
+fn sqlite_type(row: &SqliteRow, column: &SqliteColumn) -> String {
+    let held = row.try_get_raw(column.ordinal()).map(|value| value.type_info().name().to_owned());
+    held.unwrap_or_else(|_| column.type_info().name().to_owned())
 }
 
 impl<T: FromColumn> FromRow for T {

@@ -5,6 +5,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::Serialize;
 
+use crate::admin::operator::{Operator, order_of};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -20,8 +21,8 @@ struct RotatedBody {
 
 /// Makes a new key of access tokens, for whoever fears that one is known. Tokens that the present one signed stay good
 /// until they expire.
-async fn rotate(State(app): State<App>) -> Result<Json<RotatedBody>, Problem> {
-    let signs_from_ms = app.access.keyring().rotate(service::clock::unix_ms()).await?;
+async fn rotate(State(app): State<App>, operator: Option<Operator>) -> Result<Json<RotatedBody>, Problem> {
+    let signs_from_ms = app.access.keyring().rotate(order_of(operator.as_ref())).await?;
     tracing::warn!(signs_from_ms, "an operator has a new key of access tokens made");
     Ok(Json(RotatedBody { signs_from_ms }))
 }

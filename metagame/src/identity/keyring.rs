@@ -8,7 +8,7 @@ use protocol::jwt::{KeySet, SigningKey};
 use service::Shutdown;
 
 use crate::core::rotation::{KeyTimes, Schedule};
-use crate::store::{NewSigningKey, Store, StoreError, StoredSigningKey};
+use crate::store::{NewSigningKey, Order, Store, StoreError, StoredSigningKey};
 use crate::vault::Vault;
 
 /// Purpose of what is sealed.
@@ -45,7 +45,7 @@ impl Keyring {
     ) -> Result<Self, StoreError> {
         let now_ms = service::clock::unix_ms();
         if store.signing_keys().await?.is_empty() {
-            store.add_signing_key(new_key(&vault, first, now_ms, now_ms), None).await?;
+            store.add_signing_key(new_key(&vault, first, now_ms, now_ms), None, None).await?;
         }
         let stored = store.signing_keys().await?;
         let keys = read(&vault, schedule, &stored, &BTreeMap::new(), now_ms)?;
@@ -72,10 +72,11 @@ impl Keyring {
     }
 
     /// Makes a key that signs as soon as every instance has it: for operators who fear that one is known.
-    pub(crate) async fn rotate(&self, now_ms: u64) -> Result<u64, StoreError> {
+    pub(crate) async fn rotate(&self, order: Order) -> Result<u64, StoreError> {
         let stored = self.0.store.signing_keys().await?;
+        let now_ms = order.at_ms;
         let signs_from_ms = now_ms + (2 * self.0.look_every).as_millis() as u64;
-        self.add(&stored, signs_from_ms, now_ms).await?;
+        self.add(&stored, signs_from_ms, now_ms, Some(order)).await?;
         Ok(signs_from_ms)
     }
 
@@ -83,7 +84,7 @@ impl Keyring {
         let mut stored = self.0.store.signing_keys().await?;
         let schedule = self.0.schedule;
         if let Some(signs_from_ms) = schedule.due(&times(&stored), now_ms) {
-            self.add(&stored, signs_from_ms, now_ms).await?;
+            self.add(&stored, signs_from_ms, now_ms, None).await?;
             stored = self.0.store.signing_keys().await?;
         }
         for index in schedule.spent(&times(&stored), now_ms) {
@@ -97,11 +98,17 @@ impl Keyring {
         Ok(())
     }
 
-    async fn add(&self, stored: &[StoredSigningKey], signs_from_ms: u64, now_ms: u64) -> Result<(), StoreError> {
+    async fn add(
+        &self,
+        stored: &[StoredSigningKey],
+        signs_from_ms: u64,
+        now_ms: u64,
+        order: Option<Order>,
+    ) -> Result<(), StoreError> {
         let key = new_key(&self.0.vault, &service::random::bytes(), signs_from_ms, now_ms);
         let newest = stored.iter().max_by_key(|key| key.signs_from_ms).map(|key| key.kid.clone());
         let kid = key.kid.clone();
-        if self.0.store.add_signing_key(key, newest).await? {
+        if self.0.store.add_signing_key(key, newest, order).await? {
             tracing::info!(kid, signs_from_ms, "a new key of access tokens is published");
         }
         Ok(())

@@ -205,7 +205,7 @@ const PROFILE: &str = "\
            queue, rating, uncertainty, ratings.matches
     FROM accounts LEFT JOIN ratings ON ratings.player_id = accounts.player_id
     LEFT JOIN progress ON progress.player_id = accounts.player_id
-    WHERE accounts.player_id = $1 ORDER BY queue";
+    WHERE accounts.player_id = $1 AND erased_at_ms IS NULL ORDER BY queue";
 
 /// A profile without its ratings, whose player the caller knows, and one of them.
 struct ProfileRow(Profile, Option<QueueRating>);

@@ -12,7 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 use protocol::id::PlayerId;
 
-use super::{Store, StoreError};
+use super::acts::note;
+use super::{Order, Store, StoreError, subject};
 use crate::args;
 use crate::core::leaderboard::{Board, Boards, Keep};
 use crate::core::ranking::Entry;
@@ -229,9 +230,14 @@ impl Store {
         board: &str,
         season: u64,
         player: PlayerId,
+        order: Order,
     ) -> Result<Option<EntryRow>, StoreError> {
-        let args = args![board, season, player];
-        Ok(self.db.statement_returning(Domain::Operations, REMOVE_ENTRY, args).await?.pop())
+        let input = (board.to_owned(), season, player, order);
+        self.db
+            .write(Domain::Operations, input, |tx, (board, season, player, order)| {
+                Box::pin(remove_entry(tx, (board, *season, *player), order))
+            })
+            .await
     }
 
     /// Takes a player off every board, of every season; the rows as they are then.
@@ -304,6 +310,19 @@ pub(super) async fn put_scores(
 ) -> Result<Vec<EntryRow>, StoreError> {
     let (_, json) = merged(board, writes);
     tx.all(upsert(board), args![board.id, season, json, since(board, now_ms)]).await
+}
+
+async fn remove_entry(
+    tx: &mut Tx,
+    (board, season, player): (&str, u64, PlayerId),
+    order: &Order,
+) -> Result<Option<EntryRow>, StoreError> {
+    let row: Option<EntryRow> = tx.optional(REMOVE_ENTRY, args![board, season, player]).await?;
+    if let Some(row) = &row {
+        let detail = serde_json::json!({ "board": board, "season": season, "score": row.score }).to_string();
+        note(tx, order, "remove-entry", &subject(player), &detail).await?;
+    }
+    Ok(row)
 }
 
 type Adding = (Board, u64, Vec<ScoreWrite>, u64);

@@ -5,6 +5,7 @@
 //! tests on both databases (`tests/store_conformance.rs`). A new part is a new file here and one line below.
 
 mod accounts;
+mod acts;
 mod audit;
 mod boards;
 mod codes;
@@ -23,8 +24,11 @@ mod matches;
 mod operations;
 mod outbox;
 mod passwords;
+mod players;
+pub mod privacy;
 pub mod progression;
 mod results;
+mod sanctions;
 mod sessions;
 mod settings;
 mod signing_keys;
@@ -43,6 +47,7 @@ use crate::core::catalog::Catalog;
 use crate::db::{Database, DatabaseLimits, DatabaseLocation, OpenError};
 
 pub use crate::db::StoreError;
+pub use acts::{ActFilter, Order};
 pub use codes::*;
 pub use factors::{Shown, StoredTotp, TotpConfirmation};
 pub use guard::GuardKeys;
@@ -52,6 +57,9 @@ pub use links::{Linked, ListedIdentity, NewLink, PasswordLink, Unlinked};
 pub use live::{KeptVerdict, LiveVersion, NewVerdict, Published};
 pub use loadouts::{Loadout, LoadoutSaved};
 pub use passwords::*;
+pub use players::{FoundPlayer, Movement};
+pub(crate) use sanctions::subject;
+pub use sanctions::{NewSanction, Sanction, Sanctioned};
 pub use sessions::{ListedSession, NewSession, Revocation};
 pub use signing_keys::{NewSigningKey, StoredSigningKey};
 pub use types::*;

@@ -1,6 +1,6 @@
 //! Recording a result: once, whole, or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use protocol::id::PlayerId;
@@ -76,10 +76,13 @@ async fn record_result(
         insert_match(tx, &unknown_match(verified), MatchState::Ended).await?;
     }
     end_match(tx, verified).await?;
-    let accounts = ratings_before(tx, verified).await?;
+    let (accounts, erased) = ratings_before(tx, verified).await?;
     let ratings = accounts.iter().filter_map(|(player, rating)| Some((*player, (*rating)?))).collect();
     let settled = settle(&verified.result, &ratings, &verified.progression.xp);
     for player in &settled {
+        if erased.contains(&player.result.player_id) {
+            continue;
+        }
         insert_history(tx, verified, player).await?;
         if accounts.contains_key(&player.result.player_id) {
             grant(tx, verified, player).await?;
@@ -138,24 +141,26 @@ async fn end_match(tx: &mut Tx, verified: &VerifiedResult) -> Result<(), StoreEr
     free_players(tx, result.match_id).await
 }
 
-/// The players that have an account, with their ratings where they have one.
+/// The players that have an account, with their ratings where they have one; and those that were erased, for whom nothing counts.
 async fn ratings_before(
     tx: &mut Tx,
     verified: &VerifiedResult,
-) -> Result<BTreeMap<PlayerId, Option<Rating>>, StoreError> {
+) -> Result<(BTreeMap<PlayerId, Option<Rating>>, BTreeSet<PlayerId>), StoreError> {
     let players: Vec<PlayerId> = verified.result.players.iter().map(|player| player.player_id).collect();
-    let rows: Vec<(PlayerId, Option<f64>, Option<f64>)> = tx
+    let rows: Vec<(PlayerId, Option<f64>, Option<f64>, bool)> = tx
         .all(
-            "SELECT accounts.player_id, rating, uncertainty FROM accounts
+            "SELECT accounts.player_id, rating, uncertainty, CASE WHEN erased_at_ms IS NULL THEN 0 ELSE 1 END FROM accounts
              LEFT JOIN ratings ON ratings.player_id = accounts.player_id AND queue = $1
              WHERE accounts.player_id IN blobs($2)",
             args![verified.claims.queue, List(&players)],
         )
         .await?;
-    let rating = |(player, rating, uncertainty): (_, Option<f64>, Option<f64>)| {
+    let erased = rows.iter().filter(|(.., is_erased)| *is_erased).map(|(player, ..)| *player).collect();
+    let rating = |(player, rating, uncertainty, _): (_, Option<f64>, Option<f64>, bool)| {
         (player, rating.zip(uncertainty).map(|(rating, uncertainty)| Rating { rating, uncertainty }))
     };
-    Ok(rows.into_iter().map(rating).collect())
+    let known = rows.into_iter().filter(|(.., is_erased)| !is_erased).map(rating).collect();
+    Ok((known, erased))
 }
 
 async fn insert_history(tx: &mut Tx, verified: &VerifiedResult, player: &PlayerSettlement) -> Result<(), StoreError> {

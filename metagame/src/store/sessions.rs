@@ -214,7 +214,7 @@ pub(super) async fn bar_account(tx: &mut Tx, player: PlayerId, until_ms: u64, no
 
 /// Lets an account in again, within the transaction that lifts a ban.
 pub(super) async fn unbar_account(tx: &mut Tx, player: PlayerId) -> Result<(), StoreError> {
-    let sql = "UPDATE accounts SET barred_until_ms = NULL WHERE player_id = $1";
+    let sql = "UPDATE accounts SET barred_until_ms = NULL WHERE player_id = $1 AND erased_at_ms IS NULL";
     tx.execute(sql, args![player]).await.map(drop)
 }
 

@@ -1,6 +1,7 @@
 //! What operators decide while metagame runs.
 
-use super::{Store, StoreError};
+use super::acts::note;
+use super::{Order, Store, StoreError};
 use crate::args;
 use crate::db::{Domain, Tx};
 
@@ -23,11 +24,18 @@ impl Store {
         name: &'static str,
         before: Option<String>,
         value: String,
+        (order, act): (Order, &'static str),
     ) -> Result<bool, StoreError> {
-        let input = (before, value);
+        let input = (before, value, order);
         self.db
-            .write(Domain::Operations, input, move |tx, (before, value)| {
-                Box::pin(swap_setting(tx, name, before.as_deref(), value))
+            .write(Domain::Operations, input, move |tx, (before, value, order)| {
+                Box::pin(async move {
+                    let swapped = swap_setting(tx, name, before.as_deref(), value).await?;
+                    if swapped {
+                        note(tx, order, act, &format!("setting:{name}"), value).await?;
+                    }
+                    Ok(swapped)
+                })
             })
             .await
     }

@@ -1,6 +1,7 @@
 //! The keys that sign access tokens.
 
-use super::{Store, StoreError};
+use super::acts::note;
+use super::{Order, Store, StoreError};
 use crate::args;
 use crate::db::{Domain, Tx};
 
@@ -50,9 +51,22 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn add_signing_key(&self, key: NewSigningKey, newest: Option<String>) -> Result<bool, StoreError> {
+    pub async fn add_signing_key(
+        &self,
+        key: NewSigningKey,
+        newest: Option<String>,
+        order: Option<Order>,
+    ) -> Result<bool, StoreError> {
         self.db
-            .write(Domain::Identity, (key, newest), |tx, (key, newest)| Box::pin(add(tx, key, newest.as_deref())))
+            .write(Domain::Identity, (key, newest, order), |tx, (key, newest, order)| {
+                Box::pin(async move {
+                    let added = add(tx, key, newest.as_deref()).await?;
+                    if let Some(order) = order.as_ref().filter(|_| added) {
+                        note(tx, order, "rotate-signing-key", &format!("key:{}", key.kid), "{}").await?;
+                    }
+                    Ok(added)
+                })
+            })
             .await
     }
 

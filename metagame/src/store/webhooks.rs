@@ -2,7 +2,10 @@
 
 use tokio::sync::watch;
 
-use super::{Backlog, DeadLetter, Delivery, DueDeliveries, Settled, Settlement, Store, StoreError, Subscription};
+use super::acts::note;
+use super::{
+    Backlog, DeadLetter, Delivery, DueDeliveries, Order, Settled, Settlement, Store, StoreError, Subscription,
+};
 use crate::args;
 use crate::db::{Domain, Engine, Tx};
 
@@ -111,12 +114,19 @@ impl Store {
         &self,
         endpoint: String,
         event_id: Option<String>,
-        now_ms: u64,
+        order: Order,
     ) -> Result<Option<u64>, StoreError> {
-        let input = (endpoint, event_id, now_ms);
+        let input = (endpoint, event_id, order);
         self.db
-            .write_once(Domain::Events, input, |tx, (endpoint, event_id, now_ms)| {
-                Box::pin(resend(tx, endpoint, event_id.as_deref(), *now_ms))
+            .write_once(Domain::Events, input, |tx, (endpoint, event_id, order)| {
+                Box::pin(async move {
+                    let count = resend(tx, endpoint, event_id.as_deref(), order.at_ms).await?;
+                    if let Some(events) = count {
+                        let detail = serde_json::json!({ "event_id": event_id, "events": events }).to_string();
+                        note(tx, order, "resend", &format!("webhook:{endpoint}"), &detail).await?;
+                    }
+                    Ok(count)
+                })
             })
             .await
     }

@@ -6,6 +6,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::EndpointStatus;
+use crate::admin::operator::{Operator, order_of};
 use crate::app::App;
 use crate::extract::{Body, Query};
 use crate::problem::Problem;
@@ -52,9 +53,13 @@ async fn dead(State(app): State<App>, Query(query): Query<DeadQuery>) -> Result<
     Ok(Json(app.store.dead_letters(limit).await?))
 }
 
-async fn resend(State(app): State<App>, Body(body): Body<ResendBody>) -> Result<Json<Resent>, Problem> {
+async fn resend(
+    State(app): State<App>,
+    operator: Option<Operator>,
+    Body(body): Body<ResendBody>,
+) -> Result<Json<Resent>, Problem> {
     let one = body.event_id.is_some();
-    match app.webhooks.resend(&body.endpoint, body.event_id, service::clock::unix_ms()).await? {
+    match app.webhooks.resend(&body.endpoint, body.event_id, order_of(operator.as_ref())).await? {
         None => Err(Problem::not_found("unknown-webhook", "the settings name no webhook of this name")),
         Some(0) if one => Err(Problem::not_found("unknown-event", "there is no such event; events are kept 30 days")),
         Some(events) => Ok(Json(Resent { events })),

@@ -15,6 +15,7 @@ use crate::api::private;
 use crate::app::{App, too_many};
 use crate::auth::Caller;
 use crate::core::page::limit;
+use crate::core::sanction::FOR_EVER_MS;
 use crate::core::social::chat::{Channel, MUTES_MAX};
 use crate::extract::{Body, Named, Query};
 use crate::gateway::presence::TEXT_BYTES_MAX;
@@ -127,6 +128,10 @@ impl From<SayFault> for Problem {
         match fault {
             SayFault::TooMuch(seconds) => too_many("chat", seconds),
             SayFault::Refused(ChatFault::NotInChannel) => Self::forbidden("not-in-channel", detail),
+            SayFault::Refused(ChatFault::Muted { until_ms }) => {
+                let problem = Self::forbidden("muted", detail);
+                if until_ms == FOR_EVER_MS { problem } else { problem.with("until_ms", until_ms) }
+            }
             SayFault::Store(error) => error.into(),
             other => Self::invalid(other.slug().0, detail),
         }
@@ -144,7 +149,7 @@ fn channel(kind: &str, id: &str) -> Result<Channel, Problem> {
     params(("kind" = String, Path, description = "party, match or direct"),
         ("id" = Uuid, Path, description = "The party, the match, or the friend")),
     responses((status = 200, body = ChatMessageBody),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-in-channel"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-in-channel, muted"),
         (status = 429, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64))),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 async fn say(

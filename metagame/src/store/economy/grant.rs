@@ -8,9 +8,9 @@ use crate::core::inventory::{Goods, items};
 use crate::core::ledger::{Entry, LedgerFault, System};
 use crate::db::{Domain, StoreError, Tx};
 use crate::idempotency::{Keyed, Reply, claim, settle};
-use crate::store::Store;
-use crate::store::audit::audit;
+use crate::store::acts::note;
 use crate::store::inventory::stock;
+use crate::store::{Order, Store, subject};
 
 /// What a player gets, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,29 +108,29 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn operator_grant(
-        &self,
-        keyed: Keyed<Granted>,
-        order: Grant,
-        reason: String,
-    ) -> Result<Reply, StoreError> {
-        let input = (keyed, order, reason);
+    pub async fn operator_grant(&self, keyed: Keyed<Granted>, given: Grant, order: Order) -> Result<Reply, StoreError> {
+        let input = (keyed, given, order);
         self.database()
-            .write(Domain::Economy, input, |tx, (keyed, order, reason)| {
-                Box::pin(operator_grant(tx, keyed, order, reason))
+            .write(Domain::Economy, input, |tx, (keyed, given, order)| {
+                Box::pin(operator_grant(tx, keyed, given, order))
             })
             .await
     }
 }
 
-async fn operator_grant(tx: &mut Tx, keyed: &Keyed<Granted>, order: &Grant, reason: &str) -> Result<Reply, StoreError> {
+async fn operator_grant(
+    tx: &mut Tx,
+    keyed: &Keyed<Granted>,
+    given: &Grant,
+    order: &Order,
+) -> Result<Reply, StoreError> {
     if let Some(reply) = claim(tx, keyed).await? {
         return Ok(reply);
     }
-    let granted = grant(tx, order).await?;
+    let granted = grant(tx, given).await?;
     if granted == Granted::Now {
-        let detail = format!("{} by {}: {reason}", order.cause, order.actor);
-        audit(tx, order.at_ms, "operator_grant", &order.account.to_string(), &detail).await?;
+        let detail = json!({ "cause": given.cause }).to_string();
+        note(tx, order, "grant", &subject(given.account), &detail).await?;
     }
     settle(tx, keyed, &granted).await
 }

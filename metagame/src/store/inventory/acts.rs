@@ -192,7 +192,8 @@ async fn plan(
             if *to == player {
                 return Ok(Err(Acted::NotPossible("a gift is for somebody else")));
             }
-            let known: Option<u64> = tx.optional("SELECT 1 FROM accounts WHERE player_id = $1", args![*to]).await?;
+            let known: Option<u64> =
+                tx.optional("SELECT 1 FROM accounts WHERE player_id = $1 AND erased_at_ms IS NULL", args![*to]).await?;
             if known.is_none() {
                 return Ok(Err(Acted::NoPlayer));
             }

@@ -163,6 +163,25 @@ impl Store {
         self.database().all(Domain::Economy, sql, args![player]).await
     }
 
+    /// Ends a player's open trades, and gives back what is in escrow.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end_trades_of(&self, player: PlayerId, now_ms: u64) -> Result<(), StoreError> {
+        loop {
+            let open = self.open_trades(player).await?;
+            if open.is_empty() {
+                return Ok(());
+            }
+            for trade in open {
+                let input = (*trade.trade_id.as_bytes(), now_ms);
+                self.database()
+                    .write(Domain::Economy, input, |tx, (id, now_ms)| Box::pin(withdraw(tx, *id, *now_ms)))
+                    .await?;
+            }
+        }
+    }
+
     /// Ends trades whose time is over, and gives back what is in escrow. How many.
     ///
     /// # Errors
@@ -178,6 +197,14 @@ impl Store {
         }
         Ok(count)
     }
+}
+
+async fn withdraw(tx: &mut Tx, id: [u8; 16], now_ms: u64) -> Result<(), StoreError> {
+    let trade: Trade = tx.one(COLUMNS, args![id]).await?;
+    if trade.state.is_open() {
+        give_back(tx, trade, TradeState::Cancelled, "system".into(), now_ms).await?;
+    }
+    Ok(())
 }
 
 async fn time_out(tx: &mut Tx, id: [u8; 16], now_ms: u64) -> Result<(), StoreError> {
@@ -198,7 +225,8 @@ async fn offer(
     if to == keyed.account {
         return Ok(Traded::NotPossible("a trade is with somebody else"));
     }
-    let known: Option<u64> = tx.optional("SELECT 1 FROM accounts WHERE player_id = $1", args![to]).await?;
+    let known: Option<u64> =
+        tx.optional("SELECT 1 FROM accounts WHERE player_id = $1 AND erased_at_ms IS NULL", args![to]).await?;
     if known.is_none() {
         return Ok(Traded::NoPlayer);
     }

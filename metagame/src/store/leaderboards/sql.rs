@@ -14,7 +14,7 @@ macro_rules! upsert {
                         (SELECT coalesce(max(change), 0) + 1 FROM lb_entries), 0
                  FROM (SELECT unhex(json_extract(value, '$[0]')) AS player_id, json_extract(value, '$[1]') AS score,
                               json_extract(value, '$[2]') AS region FROM json_each($3)) AS given
-                 JOIN accounts ON accounts.player_id = given.player_id WHERE true ORDER BY accounts.player_id
+                 JOIN accounts ON accounts.player_id = given.player_id AND erased_at_ms IS NULL WHERE true ORDER BY accounts.player_id
                  ON CONFLICT (board, season, player_id) DO UPDATE SET ",
                 $set,
                 ", region = excluded.region, version = lb_entries.version + 1, change = excluded.change, removed = 0
@@ -28,7 +28,7 @@ macro_rules! upsert {
                         CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT), 0
                  FROM (SELECT decode(value->>0, 'hex') AS player_id, CAST(value->>1 AS BIGINT) AS score,
                               value->>2 AS region FROM json_array_elements(CAST($3 AS json)) AS value) AS given
-                 JOIN accounts ON accounts.player_id = given.player_id ORDER BY accounts.player_id
+                 JOIN accounts ON accounts.player_id = given.player_id AND erased_at_ms IS NULL ORDER BY accounts.player_id
                  ON CONFLICT (board, season, player_id) DO UPDATE SET ",
                 $set,
                 ", region = excluded.region, version = lb_entries.version + 1, change = excluded.change, removed = 0

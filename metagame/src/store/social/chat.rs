@@ -8,6 +8,7 @@ use crate::core::match_state::MatchState;
 use crate::core::social::chat::{AFTER_MATCH_MS, Channel, ChatText, HISTORY_LIFE_MS, HISTORY_MAX, MUTES_MAX};
 use crate::core::social::tie::Tie;
 use crate::db::{Domain, List, Tx};
+use crate::store::sanctions::muted;
 use crate::store::{Store, StoreError};
 
 /// Something that is said.
@@ -57,6 +58,12 @@ pub enum ChatFault {
     /// The player is not in this party, does not play this match, or is no friend.
     #[error("you cannot talk here: it is not your party, not your match, or not a friend")]
     NotInChannel,
+    /// A moderator has muted the player.
+    #[error("you are muted and cannot say anything now")]
+    Muted {
+        /// Until then; Unix milliseconds.
+        until_ms: u64,
+    },
 }
 
 impl Store {
@@ -94,7 +101,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn mute(&self, player: PlayerId, other: PlayerId, now_ms: u64) -> Result<bool, StoreError> {
         let sql = "INSERT INTO mutes (player_id, other_id, at_ms) SELECT $1, player_id, $3 FROM accounts
-                   WHERE player_id = $2 AND (SELECT count(*) FROM mutes WHERE player_id = $1) < $4
+                   WHERE player_id = $2 AND erased_at_ms IS NULL AND (SELECT count(*) FROM mutes WHERE player_id = $1) < $4
                    ON CONFLICT (player_id, other_id) DO NOTHING";
         self.db.statement(Domain::Social, sql, args![player, other, now_ms, MUTES_MAX]).await?;
         let sql = "SELECT count(*) FROM mutes WHERE player_id = $1 AND other_id = $2";
@@ -134,6 +141,9 @@ async fn say(tx: &mut Tx, saying: &Saying) -> Result<Result<Said, ChatFault>, St
     let members = members(tx, *sender, *channel, *now_ms).await?;
     if !members.contains(sender) {
         return Ok(Err(ChatFault::NotInChannel));
+    }
+    if let Some(until_ms) = muted(tx, *sender, *now_ms).await? {
+        return Ok(Err(ChatFault::Muted { until_ms }));
     }
     let sql = "SELECT seq, message_id, sender_id, name, body, at_ms FROM chat_messages
                JOIN accounts ON accounts.player_id = sender_id WHERE channel = $1 AND message_id = $2";

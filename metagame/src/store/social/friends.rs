@@ -118,7 +118,7 @@ async fn act_on_friend(tx: &mut Tx, what: FriendAct) -> Result<Option<Result<Opt
     if player == other {
         return Ok(Some(Err(Refusal::Oneself)));
     }
-    let name = "SELECT name FROM accounts WHERE player_id = $1";
+    let name = "SELECT name FROM accounts WHERE player_id = $1 AND erased_at_ms IS NULL";
     let known: Option<String> = tx.optional(name, args![other]).await?;
     let Some(own_name) = tx.optional::<String>(name, args![player]).await?.filter(|_| known.is_some()) else {
         return Ok(None);

@@ -65,7 +65,7 @@ pub(in crate::store) async fn put_all(
     }
     tx.execute(
         "INSERT INTO inbox_heads (player_id, last_seq, acked_seq)
-         SELECT player_id, 1, 0 FROM accounts WHERE player_id IN blobs($1)
+         SELECT player_id, 1, 0 FROM accounts WHERE player_id IN blobs($1) AND erased_at_ms IS NULL
          ON CONFLICT (player_id) DO UPDATE SET last_seq = inbox_heads.last_seq + 1",
         args![List(&players)],
     )

@@ -295,7 +295,11 @@ async fn invite(
     if party.has(other) {
         return Ok(Ok(()));
     }
-    if tx.optional::<String>("SELECT name FROM accounts WHERE player_id = $1", args![other]).await?.is_none() {
+    if tx
+        .optional::<String>("SELECT name FROM accounts WHERE player_id = $1 AND erased_at_ms IS NULL", args![other])
+        .await?
+        .is_none()
+    {
         return Ok(Err(PartyFault::UnknownPlayer));
     }
     let sql = "SELECT (SELECT count(*) FROM party_invites WHERE party_id = $1 AND expires_at_ms > $3),

@@ -151,7 +151,7 @@ pub(crate) async fn require_strong(app: &App, caller: &Caller) -> Result<(), Pro
     if caller.strong_at_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) <= STRONG_LIFE_MS) {
         return Ok(());
     }
-    if app.store.totp(caller.player_id).await?.is_none_or(|totp| !totp.is_confirmed) {
+    if !app.store.asks_for_factor(caller.player_id).await? {
         return Ok(());
     }
     let detail = "show a second factor with POST /v1/auth/mfa, and send this again with the access token of its answer";

@@ -59,10 +59,12 @@ pub use economy::{CatalogError, Economy, read_catalog};
 pub use gamemesh::GameMeshSettings;
 pub use gateway::{CertificateError, CertificateFiles, GatewaySettings, Roles, TcpSettings};
 pub use identity::IdentityError;
+pub use identity::federation::VoucherError;
 pub use identity::hashing::HashingLimits;
 pub use identity::postman::MailError;
 pub use identity::settings::{
-    IdentityFaults, IdentitySettings, MailSettings, MailWay, SecretText, SmtpSettings, SmtpTls, read_identity,
+    IdentityFaults, IdentitySettings, MailSettings, MailWay, OidcSettings, PasskeySettings, SecretText, SmtpSettings,
+    SmtpTls, SteamSettings, read_identity,
 };
 pub use live::{AntiCheat, IntegrationFaults, Integrations, LiveError, LiveSettings, read_integrations};
 pub use outgoing::{AddressFault, OutgoingSettings, TlsError};

@@ -75,6 +75,11 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, slug, "Not authenticated", detail)
     }
 
+    /// Whether something that should prove who calls does not.
+    pub(crate) fn is_unauthenticated(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// The caller is known and may not.
     pub(crate) fn forbidden(slug: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, slug, "Not allowed", detail)

@@ -292,7 +292,8 @@ async fn assemble(
     // The first key of access tokens, and the secret of refresh tokens: the same for all instances.
     let access_seed = seed(config, &config.access_key_file)?;
     let vault = open_vault(config, &store).await?;
-    let identity = Identity::start(&config.identity, Arc::clone(&vault), &store)?;
+    let outgoing = Outgoing::new(config.parts.outgoing.clone());
+    let identity = Identity::start(&config.identity, Arc::clone(&vault), &store, &outgoing)?;
     identity.revoked.look(&store).await?;
     let (schedule, look) = (config.identity.rotation, config.identity.rotation_look);
     let keyring = Keyring::open(store.clone(), vault, schedule, look, &access_seed).await?;

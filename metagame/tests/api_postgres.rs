@@ -20,6 +20,10 @@ mod identities;
 mod kv;
 #[path = "api/live.rs"]
 mod live;
+#[path = "api/oidc.rs"]
+mod oidc;
+#[path = "api/passkeys.rs"]
+mod passkeys;
 #[path = "api/passwords.rs"]
 mod passwords;
 #[path = "api/players.rs"]
@@ -34,9 +38,13 @@ mod results;
 mod sanctions;
 #[path = "api/sessions.rs"]
 mod sessions;
+#[path = "api/steam.rs"]
+mod steam;
 #[path = "api/tickets.rs"]
 mod tickets;
 #[path = "api/two_instances.rs"]
 mod two_instances;
+#[path = "api/vouchers.rs"]
+mod vouchers;
 #[path = "api/webhooks.rs"]
 mod webhooks;

@@ -4,11 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use protocol::id::PlayerId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::passkeys::{PasskeyAnswerBody, challenge_json};
 use super::passwords::notice;
 use super::private;
 use crate::app::App;
@@ -17,8 +19,9 @@ use crate::core::factor::{RECOVERY_CODES, StrongBy, TotpSecret, recovery_code};
 use crate::core::letter::News;
 use crate::extract::Body;
 use crate::identity::factors::{SEALED_TOTP, open_secret, recovery_hash, shown};
+use crate::identity::passkeys;
 use crate::problem::{Problem, ProblemBody};
-use crate::store::TotpConfirmation;
+use crate::store::{Shown, TotpConfirmation};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -56,17 +59,19 @@ struct RecoveryCodesBody {
     access_expires_at_ms: u64,
 }
 
-/// A second factor.
+/// A second factor: one of these.
 #[derive(Deserialize, ToSchema)]
 struct FactorBody {
     /// The app's code: six digits. Or a code on paper.
     #[schema(example = "123456")]
-    code: String,
+    code: Option<String>,
+    /// A passkey's answer to a challenge.
+    passkey: Option<PasskeyAnswerBody>,
 }
 
 /// An access token in whose session a second factor was shown.
 #[derive(Debug, Serialize, ToSchema)]
-struct SteppedUpBody {
+pub(super) struct SteppedUpBody {
     access_token: String,
     /// Unix milliseconds.
     access_expires_at_ms: u64,
@@ -76,6 +81,7 @@ struct SteppedUpBody {
 #[utoipa::path(post, path = "/v1/auth/mfa/totp", tag = "auth", security(("access_token" = [])),
     responses((status = 200, body = TotpSecretBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 async fn begin_totp(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
+    require_strong(&app, &caller).await?;
     let now_ms = service::clock::unix_ms();
     let key = app.store.account_key(&app.identity.vault, caller.player_id, now_ms).await?;
     let key = key.ok_or_else(|| Problem::gone("account-erased", "this account was erased"))?;
@@ -99,6 +105,8 @@ async fn confirm_totp(
     caller: Caller,
     Body(body): Body<TotpCodeBody>,
 ) -> Result<impl IntoResponse, Problem> {
+    // Another factor that the account has guards this one.
+    require_strong(&app, &caller).await?;
     let (player, now_ms) = (caller.player_id, service::clock::unix_ms());
     let missing = || Problem::not_found("no-totp", "begin with POST /v1/auth/mfa/totp");
     app.identity.allow_factor(&app.store, player).await?;
@@ -150,16 +158,44 @@ async fn step_up(
     Body(body): Body<FactorBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let now_ms = service::clock::unix_ms();
-    let shown = shown(&app, caller.player_id, &body.code, now_ms).await?;
-    let used = match shown {
-        Some(shown) => app.store.step_up(caller.player_id, caller.session, shown, now_ms).await?,
-        None => false,
-    };
-    let Some(shown) = shown.filter(|_| used) else { return Err(wrong_factor()) };
-    let strong = Strong { by: shown.by(), at_ms: now_ms };
+    let shown = any_shown(&app, caller.player_id, body.code.as_deref(), body.passkey.as_ref(), now_ms).await?;
+    let shown = shown.ok_or_else(|| Problem::invalid("no-factor", "send `code`, or `passkey`"))?;
+    let by = shown.by();
+    if !app.store.step_up(caller.player_id, caller.session, shown, now_ms).await? {
+        return Err(wrong_factor());
+    }
+    let strong = Strong { by, at_ms: now_ms };
     let (access_token, access_expires_at_ms) =
         app.access.mint(caller.player_id, caller.session, Some(strong), now_ms / 1_000);
     Ok(private(Json(SteppedUpBody { access_token, access_expires_at_ms })))
+}
+
+/// What was shown as a second factor, if anything was.
+pub(super) async fn any_shown(
+    app: &App,
+    player: PlayerId,
+    code: Option<&str>,
+    passkey: Option<&PasskeyAnswerBody>,
+    now_ms: u64,
+) -> Result<Option<Shown>, Problem> {
+    match (code, passkey) {
+        (_, Some(passkey)) => {
+            passkeys::shown(app, player, passkey.challenge_id, &passkey.credential()?).await.map(Some)
+        }
+        (Some(code), None) => shown(app, player, code, now_ms).await?.ok_or_else(wrong_factor).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The account asks for a second factor. Where it has passkeys, the problem holds a challenge for them.
+pub(super) async fn factor_required(app: &App, player: PlayerId) -> Result<Problem, Problem> {
+    let detail = "send this again with `factor`, a code of your authenticator app or one of those on paper; or with \
+                  `passkey`, the answer to the challenge";
+    let problem = Problem::unauthenticated("second-factor-required", detail);
+    Ok(match passkeys::challenge(app, player).await? {
+        Some(challenge) => problem.with("challenge", challenge_json(&challenge)),
+        None => problem,
+    })
 }
 
 pub(super) fn wrong_factor() -> Problem {

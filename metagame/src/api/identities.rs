@@ -21,6 +21,7 @@ use crate::core::device::device_hash;
 use crate::core::email::Email;
 use crate::core::letter::News;
 use crate::extract::{Body, Named};
+use crate::identity::federation::SEALED_NAME;
 use crate::problem::{Problem, ProblemBody};
 use crate::store::{EMAIL, Linked, ListedIdentity, NewLink, PasswordLink, Unlinked};
 
@@ -41,9 +42,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 struct IdentityBody {
     /// For DELETE.
     identity_id: String,
-    /// device, email, …
+    /// device, email, steam, or the name of an identity provider.
     provider: String,
-    /// What it is, where that is not a secret: an address.
+    /// What it is, where that is not a secret: an address, a Steam id.
     name: Option<String>,
     /// Unix milliseconds, if it is known.
     linked_at_ms: Option<u64>,
@@ -76,8 +77,8 @@ struct LinkPasswordBody {
 async fn list(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let key = app.store.account_key(&app.identity.vault, caller.player_id, service::clock::unix_ms()).await?;
     let body = |one: ListedIdentity| {
-        let opened =
-            one.sealed.as_ref().zip(key.as_ref()).and_then(|(sealed, key)| key.open(SEALED_EMAIL, sealed).ok());
+        let purpose = if one.provider == EMAIL { SEALED_EMAIL } else { SEALED_NAME };
+        let opened = one.sealed.as_ref().zip(key.as_ref()).and_then(|(sealed, key)| key.open(purpose, sealed).ok());
         IdentityBody {
             identity_id: name_of(&app, &one),
             name: opened.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
@@ -201,7 +202,8 @@ fn name_of(app: &App, one: &ListedIdentity) -> String {
     hex::encode(&app.identity.vault.blind_index("identity", &text).0[..16])
 }
 
-fn linked(linked: Linked) -> Result<StatusCode, Problem> {
+/// What became of a link.
+pub(super) fn linked(linked: Linked) -> Result<StatusCode, Problem> {
     match linked {
         Linked::Done => Ok(StatusCode::NO_CONTENT),
         Linked::InUse => {

@@ -6,6 +6,7 @@ mod auth;
 mod boards;
 mod checkout;
 mod factors;
+mod federation;
 mod gamemesh;
 mod gateway;
 mod identities;
@@ -15,6 +16,8 @@ mod leaderboards;
 mod live;
 mod loadouts;
 pub(crate) mod matches;
+mod oidc;
+mod passkeys;
 mod passwords;
 mod players;
 pub(crate) mod privacy;
@@ -22,6 +25,7 @@ mod progression;
 mod sessions;
 mod shop;
 mod social;
+mod steam;
 mod tickets;
 mod trades;
 pub(crate) mod wallet;
@@ -70,8 +74,11 @@ fn rest() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(auth::routes())
         .merge(passwords::routes())
+        .merge(steam::routes())
+        .merge(oidc::routes())
         .merge(identities::routes())
         .merge(factors::routes())
+        .merge(passkeys::routes())
         .merge(sessions::routes())
         .merge(appeals::routes())
         .merge(privacy::routes())

@@ -15,7 +15,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::auth::{SessionBody, answer, banned, new_session, strong_answer};
-use super::factors::wrong_factor;
+use super::factors::{any_shown, factor_required, wrong_factor};
+use super::passkeys::PasskeyAnswerBody;
 use super::private;
 use crate::app::App;
 use crate::auth::{Caller, Strong, require_strong};
@@ -28,7 +29,6 @@ use crate::core::name::PlayerName;
 use crate::core::password::{Checked, Password};
 use crate::core::session::RefreshToken;
 use crate::extract::Body;
-use crate::identity::factors::shown;
 use crate::identity::too_many;
 use crate::metrics;
 use crate::problem::{Problem, ProblemBody};
@@ -63,6 +63,8 @@ struct PasswordBody {
     password: String,
     /// A second factor, where the account has one: a code of its authenticator app, or one on paper.
     factor: Option<String>,
+    /// Or a passkey's answer to the challenge that came with `second-factor-required`.
+    passkey: Option<PasskeyAnswerBody>,
     /// Names the code that was sent because this login looked unusual.
     code_id: Option<Uuid>,
     /// That code: eight digits.
@@ -134,7 +136,7 @@ pub(super) struct Pending {
 
 /// Log in with an e-mail address and a password
 ///
-/// 401 `second-factor-required`: send it again with `factor`. 401 `confirmation-required`: the login looks unusual; send it
+/// 401 `second-factor-required`: send it again with `factor` or `passkey`. 401 `confirmation-required`: the login looks unusual; send it
 /// again with `code_id` and the code that came by mail.
 #[utoipa::path(post, path = "/v1/auth/password", tag = "auth", request_body = PasswordBody,
     responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
@@ -167,10 +169,7 @@ async fn login(
         Checked::RightAndOld => Some(app.identity.hashing.hash(password).await?),
         _ => None,
     };
-    let shown = match &body.factor {
-        Some(factor) => Some(shown(&app, stored.player, factor, now_ms).await?.ok_or_else(wrong_factor)?),
-        None => None,
-    };
+    let shown = any_shown(&app, stored.player, body.factor.as_deref(), body.passkey.as_ref(), now_ms).await?;
     let code = match (body.code_id, &body.code) {
         (Some(code_id), Some(code)) => Some(tried(&app, CONFIRM, code_id, code)?),
         _ => None,
@@ -203,10 +202,7 @@ async fn finish(
         }
         PasswordLoggedIn::Stale => Err(wrong_credentials()),
         PasswordLoggedIn::Barred(until_ms) => Err(banned(app, player, until_ms).await),
-        PasswordLoggedIn::NeedsFactor => {
-            let detail = "send this again with `factor`: a code of your authenticator app, or one of those on paper";
-            Err(Problem::unauthenticated("second-factor-required", detail))
-        }
+        PasswordLoggedIn::NeedsFactor => Err(factor_required(app, player).await?),
         PasswordLoggedIn::WrongFactor => {
             app.store.tally_failure(keys, now_ms).await?;
             Err(wrong_factor())

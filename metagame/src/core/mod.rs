@@ -6,6 +6,7 @@
 //! | [`password`], [`email`], [`code`] | which passwords, addresses and codes are accepted, and how they are checked |
 //! | [`guard`] | how hard a login is made that looks like guessing |
 //! | [`factor`] | second factors |
+//! | [`steam`], [`oidc`] | what the word of Steam and of identity providers is worth |
 //! | [`rotation`] | when the keys of access tokens take turns |
 //! | [`letter`] | what players are told by mail |
 //! | [`session`] | what a presented refresh token is worth |
@@ -54,6 +55,7 @@ pub mod loadout;
 pub mod match_event;
 pub mod match_state;
 pub mod name;
+pub mod oidc;
 pub mod page;
 pub mod password;
 pub mod payment;
@@ -68,5 +70,6 @@ pub mod seal;
 pub mod session;
 pub mod settlement;
 pub mod social;
+pub mod steam;
 pub mod trade;
 pub mod webhook;

@@ -2,11 +2,15 @@
 
 pub(crate) mod admin;
 pub(crate) mod factors;
+pub(crate) mod federation;
 pub(crate) mod hashing;
 pub(crate) mod keyring;
+pub(crate) mod oidc;
+pub(crate) mod passkeys;
 pub(crate) mod postman;
 pub(crate) mod revoked;
 pub(crate) mod settings;
+pub(crate) mod steam;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +19,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use protocol::id::PlayerId;
 use tokio::sync::Semaphore;
+use webauthn_rs::Webauthn;
 
+use self::federation::{VoucherError, Vouchers};
 use self::hashing::Hashing;
 use self::postman::{MailError, Postman};
 use self::revoked::Revoked;
@@ -24,6 +30,7 @@ use crate::core::code::Code;
 use crate::core::guard::network;
 use crate::core::password::Refused;
 use crate::metrics;
+use crate::outgoing::Outgoing;
 use crate::problem::Problem;
 use crate::store::{CodeId, GuardKeys, Store};
 use crate::vault::{BlindIndex, Vault};
@@ -34,6 +41,12 @@ pub enum IdentityError {
     /// Mail cannot be sent.
     #[error(transparent)]
     Mail(#[from] MailError),
+    /// Somebody who vouches cannot be asked.
+    #[error(transparent)]
+    Voucher(#[from] VoucherError),
+    /// Passkeys cannot be checked.
+    #[error("the section [passkeys] of the identity settings: {0}")]
+    Passkeys(String),
     /// No threads.
     #[error("cannot start the threads that hash passwords: {0}")]
     Hashing(std::io::Error),
@@ -46,6 +59,10 @@ pub(crate) struct Identity {
     pub(crate) refused: Refused,
     game: String,
     pub(crate) revoked: Arc<Revoked>,
+    /// Those who vouch for players.
+    pub(crate) vouchers: Vouchers,
+    /// What checks passkeys, where they are taken.
+    pub(crate) passkeys: Option<Webauthn>,
     postman: Option<Arc<Postman>>,
     /// Logins that are answered late.
     waiting: Semaphore,
@@ -62,13 +79,21 @@ const FACTORS_MAX: u64 = 10;
 const BACK_S: u64 = 600;
 
 impl Identity {
-    pub(crate) fn start(settings: &IdentitySettings, vault: Arc<Vault>, store: &Store) -> Result<Self, IdentityError> {
+    pub(crate) fn start(
+        settings: &IdentitySettings,
+        vault: Arc<Vault>,
+        store: &Store,
+        outgoing: &Outgoing,
+    ) -> Result<Self, IdentityError> {
+        let passkeys = settings.passkeys.as_ref().map(passkeys::build).transpose();
         let postman = settings.mail.as_ref().map(|mail| Postman::new(mail, Arc::clone(&vault), store.clone()));
         Ok(Self {
             hashing: Hashing::start(settings.hashing).map_err(IdentityError::Hashing)?,
             refused: settings.refused.clone(),
             waiting: Semaphore::new(WAITING_MAX),
-            game: settings.mail.as_ref().map_or_else(|| "Muster".to_owned(), |mail| mail.game.clone()),
+            game: settings.game(),
+            vouchers: Vouchers::new(settings, outgoing)?,
+            passkeys: passkeys.map_err(|fault| IdentityError::Passkeys(fault.to_string()))?,
             revoked: Arc::default(),
             postman: postman.transpose()?.map(Arc::new),
             vault,

@@ -1,12 +1,15 @@
 //! How players prove who they are, as an operator writes it down: one TOML file, every fault named at once. Secrets are in
 //! files of their own.
 
+mod federation;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+pub use self::federation::{OidcSettings, PasskeySettings, SteamSettings};
 use super::hashing::HashingLimits;
 use crate::core::password::Refused;
 use crate::core::rotation::Schedule;
@@ -48,6 +51,12 @@ impl std::fmt::Debug for SecretText {
 pub struct IdentitySettings {
     /// How mail is sent; without it nobody registers an address.
     pub mail: Option<MailSettings>,
+    /// How players log in by Steam; without it they do not.
+    pub steam: Option<SteamSettings>,
+    /// Identity providers.
+    pub oidc: Vec<OidcSettings>,
+    /// Passkeys and security keys; without it there are none.
+    pub passkeys: Option<PasskeySettings>,
     /// Passwords that are refused besides the built-in ones.
     pub refused: Refused,
     /// Size of the pool that hashes passwords.
@@ -61,11 +70,23 @@ pub struct IdentitySettings {
 /// How often an instance looks for new keys of access tokens; far more often than they are published ahead.
 const ROTATION_LOOK: Duration = Duration::from_secs(15);
 
+impl IdentitySettings {
+    /// What players call the game.
+    pub(crate) fn game(&self) -> String {
+        let by_passkeys = self.passkeys.as_ref().map(|passkeys| &passkeys.name);
+        let name = self.mail.as_ref().map(|mail| &mail.game).or(by_passkeys);
+        name.cloned().unwrap_or_else(|| "Muster".to_owned())
+    }
+}
+
 impl Default for IdentitySettings {
     /// Devices alone.
     fn default() -> Self {
         Self {
             mail: None,
+            steam: None,
+            oidc: Vec::new(),
+            passkeys: None,
             refused: Refused::new([COMMON_PASSWORDS]),
             hashing: HashingLimits::default(),
             rotation: Schedule::default(),
@@ -136,6 +157,10 @@ pub struct IdentityFaults {
 #[serde(deny_unknown_fields)]
 struct File {
     mail: Option<MailTable>,
+    steam: Option<federation::SteamTable>,
+    #[serde(default)]
+    oidc: Vec<federation::OidcTable>,
+    passkeys: Option<federation::PasskeysTable>,
     #[serde(default)]
     passwords: PasswordsTable,
 }
@@ -176,6 +201,9 @@ pub fn read_identity(path: &Path) -> Result<IdentitySettings, IdentityFaults> {
     let mut reader = Reader { folder, faults: Vec::new() };
     let settings = IdentitySettings {
         mail: file.mail.and_then(|table| reader.mail(table)),
+        steam: file.steam.and_then(|table| reader.steam(table)),
+        oidc: reader.providers(file.oidc),
+        passkeys: file.passkeys.and_then(|table| reader.passkeys(table)),
         refused: reader.refused(&file.passwords.refused_files),
         hashing: HashingLimits {
             threads: file.passwords.threads.unwrap_or(HashingLimits::default().threads),
@@ -289,6 +317,38 @@ mod tests {
         assert!(smtp.login.as_ref().is_some_and(|(_, password)| password.expose() == "hush"));
         assert!(!format!("{settings:?}").contains("hush"));
         assert!(settings.refused.len() > 50);
+    }
+
+    #[test]
+    fn those_who_vouch_are_read_and_their_secrets_are_not_shown() {
+        let settings = read(
+            "[steam]\napp_id = 480\npublisher_key_file = \"secret\"\nrefuse_vac_banned = true\n\
+             [[oidc]]\nname = \"studio\"\nissuer = \"https://id.example\"\nclient_id = \"game\"\n\
+             client_secret_file = \"secret\"\nscopes = [\"openid\", \"email\"]\nalgorithms = [\"ES256\"]\n\
+             [passkeys]\ndomain = \"example.org\"\nname = \"Arena\"\norigins = [\"https://play.example.org\"]\n",
+        )
+        .expect("good");
+        let steam = settings.steam.as_ref().expect("steam");
+        assert_eq!((steam.address.host(), steam.identity.as_str()), (Some("partner.steam-api.com"), "muster"));
+        assert!(steam.rules.refuse_vac_banned && steam.rules.refuse_publisher_banned && !steam.rules.refuse_borrowed);
+        assert_eq!((settings.oidc[0].name.as_str(), settings.oidc[0].algorithms.len()), ("studio", 1));
+        assert!(settings.passkeys.is_some());
+        assert!(!format!("{settings:?}").contains("hush"));
+    }
+
+    #[test]
+    fn every_fault_of_those_who_vouch_is_named_at_once() {
+        let faults = read(
+            "[steam]\napp_id = 480\npublisher_key_file = \"gone\"\naddress = \"nowhere\"\n\
+             [[oidc]]\nname = \"steam\"\nissuer = \"x y\"\nclient_id = \"\"\nscopes = []\nalgorithms = [\"none\"]\n\
+             redirect_uris = [\"back\"]\n[[oidc]]\nname = \"steam\"\nissuer = \"https://a\"\nclient_id = \"b\"\n\
+             [passkeys]\ndomain = \"example.org\"\nname = \"Arena\"\norigins = [\"https://eve.example\"]\n",
+        );
+        let text = faults.expect_err("faults").to_string();
+        let parts = ["gone", "address must", "a name has", "issuer must", "client_id must", "\"openid\"", "\"none\""];
+        for part in parts.into_iter().chain(["redirect_uris must", "two providers", "[passkeys]"]) {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

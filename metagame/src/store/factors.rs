@@ -4,6 +4,7 @@ use protocol::id::PlayerId;
 
 use super::audit::audit;
 use super::codes::{NewMail, enqueue_mail};
+use super::passkeys::{PasskeyUse, use_passkey};
 use super::sessions::end_sessions;
 use super::{Store, StoreError};
 use crate::args;
@@ -21,20 +22,23 @@ pub struct StoredTotp {
 }
 
 /// What was shown.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub enum Shown {
     /// The code of this step of 30 s.
     Totp(u64),
     /// A code on paper, by its hash.
     Recovery([u8; 32]),
+    /// A passkey that has answered a challenge.
+    Passkey(PasskeyUse),
 }
 
 impl Shown {
     /// What that is.
-    pub fn by(self) -> StrongBy {
+    pub fn by(&self) -> StrongBy {
         match self {
             Self::Totp(_) => StrongBy::Totp,
             Self::Recovery(_) => StrongBy::Recovery,
+            Self::Passkey(_) => StrongBy::Webauthn,
         }
     }
 }
@@ -103,7 +107,7 @@ impl Store {
         self.db
             .write_once(Domain::Identity, (player, session, shown, now_ms), |tx, (player, session, shown, now_ms)| {
                 Box::pin(async move {
-                    let used = use_factor(tx, *player, *shown).await?;
+                    let used = use_factor(tx, *player, shown, *now_ms).await?;
                     if used {
                         strengthen(tx, *session, shown.by(), *now_ms).await?;
                     }
@@ -113,7 +117,16 @@ impl Store {
             .await
     }
 
-    /// Removes the app and the codes on paper. `false`: there was none.
+    /// Whether the account asks for a second factor.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn asks_for_factor(&self, player: PlayerId) -> Result<bool, StoreError> {
+        let count: u64 = self.db.one(Domain::Identity, HAS_FACTOR, args![player]).await?;
+        Ok(count > 0)
+    }
+
+    /// Removes the app; with the last second factor the codes on paper go too. `false`: there was none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -134,11 +147,7 @@ async fn confirm_totp(tx: &mut Tx, one: &TotpConfirmation) -> Result<bool, Store
         let kept: u64 = tx.one(sql, args![one.player, one.recovery.first().copied()]).await?;
         return Ok(kept > 0);
     }
-    tx.execute("DELETE FROM recovery_codes WHERE player_id = $1", args![one.player]).await?;
-    for code_hash in &one.recovery {
-        let sql = "INSERT INTO recovery_codes (player_id, code_hash) VALUES ($1, $2)";
-        tx.execute(sql, args![one.player, code_hash]).await?;
-    }
+    keep_recovery(tx, one.player, &one.recovery).await?;
     strengthen(tx, one.session, StrongBy::Totp, one.now_ms).await?;
     end_sessions(tx, one.player, Some(one.session), one.now_ms).await?;
     if let Some(mail) = &one.mail {
@@ -149,10 +158,10 @@ async fn confirm_totp(tx: &mut Tx, one: &TotpConfirmation) -> Result<bool, Store
 }
 
 async fn remove_totp(tx: &mut Tx, player: PlayerId, mail: Option<&NewMail>, now_ms: u64) -> Result<bool, StoreError> {
-    tx.execute("DELETE FROM recovery_codes WHERE player_id = $1", args![player]).await?;
     if tx.execute("DELETE FROM totp WHERE player_id = $1", args![player]).await? == 0 {
         return Ok(false);
     }
+    forget_recovery_if_last(tx, player).await?;
     if let Some(mail) = mail {
         enqueue_mail(tx, mail).await?;
     }
@@ -161,15 +170,38 @@ async fn remove_totp(tx: &mut Tx, player: PlayerId, mail: Option<&NewMail>, now_
 }
 
 /// Whether the account asks for a second factor.
+const HAS_FACTOR: &str = "\
+    SELECT (SELECT count(*) FROM totp WHERE player_id = $1 AND confirmed = 1)
+         + (SELECT count(*) FROM passkeys WHERE player_id = $1)";
+
+/// Whether the account asks for a second factor.
 pub(super) async fn has_factor(tx: &mut Tx, player: PlayerId) -> Result<bool, StoreError> {
-    let sql = "SELECT count(*) FROM totp WHERE player_id = $1 AND confirmed = 1";
-    let count: u64 = tx.one(sql, args![player]).await?;
+    let count: u64 = tx.one(HAS_FACTOR, args![player]).await?;
     Ok(count > 0)
 }
 
+/// Replaces the codes on paper.
+pub(super) async fn keep_recovery(tx: &mut Tx, player: PlayerId, hashes: &[[u8; 32]]) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM recovery_codes WHERE player_id = $1", args![player]).await?;
+    for code_hash in hashes {
+        let sql = "INSERT INTO recovery_codes (player_id, code_hash) VALUES ($1, $2)";
+        tx.execute(sql, args![player, code_hash]).await?;
+    }
+    Ok(())
+}
+
+/// Codes on paper stand in for other factors: without any they go.
+pub(super) async fn forget_recovery_if_last(tx: &mut Tx, player: PlayerId) -> Result<(), StoreError> {
+    if has_factor(tx, player).await? {
+        return Ok(());
+    }
+    tx.execute("DELETE FROM recovery_codes WHERE player_id = $1", args![player]).await.map(drop)
+}
+
 /// Uses up what was shown, within the transaction of what it allows. Each code works once (RFC 6238, 5.2).
-pub(super) async fn use_factor(tx: &mut Tx, player: PlayerId, shown: Shown) -> Result<bool, StoreError> {
+pub(super) async fn use_factor(tx: &mut Tx, player: PlayerId, shown: &Shown, now_ms: u64) -> Result<bool, StoreError> {
     let rows = match shown {
+        Shown::Passkey(used) => return use_passkey(tx, player, used, now_ms).await,
         Shown::Totp(step) => {
             let sql = "UPDATE totp SET last_step = $2 WHERE player_id = $1 AND confirmed = 1 AND last_step < $2";
             tx.execute(sql, args![player, step]).await?
@@ -182,7 +214,8 @@ pub(super) async fn use_factor(tx: &mut Tx, player: PlayerId, shown: Shown) -> R
     Ok(rows > 0)
 }
 
-async fn strengthen(tx: &mut Tx, session: SessionId, by: StrongBy, now_ms: u64) -> Result<(), StoreError> {
+/// Notes in a session that a second factor was shown.
+pub(super) async fn strengthen(tx: &mut Tx, session: SessionId, by: StrongBy, now_ms: u64) -> Result<(), StoreError> {
     let sql = "UPDATE sessions SET strong_by = $2, strong_at_ms = $3 WHERE session_id = $1";
     tx.execute(sql, args![session, by.name(), now_ms]).await.map(drop)
 }

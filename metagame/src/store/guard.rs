@@ -87,6 +87,16 @@ impl Store {
         self.db.statement(Domain::Identity, sql, args![keys.successes, window(now_ms)]).await.map(drop)
     }
 
+    /// How many were counted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn tallied(&self, tally: BlindIndex, now_ms: u64) -> Result<u64, StoreError> {
+        let sql = "SELECT CAST(coalesce(sum(count), 0) AS BIGINT) FROM tallies WHERE tally = $1 AND window_ms >= $2";
+        let since = window(now_ms).saturating_sub(2 * WINDOW_MS);
+        self.db.one(Domain::Identity, sql, args![tally, since]).await
+    }
+
     /// Counts one more, unless there are `at_most` already; whether it did.
     ///
     /// # Errors

@@ -120,7 +120,8 @@ impl Store {
     }
 }
 
-async fn link_one(tx: &mut Tx, new: &NewLink) -> Result<Linked, StoreError> {
+/// Links a way to an account, within the transaction of what proves it.
+pub(super) async fn link_one(tx: &mut Tx, new: &NewLink) -> Result<Linked, StoreError> {
     let sql = "SELECT player_id FROM identities WHERE provider = $1 AND subject = $2";
     let owner: Option<PlayerId> = tx.optional(sql, args![new.provider, new.subject]).await?;
     match owner {

@@ -5,7 +5,7 @@ use protocol::id::PlayerId;
 use super::economy::payments;
 use super::inventory::stock;
 use super::progression::keep as progression;
-use super::{EVENT_LIFE_MS, Stats, Store, StoreError, codes, guard, outbox, sessions, social};
+use super::{EVENT_LIFE_MS, Stats, Store, StoreError, codes, guard, outbox, proofs, sessions, social};
 use crate::args;
 use crate::db::{Domain, FromRow, Row, Tx};
 use crate::idempotency;
@@ -69,6 +69,7 @@ async fn prune(tx: &mut Tx, now_ms: u64) -> Result<u64, StoreError> {
     payments::prune(tx, now_ms).await?;
     progression::prune(tx, now_ms).await?;
     guard::prune(tx, now_ms).await?;
+    proofs::prune(tx, now_ms).await?;
     outbox::prune(tx, now_ms.saturating_sub(EVENT_LIFE_MS)).await?;
     social::prune(tx, now_ms).await?;
     Ok(sessions)

@@ -216,7 +216,7 @@ async fn login_password(tx: &mut Tx, login: &PasswordLogin) -> Result<PasswordLo
     let was_here: u64 = tx.one(sql, args![login.session.session]).await?;
     // What was shown was used up if this ran before and nobody knew whether it was committed.
     let strong_by = if was_here > 0 {
-        login.shown.map(Shown::by)
+        login.shown.as_ref().map(Shown::by)
     } else {
         match show(tx, login).await? {
             Ok(strong_by) => strong_by,
@@ -236,8 +236,8 @@ async fn login_password(tx: &mut Tx, login: &PasswordLogin) -> Result<PasswordLo
 /// Uses up what was shown besides the password, where something has to be.
 async fn show(tx: &mut Tx, login: &PasswordLogin) -> Result<Result<Option<StrongBy>, PasswordLoggedIn>, StoreError> {
     if has_factor(tx, login.player).await? {
-        let Some(shown) = login.shown else { return Ok(Err(PasswordLoggedIn::NeedsFactor)) };
-        let used = use_factor(tx, login.player, shown).await?;
+        let Some(shown) = &login.shown else { return Ok(Err(PasswordLoggedIn::NeedsFactor)) };
+        let used = use_factor(tx, login.player, shown, login.session.now_ms).await?;
         return Ok(if used { Ok(Some(shown.by())) } else { Err(PasswordLoggedIn::WrongFactor) });
     }
     match &login.code {

@@ -2,6 +2,7 @@
 //! the database does not.
 
 mod faults;
+mod federation;
 mod fsync;
 mod layer;
 mod migrate_store;

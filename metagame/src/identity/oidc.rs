@@ -167,9 +167,11 @@ impl Provider {
             begun_at_s: flow.begun_at_s,
             now_s,
         };
-        let mut judged = verify(token, &self.keys(false).await?, &expected);
+        let keys = self.keys(false).await?;
+        let mut judged = verify(token, &keys, &expected);
         if judged == Err(TokenFault::UnknownKey) {
-            judged = verify(token, &self.keys(true).await?, &expected);
+            let keys = self.keys(true).await?;
+            judged = verify(token, &keys, &expected);
         }
         judged.map_err(refused)
     }

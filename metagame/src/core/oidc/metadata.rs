@@ -57,8 +57,9 @@ impl Metadata {
             ("jwks_uri", Some(metadata.jwks_uri.as_str())),
         ];
         let is_plain = |address: &str| !address.starts_with("https://") && issuer.starts_with("https://");
-        match addresses.into_iter().find(|(_, address)| address.is_some_and(is_plain)) {
-            Some((name, _)) => Err(MetadataFault::Plain(name)),
+        let plain = addresses.iter().find(|(_, address)| address.is_some_and(is_plain)).map(|(name, _)| *name);
+        match plain {
+            Some(name) => Err(MetadataFault::Plain(name)),
             None => Ok(metadata),
         }
     }

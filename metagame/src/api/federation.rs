@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use super::auth::{answer, barred, new_session};
+use super::auth::{answer, banned, new_session};
 use super::identities::linked;
 use super::passwords::notice;
 use crate::app::App;
@@ -42,7 +42,7 @@ pub(super) async fn enter(
         FederatedLoggedIn::In(done) => done,
     };
     if let Some(until_ms) = done.barred_until_ms {
-        return Err(barred(until_ms));
+        return Err(banned(app, done.player, until_ms).await);
     }
     metrics::login(done.created);
     tracing::info!(player_id = %done.player, created = done.created, method, "login");

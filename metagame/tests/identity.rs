@@ -305,13 +305,13 @@ async fn a_second_factor_that_is_shown_many_times_at_once_counts_once() {
         assert!(store.confirm_totp(confirmation.clone()).await.expect("confirmed"));
         assert!(store.confirm_totp(confirmation).await.expect("a repetition finds out"));
         assert!(!store.begin_totp(player, vec![2], NOW).await.expect("an answer"), "another app cannot take its place");
-        for shown in [Shown::Totp(11), Shown::Recovery([1; 32])] {
+        for (what, shown) in [("a code", Shown::Totp(11)), ("one on paper", Shown::Recovery([1; 32]))] {
             let mut tasks = JoinSet::new();
             for _ in 0..CALLERS {
-                let (store, session) = (store.clone(), session(1).session);
+                let (store, session, shown) = (store.clone(), session(1).session, shown.clone());
                 tasks.spawn(async move { store.step_up(player, session, shown, NOW).await.expect("an answer") });
             }
-            assert_eq!(tasks.join_all().await.into_iter().filter(|used| *used).count(), 1, "{shown:?}");
+            assert_eq!(tasks.join_all().await.into_iter().filter(|used| *used).count(), 1, "{what}");
         }
         let login = PasswordLogin { shown: None, ..password_login(player, "hash 1".into(), session(7)) };
         assert_eq!(store.login_password(login.clone()).await.expect("an answer"), PasswordLoggedIn::NeedsFactor);

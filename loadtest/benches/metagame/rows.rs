@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use loadtest::metagame::connection::{Connection, request};
-use loadtest::metagame::load::{Load, Outcome, Script, flat_out, paced};
+use loadtest::metagame::load::{Load, Outcome, Script, paced};
 use loadtest::metagame::session::{device, good, login, of_player, once};
 use serde_json::json;
 

@@ -85,12 +85,11 @@ pub(crate) async fn run(order: Order) {
             connections_max: 32_768,
             ..Default::default()
         },
-        progression: Default::default(),
         webhooks: Default::default(),
         servers: Some(Arc::new(KeySet::new([key.public_key()])).into()),
         parts: Parts {
             redis: order.redis.map(|url| url.parse().unwrap()),
-            economy: Economy { catalog: Arc::new(read_catalog(&order.catalog).unwrap()) },
+            economy: Economy { catalog: Arc::new(read_catalog(&order.catalog).unwrap()), ..Default::default() },
             boards: Arc::new(Boards::parse(&order.boards).unwrap()),
             gateway: GatewaySettings { tcp, sockets_max: 24_000, ..Default::default() },
             ..Default::default()

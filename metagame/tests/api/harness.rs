@@ -217,7 +217,7 @@ impl Harness {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.running.as_ref().expect("it runs").address
+        self.running().address
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

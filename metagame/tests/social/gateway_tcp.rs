@@ -126,9 +126,8 @@ async fn who_speaks_no_tls_shows_no_name_or_sends_too_much_is_sent_away() {
     large.0.write_all(&[0xFF; 4]).await.expect("written");
     large.0.flush().await.expect("written");
     let problem = loop {
-        match large.receive().await.expect("told why") {
-            Body::Problem(problem) => break problem,
-            _ => {}
+        if let Body::Problem(problem) = large.receive().await.expect("told why") {
+            break problem;
         }
     };
     assert_eq!(problem.r#type, "urn:muster:problem:malformed-message");

@@ -132,7 +132,7 @@ enum Audiences {
 /// # Errors
 /// [`TokenFault`]; [`TokenFault::UnknownKey`] may mean that the provider has a new key.
 pub fn verify(token: &str, keys: &ProviderKeys, expected: &Expected<'_>) -> Result<Identity, TokenFault> {
-    let (header, payload, signature, signed) = split(token)?;
+    let Parts { header, payload, signature, signed } = split(token)?;
     let header: Header = serde_json::from_slice(&header).map_err(|_| TokenFault::Form)?;
     if header.crit.is_some() || header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
         return Err(TokenFault::Form);
@@ -149,15 +149,22 @@ pub fn verify(token: &str, keys: &ProviderKeys, expected: &Expected<'_>) -> Resu
     judge(serde_json::from_slice(&payload).map_err(|_| TokenFault::Form)?, expected)
 }
 
-/// Header, payload, signature, and what was signed.
-fn split(token: &str) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>, &str), TokenFault> {
+/// A token's parts, decoded, and what was signed.
+struct Parts<'a> {
+    header: Vec<u8>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+    signed: &'a str,
+}
+
+fn split(token: &str) -> Result<Parts<'_>, TokenFault> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenFault::Form);
     }
     let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenFault::Form);
     let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Form)?;
     let (header, payload) = signed.split_once('.').ok_or(TokenFault::Form)?;
-    Ok((decode(header)?, decode(payload)?, decode(signature)?, signed))
+    Ok(Parts { header: decode(header)?, payload: decode(payload)?, signature: decode(signature)?, signed })
 }
 
 fn judge(claims: Claims, expected: &Expected<'_>) -> Result<Identity, TokenFault> {

@@ -125,8 +125,15 @@ pub fn parse(body: &[u8]) -> Result<Parsed, EventFault> {
     }))
 }
 
-/// What a checkout session says, as the provider shows it when it is asked: its order, its payment, and the news. `None`: nothing yet.
-pub fn session_news(session: &Value) -> Result<(Option<Uuid>, Option<String>, Option<News>), EventFault> {
+/// What a checkout session says when the provider is asked for it: its order, its payment, and the news, `None` where there is
+/// none yet.
+pub type SessionNews = (Option<Uuid>, Option<String>, Option<News>);
+
+/// What a checkout session says, as the provider shows it when it is asked.
+///
+/// # Errors
+/// [`EventFault`] where it is not a session.
+pub fn session_news(session: &Value) -> Result<SessionNews, EventFault> {
     let news = match (session["payment_status"].as_str(), session["status"].as_str()) {
         (Some("paid" | "no_payment_required"), Some("complete")) => Some(paid(session)?),
         (_, Some("expired")) => Some(News::Closed),
@@ -199,6 +206,7 @@ mod tests {
 
     const ORDER: &str = "6f1c0b1e-5a1f-4d3a-9c52-0d5f0a7c1e11";
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests read better without a borrow of each json!")]
     fn read(kind: &str, object: Value) -> Event {
         let body = json!({ "id": "evt_1", "type": kind, "created": 1_800_000_000, "livemode": false,
                            "data": { "object": object } });

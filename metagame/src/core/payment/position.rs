@@ -279,7 +279,10 @@ mod tests {
         (news, 0..6_u64)
     }
 
-    fn told() -> impl Strategy<Value = (Vec<(News, u64)>, Vec<(News, u64)>)> {
+    /// News with the second at which each was told.
+    type Told = Vec<(News, u64)>;
+
+    fn told() -> impl Strategy<Value = (Told, Told)> {
         prop::collection::vec(any_news(), 1..10).prop_flat_map(|news| {
             let twice = [news.clone(), news.clone()].concat();
             (Just(news), Just(twice).prop_shuffle())

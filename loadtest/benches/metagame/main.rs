@@ -58,7 +58,7 @@ async fn run(length: Duration, only: &[String]) -> Report {
         for row in chosen {
             eprintln!("{}: {} …", kind.name(), row.name);
             let measured = (row.run)(&mut stage, length).await;
-            report.add(kind, &row, measured.unwrap());
+            report.add(kind, &row, &measured.unwrap());
         }
     }
     if only.is_empty() || only.iter().any(|one| one.starts_with("sockets")) {

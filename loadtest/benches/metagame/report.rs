@@ -68,8 +68,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, kind: Kind, row: &Row, measured: Measured) {
-        let Measured { connections, outcome, server, cores, .. } = &measured;
+    pub(crate) fn add(&mut self, kind: Kind, row: &Row, measured: &Measured) {
+        let Measured { connections, outcome, server, cores, .. } = measured;
         let (rate, p99) = (measured.per_second(), outcome.ms(0.99));
         let good =
             row.goal.per_second.is_none_or(|goal| rate >= goal) && row.goal.p99_ms.is_none_or(|goal| p99 <= goal);

@@ -54,6 +54,8 @@ pub(crate) fn of(kind: Kind) -> Vec<Row> {
             row("account-read", goal(9_000.0, 10.0), |stage, length| Box::pin(account_read(stage, length))),
             row("score-write", goal(5_000.0, 0.0), |stage, length| Box::pin(score_write(stage, length))),
             row("score-batch-100", goal(20_000.0, 0.0), |stage, length| Box::pin(score_batch(stage, length))),
+            row("value-write", goal(3_500.0, 0.0), |stage, length| Box::pin(value_write(stage, length))),
+            row("value-read", goal(9_000.0, 0.0), |stage, length| Box::pin(value_read(stage, length))),
             row("purchase", goal(1_200.0, 40.0), |stage, length| Box::pin(purchase(stage, length))),
             row("inventory-page", goal(0.0, 10.0), |stage, length| Box::pin(inventory_page(stage, length))),
             row("password-beside-reads", goal(0.0, 20.0), |stage, length| {
@@ -125,6 +127,29 @@ async fn score_batch(stage: &mut Stage, length: Duration) -> anyhow::Result<Meas
         stage.measure(CONNECTIONS, length, ("POST", "/v1/leaderboards/{queue}/entries:batch"), script).await?;
     measured.each = 100;
     Ok(measured)
+}
+
+async fn value_write(stage: &mut Stage, length: Duration) -> anyhow::Result<Measured> {
+    let accounts = Arc::clone(&stage.accounts);
+    let script: Script = Arc::new(move |connection, round| {
+        let account = &accounts[spread(connection, round, accounts.len()) as usize];
+        let value = json!({ "chapter": round, "flags": [connection, 2, 3], "note": "a hundred bytes or so, as a saved game has" });
+        of_player("PUT", "/v1/kv/saves/slot-1", &account.bearer, &value.to_string())
+    });
+    stage.measure(CONNECTIONS, length, ("PUT", "/v1/kv/{collection}/{key}"), script).await
+}
+
+async fn value_read(stage: &mut Stage, length: Duration) -> anyhow::Result<Measured> {
+    let accounts = Arc::clone(&stage.accounts);
+    let mut connection = Connection::new(stage.api());
+    for account in &accounts[..] {
+        good(&connection.send(&of_player("PUT", "/v1/kv/saves/slot-1", &account.bearer, r#"{"chapter":1}"#)).await?)?;
+    }
+    let script: Script = Arc::new(move |connection, round| {
+        let account = &accounts[spread(connection, round, accounts.len()) as usize];
+        of_player("GET", "/v1/kv/saves/slot-1", &account.bearer, "")
+    });
+    stage.measure(CONNECTIONS, length, ("GET", "/v1/kv/{collection}/{key}"), script).await
 }
 
 async fn purchase(stage: &mut Stage, length: Duration) -> anyhow::Result<Measured> {

@@ -107,10 +107,12 @@ pub(crate) fn children(parent: u32) -> Vec<u32> {
     found
 }
 
-/// Whether the process exists and is not a zombie.
+/// Whether a process runs. Its number may have been given to a thread of another process since, and `/proc` shows that, too.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    field("Tgid:") == Some(pid.to_string().as_str())
+        && !field("State:").is_some_and(|state| state.starts_with(['Z', 'X']))
 }
 
 /// A TCP port that was free a moment ago, whose successor was free too.

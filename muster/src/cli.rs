@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub(crate) use admin::{
-    AuditOptions, AuditTask, MaintenanceOptions, MaintenanceTask, MetagameAdmin, MinimumBuildOptions,
-    OperatorTokenOptions, ReceiptOptions, ReceiptTask, WebhooksOptions, WebhooksTask,
+    AuditOptions, AuditTask, MaintenanceOptions, MaintenanceTask, MinimumBuildOptions, OperatorTokenOptions,
+    ReceiptOptions, ReceiptTask, WebhooksOptions, WebhooksTask,
 };
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use service::logs::Format;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::database::DatabaseOptions;
 use crate::output::Output;
 
 /// Where the commands that change or show what metagame has decided find it.

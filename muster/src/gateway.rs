@@ -48,7 +48,7 @@ pub(crate) struct GatewayOptions {
     /// Speak no TLS on that port, because something before it does. On 127.0.0.1 that need not be said.
     #[arg(long, conflicts_with = "gateway_certificate", help_heading = "Parts of metagame")]
     gateway_plain: bool,
-    /// Web pages that may connect to the gateway besides the API's own: https://play.example.com.
+    /// Web pages that may connect to the gateway besides the API's own, as browsers name them in Origin.
     #[arg(long, value_delimiter = ',', value_name = "ORIGIN", help_heading = "Parts of metagame")]
     gateway_origins: Vec<String>,
 }

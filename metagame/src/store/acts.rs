@@ -34,7 +34,7 @@ pub struct ActFilter {
     pub limit: u32,
 }
 
-/// Its columns are those of [`COLUMNS`](self).
+/// Its columns are those of `COLUMNS`.
 impl FromRow for Act {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {

@@ -1,7 +1,7 @@
 //! Progression as data: levels, seasons with a battle pass, challenges, achievements, unlock trees and prestige.
 //!
 //! An operator writes the rules down in one TOML file (`file`); what is here has been checked against the catalog. Everything is
-//! counted from signed results alone ([`count`]), by adding up or by taking the largest, so the order of results does not matter.
+//! counted from signed results alone ([`mod@count`]), by adding up or by taking the largest, so the order of results does not matter.
 //! What players fetch is a [`Claim`], each once. Rows name the version of the rules that made them, and what was reached stays
 //! reached when the rules change.
 

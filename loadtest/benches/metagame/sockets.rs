@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use hdrhistogram::Histogram;
 use loadtest::metagame::connection::Connection;
+use loadtest::metagame::load::{latencies, record};
 use loadtest::metagame::session::{Account, accounts, good, of_player};
 use prost::Message as _;
 use protocol::gateway::frame;
@@ -214,7 +214,7 @@ async fn rooms(report: &mut Report, length: Duration) -> anyhow::Result<()> {
     let players = accounts(stage.api(), SEED, IN_ROOMS).await?;
     gather(&stage, &players).await?;
     let streams = open(&stage, &players, false).await?;
-    let heard = Arc::new(std::sync::Mutex::new(Histogram::<u64>::new(3)?));
+    let heard = Arc::new(std::sync::Mutex::new(latencies()));
     let zero = Instant::now();
     let mut tasks = JoinSet::new();
     for mut stream in streams {
@@ -227,7 +227,7 @@ async fn rooms(report: &mut Report, length: Duration) -> anyhow::Result<()> {
                     Some(Body::Chat(chat)) => {
                         let said_us: u64 = chat.text.parse()?;
                         let took = (zero.elapsed().as_micros() as u64).saturating_sub(said_us);
-                        heard.lock().unwrap().saturating_record(took);
+                        record(&mut heard.lock().unwrap(), Duration::from_micros(took));
                     }
                     _ => {}
                 }

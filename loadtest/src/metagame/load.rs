@@ -26,10 +26,22 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
+/// Longest latency that is told apart, in microseconds.
+const LONGEST_US: u64 = 60_000_000;
+
+/// A histogram of microseconds, up to a minute. One without bounds takes everything for the 2 ms that it begins with.
+pub fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_US, 3).expect("the bounds are in order and three digits are allowed")
+}
+
+/// Counts what something took.
+pub fn record(latencies: &mut Histogram<u64>, took: Duration) {
+    latencies.saturating_record((took.as_micros() as u64).max(1));
+}
+
 impl Default for Outcome {
     fn default() -> Self {
-        let latency = Histogram::new(3).expect("three digits are allowed");
-        Self { latency, wrong: BTreeMap::new(), first_wrong: None, seconds: 0.0 }
+        Self { latency: latencies(), wrong: BTreeMap::new(), first_wrong: None, seconds: 0.0 }
     }
 }
 
@@ -52,7 +64,7 @@ impl Outcome {
     fn count(&mut self, answer: std::io::Result<Answer>, took: Duration) {
         let (status, said) = match answer {
             Ok(answer) if (200..300).contains(&answer.status) => {
-                self.latency.saturating_record(took.as_micros() as u64);
+                record(&mut self.latency, took);
                 return;
             }
             Ok(answer) => (answer.status, String::from_utf8_lossy(&answer.body).into_owned()),
@@ -162,6 +174,19 @@ mod tests {
             .route("/bad", get(async || (StatusCode::CONFLICT, "no")));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         address
+    }
+
+    #[test]
+    fn latencies_are_told_apart_up_to_a_minute() {
+        let mut outcome = Outcome::default();
+        for took in [Duration::from_micros(300), Duration::from_millis(25), Duration::from_secs(7)] {
+            outcome.count(Ok(Answer { status: 200, body: Vec::new() }), took);
+        }
+        let near = |ms: f64, expected: f64| (ms - expected).abs() < expected / 500.0;
+        assert!(
+            near(outcome.ms(0.1), 0.3) && near(outcome.ms(0.5), 25.0) && near(outcome.ms(1.0), 7_000.0),
+            "{outcome:?}"
+        );
     }
 
     #[tokio::test]

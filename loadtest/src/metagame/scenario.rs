@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::load::{latencies, record};
 use super::session::device;
 
 /// Longest pause between two things that a player does; on average it is half of that.
@@ -69,8 +70,7 @@ pub struct StepReport {
 
 impl Default for StepReport {
     fn default() -> Self {
-        let latency = Histogram::new(3).expect("three digits are allowed");
-        Self { latency, told_to_wait: 0, wrong: BTreeMap::new() }
+        Self { latency: latencies(), told_to_wait: 0, wrong: BTreeMap::new() }
     }
 }
 
@@ -239,7 +239,7 @@ impl Player {
         };
         let (status, wait) = (answer.status(), wait_of(&answer));
         if status.is_success() {
-            report.latency.saturating_record(took.as_micros() as u64);
+            record(&mut report.latency, took);
             return (answer.json().await.ok(), Duration::ZERO);
         }
         match status {
@@ -293,7 +293,7 @@ mod tests {
         stop.cancel();
         let summary = scenario.await.expect("no panic").expect("an address").summary();
         assert_eq!(summary["login"].done, 8);
-        assert!(summary["account"].done > 0 && summary["account"].wrong.is_empty());
+        assert!(summary["account"].p50_ms > 0.0 && summary["account"].done > 0 && summary["account"].wrong.is_empty());
         assert!(
             summary["wallet"].done == 0 && summary["wallet"].told_to_wait > 0 && summary["wallet"].wrong.is_empty()
         );

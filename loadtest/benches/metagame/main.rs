@@ -57,12 +57,12 @@ async fn run(length: Duration, only: &[String]) -> Report {
         report.settings.extend(stage.settings());
         for row in chosen {
             eprintln!("{}: {} …", kind.name(), row.name);
-            let measured = (row.run)(&mut stage, length).await;
-            report.add(kind, &row, &measured.unwrap());
+            match (row.run)(&mut stage, length).await {
+                Ok(measured) => report.add(kind, &row, &measured),
+                Err(error) => report.fail(kind, &row, &error),
+            }
         }
     }
-    if only.is_empty() || only.iter().any(|one| one.starts_with("sockets")) {
-        sockets::run(&mut report, length).await.unwrap();
-    }
+    sockets::run(&mut report, length, only).await.unwrap();
     report
 }

@@ -24,6 +24,13 @@ pub(crate) fn resident_bytes(pid: u32) -> u64 {
     pages * 4_096
 }
 
+/// Files and sockets that this process, and those that it starts, may have open; no bound where the kernel names none.
+pub(crate) fn open_files_max() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    line.split_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(usize::MAX)
+}
+
 struct Stat {
     parent: u32,
     /// In user mode and in the kernel, children that have ended included.

@@ -89,6 +89,11 @@ impl Report {
         self.rows.push(value);
     }
 
+    /// A row that came to nothing; the others are measured all the same.
+    pub(crate) fn fail(&mut self, kind: Kind, row: &Row, error: &anyhow::Error) {
+        self.push(json!({ "row": row.name, "store": kind.name(), "error": format!("{error:#}"), "meets_goal": false }));
+    }
+
     /// A row of another kind.
     pub(crate) fn push(&mut self, value: Value) {
         eprintln!("  {value}");

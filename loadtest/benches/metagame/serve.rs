@@ -109,15 +109,13 @@ pub(crate) async fn run(order: Order) {
 
 /// What makes an acknowledged write durable, as the database itself says it.
 async fn settings(database: &DatabaseLocation, limits: metagame::DatabaseLimits) -> Vec<String> {
-    let store = match database {
-        // A second store on the file would wait for the first one's lock: the settings are those of any connection.
-        DatabaseLocation::File(_) => {
-            let beside = tempfile::tempdir().unwrap();
-            let location = DatabaseLocation::File(beside.path().join("settings.db"));
-            Store::open(&location, limits).await.unwrap()
-        }
-        server => Store::open(server, limits).await.unwrap(),
+    // A second store on the file would wait for the first one's lock: the settings are those of any connection.
+    let beside = tempfile::tempdir().unwrap();
+    let asked_of = match database {
+        DatabaseLocation::File(_) => DatabaseLocation::File(beside.path().join("settings.db")),
+        server => server.clone(),
     };
+    let store = Store::open(&asked_of, limits).await.unwrap();
     let db = store.database();
     let ask = async |sql: &'static str| -> String {
         match db.engine() {

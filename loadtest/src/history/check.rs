@@ -12,6 +12,9 @@ pub(super) const TOLD_WITHIN_MS: u64 = 3_000;
 /// The same where a service was down when the match was lost, from its return on: a new allocator waits for the game servers
 /// that there are before it calls a match lost.
 pub(super) const TOLD_AFTER_OUTAGE_MS: u64 = 10_000;
+/// How long game servers may take to register with a new allocator, in milliseconds: its `register_timeout`. Of a match on a
+/// server that dies before, the allocator learns when that time is over.
+pub(super) const REGISTERED_WITHIN_MS: u64 = 5_000;
 /// How long a fleet may be short of a server that was killed, in milliseconds.
 const WHOLE_WITHIN_MS: u64 = 5_000;
 

@@ -213,6 +213,19 @@ fn while_a_service_is_down_nobody_can_be_told_and_afterwards_soon() {
 }
 
 #[test]
+fn a_server_that_dies_before_it_can_register_with_a_new_allocator_is_missed_later() {
+    // It dies at 7,000.
+    for (back_ms, told_ms, is_late) in [(2_001, 16_999, false), (2_001, 17_001, true), (1_999, 10_001, true)] {
+        let mut history = without(8_700);
+        history.push(at(1_500, Event::Stopped { service: "allocator".into() }));
+        history.push(at(back_ms, Event::Running { service: "allocator".into() }));
+        history.push(at(told_ms, told(2, 2, "lost")));
+        let faults = check(&history, 1);
+        assert_eq!(faults.iter().any(|fault| fault.contains("told after")), is_late, "{back_ms} {told_ms}: {faults:?}");
+    }
+}
+
+#[test]
 fn an_outage_after_the_word_excuses_nothing() {
     let mut history = good();
     history.push(at(8_800, Event::Stopped { service: "allocator".into() }));

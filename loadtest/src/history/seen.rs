@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::id::{MatchId, PlayerId};
 use serde::Serialize;
 
-use super::check::{TOLD_AFTER_OUTAGE_MS, TOLD_WITHIN_MS};
+use super::check::{REGISTERED_WITHIN_MS, TOLD_AFTER_OUTAGE_MS, TOLD_WITHIN_MS};
 use super::{Entry, Event};
 
 /// A player can learn of a match so long before or after its platform is killed that the one who writes down the allocator's
@@ -245,9 +245,11 @@ impl Seen {
     }
 
     /// Players of matches that were broken and did not end, and how long each was in the dark. An outage within the time that
-    /// is allowed after the fault, and before the word, excuses them until it is over.
+    /// is allowed after the fault, and before the word, excuses them until it is over; so does one that was over so shortly
+    /// before the fault that the server may not have registered with the new allocator yet.
     pub(super) fn in_the_dark(&self, patience: u64) -> Vec<Dark> {
         let (within_ms, settle_ms) = (TOLD_WITHIN_MS * patience, TOLD_AFTER_OUTAGE_MS * patience);
+        let registered_ms = REGISTERED_WITHIN_MS * patience;
         let mut dark = Vec::new();
         for (match_id, it) in self.matches.iter().filter(|(_, it)| it.ended_ms.is_none()) {
             let Some(broken_ms) = self.broken_ms(it).filter(|_| it.is_over()) else { continue };
@@ -255,8 +257,10 @@ impl Seen {
                 let since_ms = broken_ms.max(*known_ms);
                 let told_ms = it.told.get(player).copied();
                 let until_ms = told_ms.unwrap_or(u64::MAX).min(since_ms + within_ms);
-                let outage_end_ms = self.outage_end_ms(since_ms, until_ms, settle_ms, told_ms.unwrap_or(u64::MAX));
-                let from_ms = outage_end_ms.unwrap_or(since_ms);
+                let unregistered_ms = since_ms.saturating_sub(registered_ms);
+                let outage_end_ms =
+                    self.outage_end_ms(unregistered_ms, until_ms, settle_ms, told_ms.unwrap_or(u64::MAX));
+                let from_ms = outage_end_ms.map_or(since_ms, |end_ms| end_ms.max(since_ms));
                 let after_ms = told_ms.map(|told_ms| told_ms.saturating_sub(from_ms));
                 dark.push(Dark { match_id: *match_id, player: *player, after_ms, in_outage: outage_end_ms.is_some() });
             }

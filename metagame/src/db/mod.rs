@@ -6,7 +6,8 @@
 //! - [`Database::read`] reads with several, all of which see the same moment;
 //! - [`Database::write`] writes: all or nothing, as if no other use case ran meanwhile. What it is given may run more
 //!   than once;
-//! - [`Database::statement`] writes with one statement, in one round trip.
+//! - [`Database::statement`] writes with one statement, in one round trip;
+//! - [`Lanes`] make one statement of what has queued, for the few use cases that come by the thousand.
 //!
 //! On PostgreSQL a write is a SERIALIZABLE transaction that is repeated when it met another; on SQLite there is one
 //! writer, which commits in groups. Each [`Domain`] has connections of its own. Every use case ends within its domain's
@@ -19,6 +20,7 @@ mod copy;
 mod domain;
 mod error;
 mod group;
+mod lanes;
 mod location;
 mod migrate;
 mod open;
@@ -44,6 +46,7 @@ pub use connection::Tx;
 pub use copy::{CopiedTable, CopyError, StoreCopy, copy_to_postgres};
 pub use domain::Domain;
 pub use error::StoreError;
+pub(crate) use lanes::Lanes;
 pub use location::{DatabaseLocation, PostgresUrl, UrlError};
 pub use open::{DatabaseLimits, OpenError, check_database};
 pub use row::{Cells, FromColumn, FromRow, Row};
@@ -125,6 +128,16 @@ impl Database {
             Box::pin(tx.all(*sql, args.clone()))
         })
         .await
+    }
+
+    /// Groups of a use case, each of which `run` does with one statement: one outcome for each of the group, in their order.
+    pub(crate) fn lanes<I, T, F>(&self, domain: Domain, run: F) -> Lanes<I, T>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+        F: Fn(Vec<I>) -> BoxFuture<'static, Result<Vec<T>, StoreError>> + Send + Sync + 'static,
+    {
+        Lanes::new(self.pool(domain).patience, run)
     }
 
     /// Reads with several statements that all see the same moment.

@@ -21,6 +21,7 @@ mod leaderboards;
 mod links;
 mod live;
 mod loadouts;
+mod logins;
 mod matches;
 mod operations;
 mod outbox;
@@ -78,6 +79,8 @@ pub struct Store {
     /// Changes when deliveries may have become due.
     news: watch::Sender<()>,
     catalog: Arc<Catalog>,
+    logins: logins::Logins,
+    profiles: accounts::Profiles,
     /// Hears of changed entries of leaderboards.
     entries: leaderboards::EntryObserver,
 }
@@ -94,6 +97,8 @@ impl Store {
     /// The use cases over a database that is open.
     pub fn new(db: Database) -> Self {
         Self {
+            logins: logins::logins(&db),
+            profiles: accounts::profiles(&db),
             db,
             news: watch::Sender::new(()),
             entries: leaderboards::EntryObserver::default(),

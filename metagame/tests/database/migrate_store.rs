@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use metagame::args;
 use metagame::core::catalog::Catalog;
 use metagame::db::Domain;
-use metagame::store::Store;
 use metagame::store::economy::{Grant, GrantLine, grant};
+use metagame::store::{DeviceLogin, Store};
 use metagame::{CopyError, DatabaseLocation, PostgresUrl, StoreCopy, copy_to_postgres};
+use protocol::id::PlayerId;
 use testkit::postgres::{TestDatabase, shared};
 use testkit::proxy::{CutAt, Proxy};
 use testkit::wait::until;
@@ -91,8 +92,8 @@ async fn everything_is_moved_and_the_program_goes_on_there() {
     assert_eq!((books.faults.as_slice(), books.entries, books.seals), (&[][..], 30, 1));
     assert_eq!(store.xp_mismatches().await.expect("read"), []);
     // The same device is the same player, and numbers go on where they were, not where rows end.
-    let before = store.login_device(login(7, 7)).await.expect("a login");
-    assert!(!before.created);
+    let again = DeviceLogin { new_player: PlayerId::from_entropy([99; 16]), ..login(7, 7) };
+    assert!(!store.login_device(again).await.expect("a login").created);
     let last: u64 = database.psql("SELECT max(audit_id) FROM audit").parse().expect("a number");
     let sql = "INSERT INTO audit (at_ms, kind, subject, detail) VALUES (1, 'next', '', '')";
     store.database().statement(Domain::Operations, sql, args![]).await.expect("noted");

@@ -116,6 +116,27 @@ async fn a_new_device_that_logs_in_many_times_at_once_is_one_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn however_many_logins_come_at_once_the_next_one_leaves_each_player_its_newest_sessions_alone() {
+    for (store, _keep) in stores().await {
+        let devices = 4_u8;
+        let at_once: Vec<_> = (0..40 * devices).map(|n| (u32::from(n % devices), n)).collect();
+        for part in at_once.chunks(80) {
+            logins(&store, part).await;
+        }
+        for device in 0..devices {
+            let next = login(u32::from(device), 200 + device);
+            store.login_device(DeviceLogin { now_ms: NOW + 1, ..next }).await.expect("a login");
+        }
+        let stats = store.stats().await.expect("stats");
+        assert_eq!((stats.accounts, stats.sessions), (u64::from(devices), u64::from(devices) * u64::from(CALLERS)));
+        for device in 0..devices {
+            let kept = store.session_hash(first_token(200 + device).session).await.expect("read");
+            assert_eq!(kept, Some(first_token(200 + device).hash()), "the newest");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_used_many_times_at_once_has_one_successor() {
     for (store, _keep) in stores().await {
         store.login_device(login(1, 1)).await.expect("a login");

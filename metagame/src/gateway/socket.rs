@@ -140,7 +140,9 @@ async fn open(app: &App, proof: Proof, now_ms: u64) -> Option<(Arc<Session>, Bod
     snapshot(app, &session).await;
     let seen = app.hub.presences.get(session.player, now_ms);
     let (status, text) = seen.map_or((GatewayStatus::Online, String::new()), |seen| (seen.status, seen.text));
-    app.social.see(session.player, status, &text, session.lock().watchers.to_vec());
+    // By itself: a lock within the call's arguments is held until it returns, and seeing takes the locks of others.
+    let watchers = session.lock().watchers.to_vec();
+    app.social.see(session.player, status, &text, watchers);
     let welcome = welcome(app, &session, token, false, inbox_acked);
     Some((session, welcome))
 }

@@ -155,7 +155,7 @@ async fn logout(State(app): State<App>, Body(body): Body<RefreshBody>) -> Result
 /// Keys of access tokens
 ///
 /// Verify access tokens with these: EdDSA, `typ` muster-access+jwt, `iss` and `aud` muster-metagame.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses(UsualProblems, (status = 200, body = JwksBody)))]
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses(UsualProblems, (status = 200, body = JwksBody, content_type = "application/jwk-set+json")))]
 async fn jwks(State(app): State<App>) -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "public, max-age=300")];
     (headers, app.access.jwks())

@@ -1,12 +1,18 @@
 //! Errors as clients see them: RFC 9457 problem details, each kind with a stable URN.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::response::{Response as Described, ResponseBuilder};
+use utoipa::openapi::{Content, Object, Ref, RefOr, Type};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::idempotency::Answer;
 use crate::store::StoreError;
@@ -34,6 +40,53 @@ pub(crate) struct ProblemBody {
     /// What some kinds of problem add (`ticket_id`, `match_id`, …).
     #[serde(flatten)]
     extras: Map<String, Value>,
+}
+
+/// The problems that every request may be answered with, for the document: each operation lists them, and beside them those of
+/// its own that a client decides by.
+pub(crate) struct UsualProblems;
+
+/// Status, name in the document's components, and when.
+const USUAL: [(&str, &str, &str); 5] = [
+    ("401", "NotAuthenticated", "A token is missing, invalid or expired, or a second factor has to be shown"),
+    ("429", "TooManyRequests", "Too many requests: come back after Retry-After"),
+    ("4XX", "Refused", "Something is wrong with the request, or it contradicts what is"),
+    ("500", "Failed", "A fault of the server's own"),
+    ("503", "NotNow", "Not now, and nothing has happened: send it again after Retry-After"),
+];
+
+impl IntoResponses for UsualProblems {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        let refer = |name: &str| RefOr::Ref(Ref::from_response_name(name));
+        USUAL.iter().map(|(status, name, _)| ((*status).to_owned(), refer(name))).collect()
+    }
+}
+
+impl UsualProblems {
+    /// What the operations refer to, by name.
+    pub(crate) fn components() -> impl Iterator<Item = (String, RefOr<Described>)> {
+        USUAL.iter().map(|(status, name, when)| ((*name).to_owned(), describe(status, when).into()))
+    }
+}
+
+fn describe(status: &str, when: &str) -> Described {
+    // The builder has no word for `required`: what it takes for extensions is written as it is.
+    let required = || Some(Extensions::from_iter([("required", true)]));
+    let header = |kind: Type, text: &str| -> Header {
+        let schema = Object::with_type(kind);
+        HeaderBuilder::new().schema(Some(schema)).description(Some(text)).extensions(required()).build()
+    };
+    let body = Content::new(Some(Ref::from_schema_name("ProblemBody")));
+    let described = ResponseBuilder::new()
+        .description(when)
+        .content("application/problem+json", body)
+        .header("x-request-id", header(Type::String, "As in the body, and in the server's log"));
+    match status {
+        "401" => described.header("WWW-Authenticate", header(Type::String, "Which kind of token is missing")),
+        "429" | "503" => described.header("Retry-After", header(Type::Integer, "Seconds")),
+        _ => described,
+    }
+    .build()
 }
 
 /// A request that failed.

@@ -5,7 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
@@ -33,10 +34,19 @@ pub(crate) async fn around(
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);
     }
+    guard_against_browsers(response.headers_mut());
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     metrics::request(method, &route, status, took);
     tracing::info!(%request_id, method, route, status, took_us = took.as_micros() as u64, "request");
     response
+}
+
+/// No answer is a page, and what does not say that it may be kept is not kept: not by a browser, nor by anything in between.
+fn guard_against_browsers(headers: &mut HeaderMap) {
+    const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'");
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// The response, or what protects the service instead.

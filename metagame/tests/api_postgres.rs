@@ -48,3 +48,5 @@ mod two_instances;
 mod vouchers;
 #[path = "api/webhooks.rs"]
 mod webhooks;
+#[path = "api/whole.rs"]
+mod whole;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::bail;
 
 use crate::command::{cargo, root, step};
-use crate::{deploy, helm, layers, telemetry, tidy};
+use crate::{asvs, deploy, helm, layers, telemetry, tidy};
 
 /// The cargo-deny that reads `deny.toml`; another version may read it otherwise.
 const CARGO_DENY: &str = "0.20.2";
@@ -19,6 +19,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     helm::check()?;
     println!("== dashboards, alerts, runbooks");
     report(&telemetry::faults(&root())?)?;
+    println!("== OWASP ASVS");
+    report(&asvs::faults(&root())?)?;
     println!("== compose, manifests");
     report(&deploy::faults(&root())?)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];

@@ -6,7 +6,7 @@ mod operator_process;
 use clap::{Args, ValueEnum};
 
 use crate::command::{cargo, step};
-use crate::{e2e, fuzz, simulate};
+use crate::{e2e, fuzz, schemathesis, simulate};
 
 /// What to run, and how much of it.
 #[derive(Args)]
@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Kills of metagame and its database, on each engine.
     #[arg(long, default_value_t = 1_000)]
     money_kills: u32,
+    /// Cases of schemathesis for each operation of the metagame API.
+    #[arg(long, default_value_t = 200)]
+    cases: u32,
     /// Kills and cut connections on the cluster.
     #[arg(long, default_value_t = 500)]
     cluster_kills: u32,
@@ -62,6 +65,8 @@ enum What {
     Local,
     /// kill -9 of metagame and of its database while money moves, with checked books.
     Money,
+    /// The metagame API against its document.
+    Schemathesis,
     /// Kills and cut API connections on a cluster, with a checked history.
     Cluster,
     /// A full rollout of a large fleet on a real API server: servers and nodes that are nothing but objects.
@@ -69,7 +74,7 @@ enum What {
 }
 
 impl What {
-    const WITHOUT_CLUSTER: [Self; 4] = [Self::Simulate, Self::Fuzz, Self::Local, Self::Money];
+    const WITHOUT_CLUSTER: [Self; 5] = [Self::Simulate, Self::Fuzz, Self::Local, Self::Money, Self::Schemathesis];
     const WITH_CLUSTER: [Self; 2] = [Self::Cluster, Self::Kwok];
 }
 
@@ -81,6 +86,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             What::Fuzz => fuzz::deep(options.inputs)?,
             What::Local => local(options)?,
             What::Money => money(options)?,
+            What::Schemathesis => schemathesis::look(options.cases, options.seed, !options.dev)?,
             What::Cluster => e2e::kills(options.cluster_kills, options.seed, options.load.clone(), !options.dev)?,
             What::Kwok => kwok::run(&kwok::Size { nodes: options.nodes, servers: options.servers }, !options.dev)?,
         }
@@ -151,7 +157,7 @@ mod tests {
     #[test]
     fn a_cluster_is_used_where_there_is_one_and_a_choice_is_obeyed() {
         assert_eq!(chosen_by(&[], false), What::WITHOUT_CLUSTER);
-        assert_eq!(chosen_by(&[], true).len(), 6);
+        assert_eq!(chosen_by(&[], true).len(), 7);
         assert_eq!(chosen_by(&["--only", "kwok,local"], false), [What::Kwok, What::Local]);
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: the repository's checks and tests, the same on a laptop and in CI.
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
 
+mod asvs;
 mod bench;
 mod check;
 mod command;
@@ -15,6 +16,7 @@ mod image;
 mod layers;
 mod prerequisites;
 mod run_tests;
+mod schemathesis;
 mod simulate;
 mod telemetry;
 mod tidy;
@@ -55,6 +57,8 @@ enum Task {
     E2e(e2e::Options),
     /// Write the pages of the book that come from code: metrics, GameFleet, MatchQueue.
     Docs,
+    /// The metagame API against its OpenAPI document, with requests that nobody thought of; prints the seed of any failure.
+    Schemathesis(schemathesis::Options),
     /// The same tests with bigger numbers: minutes to hours.
     Deep(deep::Options),
 }
@@ -86,6 +90,7 @@ fn run() -> anyhow::Result<()> {
         Task::Image(options) => image::run(&options),
         Task::E2e(options) => e2e::run(&options),
         Task::Docs => docs::run(),
+        Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Deep(options) => deep::run(&options),
     }
 }

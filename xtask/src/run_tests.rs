@@ -20,6 +20,7 @@ pub(crate) struct Counts {
 pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
     println!("Tests need Rust, a C++ compiler, Python 3 with pip, PostgreSQL 15 and strace; ports are chosen freely.");
     install_aioquic()?;
+    crate::schemathesis::install()?;
     crate::prerequisites::install()?;
     crate::telemetry::install_promtool()?;
     // One server for all test programs; each test makes a database of its own. It ends with this function, or this process.

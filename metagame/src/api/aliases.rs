@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Named, Query, QueueName};
 use crate::idempotency::IdempotencyKey;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -51,14 +51,14 @@ struct JoinBody {
 
 /// Alias of POST /v1/auth/device
 #[utoipa::path(post, path = "/auth/login", tag = "aliases", request_body = LoginBody,
-    responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = SessionBody)))]
 async fn alias_login(State(app): State<App>, Body(body): Body<LoginBody>) -> Result<impl IntoResponse, Problem> {
     login(&app, body).await
 }
 
 /// Alias of GET /v1/players/{id}
 #[utoipa::path(get, path = "/player/{id}/profile", tag = "aliases", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = PublicProfileBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = PublicProfileBody)))]
 async fn alias_profile(
     State(app): State<App>,
     _caller: Caller,
@@ -69,11 +69,9 @@ async fn alias_profile(
 
 /// Alias of POST /v1/tickets; the server can make the ticket's id
 #[utoipa::path(post, path = "/matchmaking/join", tag = "aliases", security(("access_token" = [])), request_body = JoinBody,
-    responses((status = 201, body = TicketBody), (status = 200, body = TicketBody, description = "The ticket existed"),
-        (status = 426, body = ProblemBody, content_type = "application/problem+json",
-            description = "client-too-old with minimum_build"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 201, body = TicketBody),
+        (status = 200, body = TicketBody, description = "The ticket existed"),
+        (status = 426, body = ProblemBody, content_type = "application/problem+json", description = "client-too-old with minimum_build")))]
 async fn alias_join(
     State(app): State<App>,
     caller: Caller,
@@ -88,8 +86,7 @@ async fn alias_join(
 
 /// Alias of GET /v1/tickets/{id} for the ticket that the caller made last
 #[utoipa::path(get, path = "/matchmaking/status", tag = "aliases", security(("access_token" = [])),
-    responses((status = 200, body = TicketBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = TicketBody)))]
 async fn alias_status(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     Ok(private(Json(TicketBody::from(app.tickets.last(caller.player_id).await?))))
 }
@@ -97,7 +94,7 @@ async fn alias_status(State(app): State<App>, caller: Caller) -> Result<impl Int
 /// Alias of GET /v1/leaderboards/{queue}
 #[utoipa::path(get, path = "/leaderboards/{name}", tag = "aliases", security(("access_token" = [])),
     params(("name" = String, Path), PageQuery),
-    responses((status = 200, body = BoardBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = BoardBody)))]
 async fn alias_leaderboard(
     State(app): State<App>,
     _caller: Caller,
@@ -110,7 +107,7 @@ async fn alias_leaderboard(
 /// Alias of GET /v1/players/me/inventory; the id is the caller's own
 #[utoipa::path(get, path = "/inventory/{id}", tag = "aliases", security(("access_token" = [])),
     params(("id" = Uuid, Path, description = "The caller's own id; what others have is theirs"), PageQuery),
-    responses((status = 200, body = InventoryBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = InventoryBody)))]
 async fn alias_inventory(
     State(app): State<App>,
     caller: Caller,
@@ -126,7 +123,7 @@ async fn alias_inventory(
 /// Alias of POST /v1/store/purchases
 #[utoipa::path(post, path = "/store/purchase", tag = "aliases", security(("access_token" = [])), request_body = PurchaseBody,
     params(("Idempotency-Key" = String, Header, description = "Fresh for each purchase; the same when it is sent again")),
-    responses((status = 201, body = ReceiptBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 201, body = ReceiptBody)))]
 async fn alias_purchase(
     State(app): State<App>,
     caller: Caller,

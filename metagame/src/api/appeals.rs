@@ -14,7 +14,7 @@ use super::private;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Named};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 
 /// Where it is kept.
 pub(crate) const SEALED_APPEAL: &str = "appeal";
@@ -53,8 +53,8 @@ struct OwnSanctionBody {
 }
 
 /// Bans and mutes that hold against you
-#[utoipa::path(get, path = "/v1/players/me/sanctions", tag = "players", security(("access_token" = [])),
-    responses((status = 200, body = SanctionsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/players/me/sanctions", operation_id = "own_sanctions", tag = "players", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = SanctionsBody)))]
 async fn own(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let now_ms = service::clock::unix_ms();
     let all = app.store.sanctions_of(caller.player_id).await?;
@@ -73,8 +73,8 @@ async fn own(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse
 ///
 /// Once for each. The id is in the answer to the login that was refused (`sanction_id`) and in players/me/sanctions, and proves who
 /// asks: a banned player has no access token. An operator reads it and lifts the sanction or leaves it.
-#[utoipa::path(post, path = "/v1/sanctions/{id}/appeal", tag = "auth", params(("id" = Uuid, Path)), request_body = AppealBody,
-    responses((status = 202), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/sanctions/{id}/appeal", operation_id = "appeal_sanction", tag = "auth", params(("id" = Uuid, Path)), request_body = AppealBody,
+    responses(UsualProblems, (status = 202)))]
 async fn appeal(
     State(app): State<App>,
     Named(id): Named<Uuid>,

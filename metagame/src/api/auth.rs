@@ -18,7 +18,7 @@ use crate::core::name::PlayerName;
 use crate::core::session::{RefreshToken, SessionId};
 use crate::extract::Body;
 use crate::metrics;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::{DeviceLogin, NewSession, Rotated, Rotation};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -75,7 +75,7 @@ struct JwksBody {
 /// Finds the account of the device, or makes it, and starts a session. Repeating it is safe: the account is the
 /// same, and a player's oldest sessions above the bound end.
 #[utoipa::path(post, path = "/v1/auth/device", tag = "auth", request_body = LoginBody,
-    responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = SessionBody)))]
 async fn login_device(State(app): State<App>, Body(body): Body<LoginBody>) -> Result<impl IntoResponse, Problem> {
     login(&app, body).await
 }
@@ -108,8 +108,8 @@ pub(super) async fn login(app: &App, body: LoginBody) -> Result<impl IntoRespons
 ///
 /// Replaces the refresh token and gives a new access token. The answer may get lost: the replaced token gives the
 /// same successor once more for 30 seconds. Using an older one ends the session.
-#[utoipa::path(post, path = "/v1/auth/refresh", tag = "auth", request_body = RefreshBody,
-    responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh_session", tag = "auth", request_body = RefreshBody,
+    responses(UsualProblems, (status = 200, body = SessionBody)))]
 async fn refresh(State(app): State<App>, Body(body): Body<RefreshBody>) -> Result<impl IntoResponse, Problem> {
     let token = read_token(&app, &body)?;
     let successor = app.refresh.successor(&token);
@@ -144,7 +144,7 @@ async fn refresh(State(app): State<App>, Body(body): Body<RefreshBody>) -> Resul
 /// Ends the session of the refresh token. Its access tokens are refused at once here, and within seconds by every other
 /// instance.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "auth", request_body = RefreshBody,
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204)))]
 async fn logout(State(app): State<App>, Body(body): Body<RefreshBody>) -> Result<StatusCode, Problem> {
     let token = read_token(&app, &body)?;
     app.store.logout(token.session, service::clock::unix_ms()).await?;
@@ -155,7 +155,7 @@ async fn logout(State(app): State<App>, Body(body): Body<RefreshBody>) -> Result
 /// Keys of access tokens
 ///
 /// Verify access tokens with these: EdDSA, `typ` muster-access+jwt, `iss` and `aud` muster-metagame.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses((status = 200, body = JwksBody)))]
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses(UsualProblems, (status = 200, body = JwksBody, content_type = "application/jwk-set+json")))]
 async fn jwks(State(app): State<App>) -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "public, max-age=300")];
     (headers, app.access.jwks())

@@ -19,7 +19,7 @@ use crate::core::leaderboard::{Board, Keep, RATING_SCALE};
 use crate::core::page::limit;
 use crate::core::ranking::{Place, Ranked, Start};
 use crate::extract::{Body, Named, Query, QueueName};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::ranks::RanksError;
 use crate::store::ScoreWrite;
 
@@ -83,15 +83,15 @@ struct BoardEntryBody {
 
 /// The seasons of a board that anybody was on, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-struct SeasonsBody {
+struct BoardSeasonsBody {
     board: String,
-    current: SeasonBody,
-    seasons: Vec<SeasonBody>,
+    current: BoardSeasonBody,
+    seasons: Vec<BoardSeasonBody>,
 }
 
 /// A season.
 #[derive(Debug, Serialize, ToSchema)]
-struct SeasonBody {
+struct BoardSeasonBody {
     number: u64,
     /// Unix milliseconds.
     starts_at_ms: u64,
@@ -132,7 +132,7 @@ struct BatchEntryBody {
 
 /// What stands now.
 #[derive(Debug, Serialize, ToSchema)]
-struct WrittenBody {
+struct WrittenScoresBody {
     season: u64,
     /// One of each player that has an account.
     entries: Vec<WrittenEntryBody>,
@@ -152,10 +152,9 @@ struct WrittenEntryBody {
 /// Part of a leaderboard
 ///
 /// Of the current season, an older one, or one region of it; from the top, from a cursor, or around the caller.
-#[utoipa::path(get, path = "/v1/leaderboards/{queue}/entries", tag = "leaderboards", security(("access_token" = [])),
+#[utoipa::path(get, path = "/v1/leaderboards/{queue}/entries", operation_id = "leaderboard_entries", tag = "leaderboards", security(("access_token" = [])),
     params(("queue" = String, Path, description = "Id of the leaderboard, or name of a queue"), EntriesQuery),
-    responses((status = 200, body = BoardEntriesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = BoardEntriesBody)))]
 async fn entries(
     State(app): State<App>,
     caller: Caller,
@@ -192,34 +191,33 @@ async fn friends(app: &App, board: &Arc<Board>, season: u64, own: PlayerId) -> R
 }
 
 /// The seasons of a leaderboard
-#[utoipa::path(get, path = "/v1/leaderboards/{queue}/seasons", tag = "leaderboards", security(("access_token" = [])),
+#[utoipa::path(get, path = "/v1/leaderboards/{queue}/seasons", operation_id = "leaderboard_seasons", tag = "leaderboards", security(("access_token" = [])),
     params(("queue" = String, Path, description = "Id of the leaderboard, or name of a queue")),
-    responses((status = 200, body = SeasonsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = BoardSeasonsBody)))]
 async fn seasons(
     State(app): State<App>,
     _caller: Caller,
     Named(QueueName(id)): Named<QueueName>,
-) -> Result<Json<SeasonsBody>, Problem> {
+) -> Result<Json<BoardSeasonsBody>, Problem> {
     let board = find(&app, &id).await?;
     let season = |number: u64| {
         let period = board.calendar.period(number);
-        SeasonBody { number: period.number, starts_at_ms: period.starts_at_ms, ends_at_ms: period.ends_at_ms }
+        BoardSeasonBody { number: period.number, starts_at_ms: period.starts_at_ms, ends_at_ms: period.ends_at_ms }
     };
     let seasons = app.store.board_seasons(&id).await?.into_iter().map(season).collect();
-    Ok(Json(SeasonsBody { current: season(current(&board)), seasons, board: id }))
+    Ok(Json(BoardSeasonsBody { current: season(current(&board)), seasons, board: id }))
 }
 
 /// Write the own score, on a board that lets players
-#[utoipa::path(post, path = "/v1/leaderboards/{queue}/entries", tag = "leaderboards", security(("access_token" = [])),
+#[utoipa::path(post, path = "/v1/leaderboards/{queue}/entries", operation_id = "submit_score", tag = "leaderboards", security(("access_token" = [])),
     params(("queue" = String, Path, description = "Id of the leaderboard")), request_body = SubmitBody,
-    responses((status = 200, body = WrittenBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = WrittenScoresBody)))]
 async fn submit(
     State(app): State<App>,
     caller: Caller,
     Named(QueueName(id)): Named<QueueName>,
     Body(body): Body<SubmitBody>,
-) -> Result<Json<WrittenBody>, Problem> {
+) -> Result<Json<WrittenScoresBody>, Problem> {
     let board = find(&app, &id).await?;
     if !board.client_writable {
         return Err(Problem::forbidden("server-only", "players cannot write scores of this board: their servers do"));
@@ -231,16 +229,15 @@ async fn submit(
 /// Write scores (servers)
 ///
 /// With a service token. Of several scores of one player the board's rule decides. All of them are written, or none.
-#[utoipa::path(post, path = "/v1/leaderboards/{queue}/entries:batch", tag = "leaderboards", security(("service_token" = [])),
+#[utoipa::path(post, path = "/v1/leaderboards/{queue}/entries:batch", operation_id = "submit_scores", tag = "leaderboards", security(("service_token" = [])),
     params(("queue" = String, Path, description = "Id of the leaderboard")), request_body = BatchBody,
-    responses((status = 200, body = WrittenBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = WrittenScoresBody)))]
 async fn batch(
     State(app): State<App>,
     _server: ServerCaller,
     Named(QueueName(id)): Named<QueueName>,
     Body(body): Body<BatchBody>,
-) -> Result<Json<WrittenBody>, Problem> {
+) -> Result<Json<WrittenScoresBody>, Problem> {
     let board = find(&app, &id).await?;
     if body.entries.is_empty() || body.entries.len() > BATCH_MAX {
         return Err(Problem::invalid("invalid-batch", format!("a batch has 1 to {BATCH_MAX} entries")));
@@ -252,7 +249,7 @@ async fn batch(
     write(&app, &board, body.entries.into_iter().map(entry).collect()).await
 }
 
-async fn write(app: &App, board: &Arc<Board>, writes: Vec<ScoreWrite>) -> Result<Json<WrittenBody>, Problem> {
+async fn write(app: &App, board: &Arc<Board>, writes: Vec<ScoreWrite>) -> Result<Json<WrittenScoresBody>, Problem> {
     if board.is_rating() {
         return Err(Problem::forbidden("rated-board", "this board shows ratings: only results change it"));
     }
@@ -267,7 +264,7 @@ async fn write(app: &App, board: &Arc<Board>, writes: Vec<ScoreWrite>) -> Result
     let unknown = players.into_iter().filter(|player| rows.binary_search_by_key(player, |row| row.player).is_err());
     let unknown_players = unknown.collect();
     let entries = rows.into_iter().map(|row| WrittenEntryBody { player_id: row.player, score: row.score }).collect();
-    Ok(Json(WrittenBody { season, entries, unknown_players }))
+    Ok(Json(WrittenScoresBody { season, entries, unknown_players }))
 }
 
 fn check(board: &Board, write: &ScoreWrite) -> Result<(), Problem> {

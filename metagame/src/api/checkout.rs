@@ -20,7 +20,7 @@ use crate::core::payment::{Event, Parsed, parse, signature};
 use crate::extract::{Body, Named};
 use crate::idempotency::IdempotencyKey;
 use crate::metrics;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::economy::{Heard, NewOrder, Order, Ordered};
 use crate::stripe::{Stripe, StripeError};
 
@@ -114,7 +114,7 @@ fn stripe(app: &App) -> Result<&Stripe, Problem> {
 /// place. The goods come once the money has arrived, and an `order` in the inbox says so.
 #[utoipa::path(post, path = "/v1/store/checkout", tag = "economy", security(("access_token" = [])), request_body = CheckoutBody,
     params(("Idempotency-Key" = String, Header, description = "Fresh for each order; the same when it is sent again")),
-    responses((status = 201, body = PayBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 201, body = PayBody)))]
 async fn checkout(
     State(app): State<App>,
     caller: Caller,
@@ -183,16 +183,16 @@ async fn no_session(app: &App, order: &Order, error: StripeError) -> Result<Prob
 }
 
 /// Own orders, the newest first
-#[utoipa::path(get, path = "/v1/store/orders", tag = "economy", security(("access_token" = [])),
-    responses((status = 200, body = OrdersBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/store/orders", operation_id = "list_orders", tag = "economy", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = OrdersBody)))]
 async fn orders(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let orders = app.store.orders_of(caller.player_id, LISTED_MAX).await?;
     Ok(private(Json(OrdersBody { orders: orders.iter().map(order_body).collect() })))
 }
 
 /// An own order
-#[utoipa::path(get, path = "/v1/store/orders/{id}", tag = "economy", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = OrderBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/store/orders/{id}", operation_id = "get_order", tag = "economy", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 200, body = OrderBody)))]
 async fn order(State(app): State<App>, caller: Caller, Named(id): Named<Uuid>) -> Result<impl IntoResponse, Problem> {
     let order = app.store.order(id).await?.filter(|order| order.player == caller.player_id);
     let order = order.ok_or_else(|| Problem::not_found("unknown-order", "you have no such order"))?;
@@ -200,10 +200,10 @@ async fn order(State(app): State<App>, caller: Caller, Named(id): Named<Uuid>) -
 }
 
 /// What Stripe tells, signed by it
-#[utoipa::path(post, path = "/v1/webhooks/stripe", tag = "economy",
+#[utoipa::path(post, path = "/v1/webhooks/stripe", operation_id = "stripe_webhook", tag = "economy",
     request_body(content = String, content_type = "application/json", description = "An event as Stripe writes it"),
     params(("Stripe-Signature" = String, Header, description = "t=…,v1=…")),
-    responses((status = 200, body = ReceivedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ReceivedBody)))]
 async fn webhook(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Json<ReceivedBody>, Problem> {
     let settings = stripe(&app)?.settings();
     let header = headers.get("stripe-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();

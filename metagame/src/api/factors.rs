@@ -20,7 +20,7 @@ use crate::core::letter::News;
 use crate::extract::Body;
 use crate::identity::factors::{SEALED_TOTP, open_secret, recovery_hash, shown};
 use crate::identity::passkeys;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::{Shown, TotpConfirmation};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -79,7 +79,7 @@ pub(super) struct SteppedUpBody {
 
 /// Begin to use an authenticator app
 #[utoipa::path(post, path = "/v1/auth/mfa/totp", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = TotpSecretBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = TotpSecretBody)))]
 async fn begin_totp(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     require_strong(&app, &caller).await?;
     let now_ms = service::clock::unix_ms();
@@ -99,7 +99,7 @@ async fn begin_totp(State(app): State<App>, caller: Caller) -> Result<impl IntoR
 ///
 /// From now on a login by password asks for a code, and so do changes of the account. All other sessions end.
 #[utoipa::path(post, path = "/v1/auth/mfa/totp/confirm", tag = "auth", security(("access_token" = [])), request_body = TotpCodeBody,
-    responses((status = 200, body = RecoveryCodesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = RecoveryCodesBody)))]
 async fn confirm_totp(
     State(app): State<App>,
     caller: Caller,
@@ -134,8 +134,8 @@ async fn confirm_totp(
 
 /// Remove the app and the codes on paper
 #[utoipa::path(delete, path = "/v1/auth/mfa/totp", tag = "auth", security(("access_token" = [])),
-    responses((status = 204), (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "step-up-required"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "step-up-required")))]
 async fn remove_totp(State(app): State<App>, caller: Caller) -> Result<StatusCode, Problem> {
     require_strong(&app, &caller).await?;
     let now_ms = service::clock::unix_ms();
@@ -151,7 +151,7 @@ async fn remove_totp(State(app): State<App>, caller: Caller) -> Result<StatusCod
 ///
 /// The answer is an access token whose `acr`, `amr` and `auth_time` say so. Each code works once.
 #[utoipa::path(post, path = "/v1/auth/mfa", tag = "auth", security(("access_token" = [])), request_body = FactorBody,
-    responses((status = 200, body = SteppedUpBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = SteppedUpBody)))]
 async fn step_up(
     State(app): State<App>,
     caller: Caller,

@@ -19,7 +19,7 @@ use crate::gateway::carrier::Web;
 use crate::gateway::socket;
 use crate::gateway::ws_ticket::{Proof, TICKET_LIFE_MS};
 use crate::metrics;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 
 /// The subprotocol that clients name.
 const SUBPROTOCOL: &str = "muster.v1";
@@ -48,7 +48,7 @@ struct WsTicketBody {
 /// Works once, within 30 seconds, at every instance if they share a Redis, and else at the one that gave it: for clients that do not want to hand their access token to what
 /// opens the connection.
 #[utoipa::path(post, path = "/v1/auth/ws-ticket", tag = "gateway", security(("access_token" = [])),
-    responses((status = 200, body = WsTicketBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = WsTicketBody)))]
 async fn ws_ticket(State(app): State<App>, caller: Caller) -> impl IntoResponse {
     let now_ms = service::clock::unix_ms();
     let Caller { player_id: player, session, expires_at_ms, .. } = caller;
@@ -61,12 +61,10 @@ async fn ws_ticket(State(app): State<App>, caller: Caller) -> impl IntoResponse 
 ///
 /// A WebSocket of binary messages, each a muster.v1.GatewayEnvelope; the first is a hello or a resume and comes within 3 seconds. Nothing
 /// secret belongs into the address.
-#[utoipa::path(get, path = "/v1/gateway", tag = "gateway",
+#[utoipa::path(get, path = "/v1/gateway", operation_id = "connect_gateway", tag = "gateway",
     params(("Sec-WebSocket-Protocol" = Option<String>, Header, description = "muster.v1")),
-    responses((status = 101, description = "The connection is a WebSocket now"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "origin-refused"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64)))))]
+    responses(UsualProblems, (status = 101, description = "The connection is a WebSocket now"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "origin-refused")))]
 async fn connect(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<Peer>,

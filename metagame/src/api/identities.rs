@@ -22,7 +22,7 @@ use crate::core::email::Email;
 use crate::core::letter::News;
 use crate::extract::{Body, Named};
 use crate::identity::federation::SEALED_NAME;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::{EMAIL, Linked, ListedIdentity, NewLink, PasswordLink, Unlinked};
 
 /// Purpose of codes.
@@ -72,8 +72,8 @@ struct LinkPasswordBody {
 }
 
 /// The ways into the account
-#[utoipa::path(get, path = "/v1/players/me/identities", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = IdentitiesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/players/me/identities", operation_id = "list_identities", tag = "auth", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = IdentitiesBody)))]
 async fn list(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let key = app.store.account_key(&app.identity.vault, caller.player_id, service::clock::unix_ms()).await?;
     let body = |one: ListedIdentity| {
@@ -92,7 +92,7 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<impl IntoRespons
 
 /// Link a device
 #[utoipa::path(post, path = "/v1/players/me/identities/device", tag = "auth", security(("access_token" = [])), request_body = LinkDeviceBody,
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204)))]
 async fn link_device(
     State(app): State<App>,
     caller: Caller,
@@ -118,7 +118,7 @@ async fn link_device(
 /// Sends a code to the address. The answer is the same where the address has an account: it cannot be linked then, and its
 /// owner is told by mail.
 #[utoipa::path(post, path = "/v1/players/me/identities/password", tag = "auth", security(("access_token" = [])), request_body = LinkPasswordBody,
-    responses((status = 202, body = CodeSentBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 202, body = CodeSentBody)))]
 async fn link_password(
     State(app): State<App>,
     ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
@@ -138,8 +138,8 @@ async fn link_password(
 }
 
 /// Finish linking an address with the code that came by mail
-#[utoipa::path(post, path = "/v1/players/me/identities/password/verify", tag = "auth", security(("access_token" = [])), request_body = CodeBody,
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/players/me/identities/password/verify", operation_id = "verify_link_password", tag = "auth", security(("access_token" = [])), request_body = CodeBody,
+    responses(UsualProblems, (status = 204)))]
 async fn verify_password(
     State(app): State<App>,
     caller: Caller,
@@ -168,8 +168,8 @@ async fn verify_password(
 /// Remove a way into the account
 ///
 /// Never the last one. All other sessions end.
-#[utoipa::path(delete, path = "/v1/players/me/identities/{id}", tag = "auth", security(("access_token" = [])), params(("id" = String, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/v1/players/me/identities/{id}", operation_id = "unlink_identity", tag = "auth", security(("access_token" = [])), params(("id" = String, Path)),
+    responses(UsualProblems, (status = 204)))]
 async fn unlink(State(app): State<App>, caller: Caller, Named(id): Named<String>) -> Result<StatusCode, Problem> {
     require_strong(&app, &caller).await?;
     let unknown = || Problem::not_found("unknown-identity", "no such way leads to your account");

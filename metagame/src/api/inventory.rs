@@ -18,7 +18,7 @@ use crate::core::ledger::LedgerFault;
 use crate::core::page::{ItemCursor, limit};
 use crate::extract::{Body, Query};
 use crate::idempotency::{Answer, IdempotencyKey, Keyed};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::inventory::{Act, Acted};
 
 /// Most items that one recipe's request may name.
@@ -120,7 +120,7 @@ struct MovedBody {
 
 /// Own items
 #[utoipa::path(get, path = "/v1/players/me/inventory", tag = "inventory", security(("access_token" = [])), params(PageQuery),
-    responses((status = 200, body = InventoryBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = InventoryBody)))]
 async fn inventory(
     State(app): State<App>,
     caller: Caller,
@@ -145,9 +145,9 @@ pub(super) async fn own_page(
 }
 
 /// Use items up
-#[utoipa::path(post, path = "/v1/inventory/consume", tag = "inventory", security(("access_token" = [])), request_body = SomeBody,
+#[utoipa::path(post, path = "/v1/inventory/consume", operation_id = "consume_item", tag = "inventory", security(("access_token" = [])), request_body = SomeBody,
     params(("Idempotency-Key" = String, Header, description = "Fresh for each act; the same when it is sent again")),
-    responses((status = 200, body = ActedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ActedBody)))]
 async fn consume(
     State(app): State<App>,
     caller: Caller,
@@ -159,9 +159,9 @@ async fn consume(
 }
 
 /// Make something by a recipe
-#[utoipa::path(post, path = "/v1/inventory/craft", tag = "inventory", security(("access_token" = [])), request_body = CraftBody,
+#[utoipa::path(post, path = "/v1/inventory/craft", operation_id = "craft_item", tag = "inventory", security(("access_token" = [])), request_body = CraftBody,
     params(("Idempotency-Key" = String, Header, description = "Fresh for each act; the same when it is sent again")),
-    responses((status = 200, body = ActedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ActedBody)))]
 async fn craft(
     State(app): State<App>,
     caller: Caller,
@@ -176,9 +176,9 @@ async fn craft(
 }
 
 /// Take items apart
-#[utoipa::path(post, path = "/v1/inventory/disenchant", tag = "inventory", security(("access_token" = [])), request_body = SomeBody,
+#[utoipa::path(post, path = "/v1/inventory/disenchant", operation_id = "disenchant_item", tag = "inventory", security(("access_token" = [])), request_body = SomeBody,
     params(("Idempotency-Key" = String, Header, description = "Fresh for each act; the same when it is sent again")),
-    responses((status = 200, body = ActedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ActedBody)))]
 async fn disenchant(
     State(app): State<App>,
     caller: Caller,
@@ -190,9 +190,9 @@ async fn disenchant(
 }
 
 /// Give items to another player
-#[utoipa::path(post, path = "/v1/inventory/gift", tag = "inventory", security(("access_token" = [])), request_body = GiftBody,
+#[utoipa::path(post, path = "/v1/inventory/gift", operation_id = "gift_item", tag = "inventory", security(("access_token" = [])), request_body = GiftBody,
     params(("Idempotency-Key" = String, Header, description = "Fresh for each act; the same when it is sent again")),
-    responses((status = 200, body = ActedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ActedBody)))]
 async fn gift(
     State(app): State<App>,
     caller: Caller,

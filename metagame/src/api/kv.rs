@@ -19,7 +19,7 @@ use crate::auth::{Caller, ServerCaller};
 use crate::core::kv::{Change, Collection, CollectionName, Expects, Kept, Key, Place, Refusal, Request, Writers};
 use crate::core::page::{KeyCursor, limit};
 use crate::extract::{Body, Named, Query};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use asker::{Asker, KeyPath, PlayerCollectionPath, PlayerKeyPath, parse};
 
 /// Most values of a batch: with the largest values an answer has some megabytes.
@@ -92,7 +92,7 @@ struct ValuesBody {
 /// A value.
 #[derive(Debug, Serialize, ToSchema)]
 struct ValueBody {
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     value: Box<serde_json::value::RawValue>,
     /// The ETag without its quotes.
     version: u64,
@@ -119,7 +119,7 @@ struct WriteOneBody {
     key: String,
     /// Any JSON.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     value: Option<Box<serde_json::value::RawValue>>,
     /// Instead of a value: it goes.
     #[serde(default)]
@@ -169,8 +169,8 @@ fn unknown_value() -> Problem {
 }
 
 /// What the caller keeps
-#[utoipa::path(get, path = "/v1/kv", tag = "kv", security(("access_token" = [])),
-    responses((status = 200, body = UsageBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/kv", operation_id = "kv_usage", tag = "kv", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = UsageBody)))]
 async fn usage(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let (usage, quota) = (app.store.kv_usage(caller.player_id).await?, app.kv.collections.quota);
     let body = UsageBody { bytes: usage.bytes, bytes_max: quota.bytes, values: usage.count, values_max: quota.count };
@@ -178,9 +178,9 @@ async fn usage(State(app): State<App>, caller: Caller) -> Result<impl IntoRespon
 }
 
 /// Keys of an own collection
-#[utoipa::path(get, path = "/v1/kv/{collection}", tag = "kv", security(("access_token" = [])),
+#[utoipa::path(get, path = "/v1/kv/{collection}", operation_id = "list_values", tag = "kv", security(("access_token" = [])),
     params(("collection" = String, Path), PageQuery),
-    responses((status = 200, body = ListBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ListBody)))]
 async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -194,10 +194,10 @@ async fn list(
 /// Keys of a public collection of another player
 ///
 /// Servers read every collection, with a service token.
-#[utoipa::path(get, path = "/v1/players/{id}/kv/{collection}", tag = "kv",
+#[utoipa::path(get, path = "/v1/players/{id}/kv/{collection}", operation_id = "list_values_of", tag = "kv",
     security(("access_token" = []), ("service_token" = [])),
     params(("id" = Uuid, Path), ("collection" = String, Path), PageQuery),
-    responses((status = 200, body = ListBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ListBody)))]
 async fn others_list(
     State(app): State<App>,
     asker: Asker,
@@ -231,11 +231,11 @@ async fn listed(
 }
 
 /// An own value
-#[utoipa::path(get, path = "/v1/kv/{collection}/{key}", tag = "kv", security(("access_token" = [])),
+#[utoipa::path(get, path = "/v1/kv/{collection}/{key}", operation_id = "get_value", tag = "kv", security(("access_token" = [])),
     params(("collection" = String, Path), ("key" = String, Path), ("If-None-Match" = Option<String>, Header)),
-    responses((status = 200, body = Object, headers(("ETag" = String, description = "Version of the value"))),
-        (status = 304, description = "If-None-Match names the current version"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems,
+        (status = 200, body = serde_json::Value, headers(("ETag" = String, description = "Version of the value"))),
+        (status = 304, description = "If-None-Match names the current version")))]
 async fn get(
     State(app): State<App>,
     caller: Caller,
@@ -249,13 +249,13 @@ async fn get(
 /// A public value of another player
 ///
 /// Servers read every value, with a service token.
-#[utoipa::path(get, path = "/v1/players/{id}/kv/{collection}/{key}", tag = "kv",
+#[utoipa::path(get, path = "/v1/players/{id}/kv/{collection}/{key}", operation_id = "get_value_of", tag = "kv",
     security(("access_token" = []), ("service_token" = [])),
     params(("id" = Uuid, Path), ("collection" = String, Path), ("key" = String, Path),
         ("If-None-Match" = Option<String>, Header)),
-    responses((status = 200, body = Object, headers(("ETag" = String, description = "Version of the value"))),
-        (status = 304, description = "If-None-Match names the current version"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems,
+        (status = 200, body = serde_json::Value, headers(("ETag" = String, description = "Version of the value"))),
+        (status = 304, description = "If-None-Match names the current version")))]
 async fn others_get(
     State(app): State<App>,
     asker: Asker,
@@ -281,13 +281,12 @@ async fn value(app: &App, place: Place, headers: &HeaderMap) -> Result<Response,
 ///
 /// With If-Match only over that version, with If-None-Match: * only where nothing is; otherwise 412. The same write sent again is
 /// answered like the first one.
-#[utoipa::path(put, path = "/v1/kv/{collection}/{key}", tag = "kv", security(("access_token" = [])),
-    request_body(content = Object, description = "Any JSON"),
+#[utoipa::path(put, path = "/v1/kv/{collection}/{key}", operation_id = "put_value", tag = "kv", security(("access_token" = [])),
+    request_body(content = serde_json::Value, description = "Any JSON"),
     params(("collection" = String, Path), ("key" = String, Path), ("If-Match" = Option<String>, Header),
         ("If-None-Match" = Option<String>, Header)),
-    responses((status = 204, description = "It is kept", headers(("ETag" = String, description = "Version of the value"))),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems,
+        (status = 204, description = "It is kept", headers(("ETag" = String, description = "Version of the value")))))]
 async fn put(
     State(app): State<App>,
     caller: Caller,
@@ -300,11 +299,9 @@ async fn put(
 }
 
 /// Delete an own value; also where there is none
-#[utoipa::path(delete, path = "/v1/kv/{collection}/{key}", tag = "kv", security(("access_token" = [])),
+#[utoipa::path(delete, path = "/v1/kv/{collection}/{key}", operation_id = "delete_value", tag = "kv", security(("access_token" = [])),
     params(("collection" = String, Path), ("key" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 204, description = "Nothing is there"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204, description = "Nothing is there")))]
 async fn delete(
     State(app): State<App>,
     caller: Caller,
@@ -316,13 +313,12 @@ async fn delete(
 }
 
 /// Write a player's value (servers)
-#[utoipa::path(put, path = "/v1/players/{id}/kv/{collection}/{key}", tag = "kv", security(("service_token" = [])),
-    request_body(content = Object, description = "Any JSON"),
+#[utoipa::path(put, path = "/v1/players/{id}/kv/{collection}/{key}", operation_id = "put_value_of", tag = "kv", security(("service_token" = [])),
+    request_body(content = serde_json::Value, description = "Any JSON"),
     params(("id" = Uuid, Path), ("collection" = String, Path), ("key" = String, Path),
         ("If-Match" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
-    responses((status = 204, description = "It is kept", headers(("ETag" = String, description = "Version of the value"))),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems,
+        (status = 204, description = "It is kept", headers(("ETag" = String, description = "Version of the value")))))]
 async fn server_put(
     State(app): State<App>,
     _server: ServerCaller,
@@ -335,12 +331,10 @@ async fn server_put(
 }
 
 /// Delete a player's value (servers); also where there is none
-#[utoipa::path(delete, path = "/v1/players/{id}/kv/{collection}/{key}", tag = "kv", security(("service_token" = [])),
+#[utoipa::path(delete, path = "/v1/players/{id}/kv/{collection}/{key}", operation_id = "delete_value_of", tag = "kv", security(("service_token" = [])),
     params(("id" = Uuid, Path), ("collection" = String, Path), ("key" = String, Path),
         ("If-Match" = Option<String>, Header)),
-    responses((status = 204, description = "Nothing is there"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204, description = "Nothing is there")))]
 async fn server_delete(
     State(app): State<App>,
     _server: ServerCaller,
@@ -366,9 +360,9 @@ async fn write_one(
 }
 
 /// Read several values at once
-#[utoipa::path(post, path = "/v1/kv:read", tag = "kv", security(("access_token" = []), ("service_token" = [])),
+#[utoipa::path(post, path = "/v1/kv:read", operation_id = "read_values", tag = "kv", security(("access_token" = []), ("service_token" = [])),
     request_body = ReadBody,
-    responses((status = 200, body = ValuesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ValuesBody)))]
 async fn batch_read(
     State(app): State<App>,
     asker: Asker,
@@ -387,10 +381,9 @@ async fn batch_read(
 }
 
 /// Write several values at once: all of them, or nothing
-#[utoipa::path(post, path = "/v1/kv:write", tag = "kv", security(("access_token" = []), ("service_token" = [])),
+#[utoipa::path(post, path = "/v1/kv:write", operation_id = "write_values", tag = "kv", security(("access_token" = []), ("service_token" = [])),
     request_body = WriteBody,
-    responses((status = 200, body = WrittenBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = WrittenBody)))]
 async fn batch_write(
     State(app): State<App>,
     asker: Asker,

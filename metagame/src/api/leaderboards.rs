@@ -16,7 +16,7 @@ use crate::auth::Caller;
 use crate::core::leaderboard::Board;
 use crate::core::page::{BoardCursor, limit};
 use crate::extract::{Named, Query, QueueName};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::Ranked;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -84,7 +84,7 @@ fn rank_body(ranked: Ranked) -> RankBody {
 /// Leaderboard of a queue
 #[utoipa::path(get, path = "/v1/leaderboards/{queue}", tag = "leaderboards", security(("access_token" = [])),
     params(("queue" = String, Path), PageQuery),
-    responses((status = 200, body = BoardBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = BoardBody)))]
 async fn leaderboard(
     State(app): State<App>,
     _caller: Caller,
@@ -113,7 +113,7 @@ pub(super) async fn board(
 /// Own place on a leaderboard
 #[utoipa::path(get, path = "/v1/leaderboards/{queue}/me", tag = "leaderboards", security(("access_token" = [])),
     params(("queue" = String, Path)),
-    responses((status = 200, body = RankBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = RankBody)))]
 async fn own_rank(
     State(app): State<App>,
     caller: Caller,
@@ -127,9 +127,8 @@ async fn own_rank(
 }
 
 /// The queues and how long they take
-#[utoipa::path(get, path = "/v1/queues", tag = "tickets", security(("access_token" = [])),
-    responses((status = 200, body = QueuesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/queues", operation_id = "list_queues", tag = "tickets", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = QueuesBody)))]
 async fn queues(State(app): State<App>, _caller: Caller) -> Result<Json<QueuesBody>, Problem> {
     let queue = |queue: protocol::pb::QueueStatus| QueueBody {
         name: queue.name,

@@ -23,7 +23,7 @@ use crate::core::live::verdict::{Outcome, Verdict};
 use crate::core::webhook::{SignatureFault, verify};
 use crate::extract::{Named, Query};
 use crate::metrics;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::NewVerdict;
 use crate::tickets::unknown_player;
 
@@ -139,10 +139,10 @@ fn tagged(headers: &HeaderMap, body: &impl Serialize) -> Response {
 /// Events that are on, or begin within 14 days
 ///
 /// Those that are for the caller. With If-None-Match the answer is 304 while nothing has changed.
-#[utoipa::path(get, path = "/v1/live/events", tag = "live", security(("access_token" = [])), params(SegmentQuery),
-    responses((status = 200, body = EventsBody, headers(("ETag" = String, description = "Of this answer"))),
-        (status = 304, description = "If-None-Match names this answer"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/live/events", operation_id = "live_events", tag = "live", security(("access_token" = [])), params(SegmentQuery),
+    responses(UsualProblems,
+        (status = 200, body = EventsBody, headers(("ETag" = String, description = "Of this answer"))),
+        (status = 304, description = "If-None-Match names this answer")))]
 async fn events(
     State(app): State<App>,
     caller: Caller,
@@ -174,9 +174,9 @@ async fn events(
 ///
 /// Nothing secret belongs into it. With If-None-Match the answer is 304 while nothing has changed for the caller.
 #[utoipa::path(get, path = "/v1/config", tag = "live", security(("access_token" = [])), params(SegmentQuery),
-    responses((status = 200, body = ConfigurationBody, headers(("ETag" = String, description = "Of these values"))),
-        (status = 304, description = "If-None-Match names these values"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems,
+        (status = 200, body = ConfigurationBody, headers(("ETag" = String, description = "Of these values"))),
+        (status = 304, description = "If-None-Match names these values")))]
 async fn configuration(
     State(app): State<App>,
     caller: Caller,
@@ -198,13 +198,12 @@ fn signature_problem(fault: SignatureFault) -> Problem {
 ///
 /// Signed as our own webhooks are (Standard Webhooks): webhook-id, webhook-timestamp, webhook-signature. Each webhook-id
 /// counts once; sent again it is answered as it was.
-#[utoipa::path(post, path = "/v1/webhooks/anti-cheat/{vendor}", tag = "live", request_body = VerdictBody,
+#[utoipa::path(post, path = "/v1/webhooks/anti-cheat/{vendor}", operation_id = "anti_cheat_verdict", tag = "live", request_body = VerdictBody,
     params(("vendor" = String, Path, description = "Its name in the settings"),
         ("webhook-id" = String, Header, description = "Names the message"),
         ("webhook-timestamp" = u64, Header, description = "Unix seconds; at most 5 minutes from now"),
         ("webhook-signature" = String, Header, description = "v1, and base64 of HMAC-SHA256 over id.timestamp.body")),
-    responses((status = 200, body = VerdictTakenBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = VerdictTakenBody)))]
 async fn verdict(
     State(app): State<App>,
     Named(vendor): Named<String>,

@@ -19,7 +19,7 @@ use crate::auth::{Caller, ServerCaller};
 use crate::core::inventory::ItemId;
 use crate::core::loadout::{LOADOUTS_MAX, PLACES_MAX, SlotName, Worn};
 use crate::extract::{Body, Named};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::{Loadout, LoadoutSaved};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -54,8 +54,8 @@ struct SaveBody {
 }
 
 /// Own loadouts
-#[utoipa::path(get, path = "/v1/players/me/loadouts", tag = "players", security(("access_token" = [])),
-    responses((status = 200, body = LoadoutsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/players/me/loadouts", operation_id = "own_loadouts", tag = "players", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = LoadoutsBody)))]
 async fn loadouts(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     of(&app, caller.player_id).await
 }
@@ -63,9 +63,9 @@ async fn loadouts(State(app): State<App>, caller: Caller) -> Result<impl IntoRes
 /// A player's loadouts (servers)
 ///
 /// What the player takes into a match: with a service token.
-#[utoipa::path(get, path = "/v1/players/{id}/loadouts", tag = "players", security(("service_token" = [])),
+#[utoipa::path(get, path = "/v1/players/{id}/loadouts", operation_id = "loadouts_of", tag = "players", security(("service_token" = [])),
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = LoadoutsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = LoadoutsBody)))]
 async fn others_loadouts(
     State(app): State<App>,
     _server: ServerCaller,
@@ -91,10 +91,10 @@ fn body(loadout: &Loadout) -> LoadoutBody {
 /// Save a loadout
 ///
 /// Of items that the player has. With If-Match only over that version; otherwise 412.
-#[utoipa::path(put, path = "/v1/players/me/loadouts/{slot}", tag = "players", security(("access_token" = [])),
+#[utoipa::path(put, path = "/v1/players/me/loadouts/{slot}", operation_id = "save_loadout", tag = "players", security(("access_token" = [])),
     params(("slot" = String, Path), ("If-Match" = Option<String>, Header)), request_body = SaveBody,
-    responses((status = 204, description = "It is saved", headers(("ETag" = String, description = "Its version"))),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems,
+        (status = 204, description = "It is saved", headers(("ETag" = String, description = "Its version")))))]
 async fn save(
     State(app): State<App>,
     caller: Caller,
@@ -130,10 +130,9 @@ async fn save(
 }
 
 /// Remove a loadout; also where there is none
-#[utoipa::path(delete, path = "/v1/players/me/loadouts/{slot}", tag = "players", security(("access_token" = [])),
+#[utoipa::path(delete, path = "/v1/players/me/loadouts/{slot}", operation_id = "remove_loadout", tag = "players", security(("access_token" = [])),
     params(("slot" = String, Path)),
-    responses((status = 204, description = "There is none"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204, description = "There is none")))]
 async fn remove(State(app): State<App>, caller: Caller, Named(slot): Named<SlotName>) -> Result<StatusCode, Problem> {
     app.store.remove_loadout(caller.player_id, slot).await?;
     Ok(StatusCode::NO_CONTENT)

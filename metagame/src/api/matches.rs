@@ -15,7 +15,7 @@ use super::tickets::{MatchBody, SeatBody};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Named};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::results::Outcome;
 use crate::store::{MatchRecord, Seat};
 
@@ -85,8 +85,8 @@ fn seats(roster: Vec<Seat>) -> Vec<SeatBody> {
 }
 
 /// A match as it stands, for its players
-#[utoipa::path(get, path = "/v1/matches/{id}", tag = "matches", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = MatchStateBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/matches/{id}", operation_id = "get_match", tag = "matches", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 200, body = MatchStateBody)))]
 async fn get(
     State(app): State<App>,
     caller: Caller,
@@ -125,11 +125,9 @@ impl MatchStateBody {
 /// Ask for a join token
 ///
 /// For as long as the match lives, as often as needed: after a crash, a reconnect, a long loading screen.
-#[utoipa::path(post, path = "/v1/matches/{id}/join-token", tag = "matches", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = JoinTokenBody), (status = 410, body = ProblemBody, content_type = "application/problem+json",
-            description = "match-over"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64)))))]
+#[utoipa::path(post, path = "/v1/matches/{id}/join-token", operation_id = "mint_join_token", tag = "matches", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 200, body = JoinTokenBody),
+        (status = 410, body = ProblemBody, content_type = "application/problem+json", description = "match-over")))]
 async fn join_token(
     State(app): State<App>,
     caller: Caller,
@@ -148,13 +146,11 @@ async fn join_token(
 ///
 /// The certificate is the credential; no access token. Post it until it is acknowledged: the same result again is
 /// 200, another one for the same match 409.
-#[utoipa::path(post, path = "/v1/matches/{id}/result", tag = "matches", params(("id" = Uuid, Path)), request_body = SignedResultBody,
-    responses((status = 200, body = RecordedBody),
+#[utoipa::path(post, path = "/v1/matches/{id}/result", operation_id = "report_result", tag = "matches", params(("id" = Uuid, Path)), request_body = SignedResultBody,
+    responses(UsualProblems, (status = 200, body = RecordedBody),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "certificate-… or result-…: why it is not believed"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "result-conflict"),
-        (status = 410, body = ProblemBody, content_type = "application/problem+json", description = "match-lost: more than 15 minutes ago"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64)))))]
+        (status = 410, body = ProblemBody, content_type = "application/problem+json", description = "match-lost: more than 15 minutes ago")))]
 async fn result(
     State(app): State<App>,
     Named(match_id): Named<MatchId>,

@@ -44,7 +44,7 @@ pub(crate) use tickets::state_name as ticket_state_name;
 
 use crate::app::App;
 use crate::gateway::Roles;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::request;
 
 /// Largest body in bytes, but for a result.
@@ -118,6 +118,7 @@ pub fn openapi() -> OpenApi {
     components.add_security_scheme("service_token", SecurityScheme::Http(server));
     let problem = <ProblemBody as utoipa::PartialSchema>::schema();
     components.schemas.insert("ProblemBody".to_owned(), problem);
+    components.responses.extend(UsualProblems::components());
     document
 }
 

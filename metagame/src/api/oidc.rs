@@ -25,7 +25,7 @@ use crate::core::oidc::{Flow, redirect_is_allowed};
 use crate::extract::{Body, Named};
 use crate::identity::federation::{Vouched, proof_id};
 use crate::identity::oidc::Provider;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::BegunProof;
 
 /// How long a login may take at the provider, in milliseconds.
@@ -83,8 +83,8 @@ struct FinishBody {
 }
 
 /// Begin to log in with an identity provider
-#[utoipa::path(post, path = "/v1/auth/oidc/{provider}/start", tag = "auth", params(("provider" = String, Path)), request_body = StartBody,
-    responses((status = 200, body = FlowBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/auth/oidc/{provider}/start", operation_id = "start_oidc_login", tag = "auth", params(("provider" = String, Path)), request_body = StartBody,
+    responses(UsualProblems, (status = 200, body = FlowBody),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "provider-unavailable")))]
 async fn start(
     State(app): State<App>,
@@ -98,8 +98,8 @@ async fn start(
 /// Log in with what an identity provider gave
 ///
 /// Finds the account of whoever the provider names, or makes it, and starts a session. A flow can be finished once.
-#[utoipa::path(post, path = "/v1/auth/oidc/{provider}", tag = "auth", params(("provider" = String, Path)), request_body = FinishBody,
-    responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/auth/oidc/{provider}", operation_id = "finish_oidc_login", tag = "auth", params(("provider" = String, Path)), request_body = FinishBody,
+    responses(UsualProblems, (status = 200, body = SessionBody),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "provider-unavailable")))]
 async fn finish(
     State(app): State<App>,
@@ -114,9 +114,9 @@ async fn finish(
 }
 
 /// Begin to link an account with an identity provider
-#[utoipa::path(post, path = "/v1/players/me/identities/oidc/{provider}/start", tag = "auth", security(("access_token" = [])),
+#[utoipa::path(post, path = "/v1/players/me/identities/oidc/{provider}/start", operation_id = "start_link_oidc", tag = "auth", security(("access_token" = [])),
     params(("provider" = String, Path)), request_body = StartBody,
-    responses((status = 200, body = FlowBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    responses(UsualProblems, (status = 200, body = FlowBody),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "provider-unavailable")))]
 async fn start_link(
     State(app): State<App>,
@@ -130,9 +130,9 @@ async fn start_link(
 }
 
 /// Link an account with an identity provider
-#[utoipa::path(post, path = "/v1/players/me/identities/oidc/{provider}", tag = "auth", security(("access_token" = [])),
+#[utoipa::path(post, path = "/v1/players/me/identities/oidc/{provider}", operation_id = "link_oidc", tag = "auth", security(("access_token" = [])),
     params(("provider" = String, Path)), request_body = FinishBody,
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    responses(UsualProblems, (status = 204),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "provider-unavailable")))]
 async fn finish_link(
     State(app): State<App>,

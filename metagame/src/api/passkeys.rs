@@ -22,7 +22,7 @@ use crate::core::letter::News;
 use crate::extract::{Body, Named};
 use crate::identity::factors::recovery_hash;
 use crate::identity::passkeys::{self, Challenge, Listed};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::{NewPasskey, PasskeyAdded};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -35,7 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// A challenge for the browser or the platform.
 #[derive(Debug, Serialize, ToSchema)]
-struct ChallengeBody {
+struct PasskeyChallengeBody {
     /// Send it back with the answer.
     challenge_id: Uuid,
     /// What `navigator.credentials.create` or `.get` takes, as JSON (WebAuthn level 3, parseCreationOptionsFromJSON).
@@ -109,8 +109,8 @@ pub(super) fn challenge_json<T: Serialize>(challenge: &Challenge<T>) -> Value {
 }
 
 /// Begin to add a passkey
-#[utoipa::path(post, path = "/v1/auth/mfa/webauthn", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = ChallengeBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/auth/mfa/webauthn", operation_id = "begin_passkey", tag = "auth", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = PasskeyChallengeBody)))]
 async fn begin(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     require_strong(&app, &caller).await?;
     app.identity.allow_factor(&app.store, caller.player_id).await?;
@@ -121,8 +121,8 @@ async fn begin(State(app): State<App>, caller: Caller) -> Result<impl IntoRespon
 /// Add the passkey that answered
 ///
 /// From now on a login by password asks for a second factor, and so do changes of the account. All other sessions end.
-#[utoipa::path(post, path = "/v1/auth/mfa/webauthn/confirm", tag = "auth", security(("access_token" = [])), request_body = NewPasskeyBody,
-    responses((status = 200, body = PasskeyAddedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/auth/mfa/webauthn/confirm", operation_id = "confirm_passkey", tag = "auth", security(("access_token" = [])), request_body = NewPasskeyBody,
+    responses(UsualProblems, (status = 200, body = PasskeyAddedBody)))]
 async fn confirm(
     State(app): State<App>,
     caller: Caller,
@@ -163,8 +163,8 @@ async fn confirm(
 }
 
 /// The account's passkeys
-#[utoipa::path(get, path = "/v1/auth/mfa/webauthn", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = PasskeysBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/auth/mfa/webauthn", operation_id = "list_passkeys", tag = "auth", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = PasskeysBody)))]
 async fn list(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let shown = |one: Listed| PasskeyBody {
         passkey_id: hex::encode(one.stored.passkey_id),
@@ -179,8 +179,8 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<impl IntoRespons
 /// Ask for a challenge for one of the account's passkeys
 ///
 /// Show the answer with POST /v1/auth/mfa.
-#[utoipa::path(post, path = "/v1/auth/mfa/webauthn/challenge", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = ChallengeBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/auth/mfa/webauthn/challenge", operation_id = "challenge_passkey", tag = "auth", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = PasskeyChallengeBody)))]
 async fn challenge(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let challenge = passkeys::challenge(&app, caller.player_id).await?;
     let none = || Problem::not_found("no-passkey", "your account has no passkey, or this installation takes none");
@@ -188,8 +188,8 @@ async fn challenge(State(app): State<App>, caller: Caller) -> Result<impl IntoRe
 }
 
 /// Remove a passkey
-#[utoipa::path(delete, path = "/v1/auth/mfa/webauthn/{id}", tag = "auth", security(("access_token" = [])), params(("id" = String, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/v1/auth/mfa/webauthn/{id}", operation_id = "remove_passkey", tag = "auth", security(("access_token" = [])), params(("id" = String, Path)),
+    responses(UsualProblems, (status = 204)))]
 async fn remove(State(app): State<App>, caller: Caller, Named(id): Named<String>) -> Result<StatusCode, Problem> {
     require_strong(&app, &caller).await?;
     let unknown = || Problem::not_found("no-passkey", "your account has no such passkey");
@@ -203,9 +203,9 @@ async fn remove(State(app): State<App>, caller: Caller, Named(id): Named<String>
     }
 }
 
-fn body<T: Serialize>(challenge: &Challenge<T>) -> ChallengeBody {
+fn body<T: Serialize>(challenge: &Challenge<T>) -> PasskeyChallengeBody {
     let options = serde_json::to_value(&challenge.options).expect("plain data");
-    ChallengeBody { challenge_id: challenge.challenge_id, options, expires_at_ms: challenge.expires_at_ms }
+    PasskeyChallengeBody { challenge_id: challenge.challenge_id, options, expires_at_ms: challenge.expires_at_ms }
 }
 
 fn read<T: DeserializeOwned>(credential: &Value) -> Result<T, Problem> {

@@ -31,7 +31,7 @@ use crate::core::session::RefreshToken;
 use crate::extract::Body;
 use crate::identity::too_many;
 use crate::metrics;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::{
     CodeTry, GuardKeys, NewCode, NewMail, PasswordChange, PasswordLoggedIn, PasswordLogin, PasswordRegistration,
     PasswordReset, Registered, Tried,
@@ -89,7 +89,7 @@ struct RegisterBody {
 pub(super) struct CodeSentBody {
     /// Send it back together with the code.
     code_id: Uuid,
-    /// Unix milliseconds: 15 minutes from now.
+    /// Unix milliseconds: 10 minutes from now.
     expires_at_ms: u64,
 }
 
@@ -138,8 +138,8 @@ pub(super) struct Pending {
 ///
 /// 401 `second-factor-required`: send it again with `factor` or `passkey`. 401 `confirmation-required`: the login looks unusual; send it
 /// again with `code_id` and the code that came by mail.
-#[utoipa::path(post, path = "/v1/auth/password", tag = "auth", request_body = PasswordBody,
-    responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/auth/password", operation_id = "login_password", tag = "auth", request_body = PasswordBody,
+    responses(UsualProblems, (status = 200, body = SessionBody),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
 async fn login(
     State(app): State<App>,
@@ -225,8 +225,8 @@ async fn finish(
 ///
 /// Sends a code to the address; the account is made once the code has come back. The answer is the same where the address
 /// has an account: then its owner is told by mail.
-#[utoipa::path(post, path = "/v1/auth/password/register", tag = "auth", request_body = RegisterBody,
-    responses((status = 202, body = CodeSentBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/auth/password/register", operation_id = "register_password", tag = "auth", request_body = RegisterBody,
+    responses(UsualProblems, (status = 202, body = CodeSentBody),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
 async fn register(
     State(app): State<App>,
@@ -250,8 +250,8 @@ async fn register(
 }
 
 /// Finish a registration with the code that came by mail
-#[utoipa::path(post, path = "/v1/auth/password/register/verify", tag = "auth", request_body = CodeBody,
-    responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/auth/password/register/verify", operation_id = "verify_registration", tag = "auth", request_body = CodeBody,
+    responses(UsualProblems, (status = 200, body = SessionBody)))]
 async fn verify(
     State(app): State<App>,
     ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
@@ -293,8 +293,8 @@ async fn verify(
 /// Change the password
 ///
 /// All other sessions end.
-#[utoipa::path(post, path = "/v1/auth/password/change", tag = "auth", security(("access_token" = [])), request_body = ChangeBody,
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/auth/password/change", operation_id = "change_password", tag = "auth", security(("access_token" = [])), request_body = ChangeBody,
+    responses(UsualProblems, (status = 204),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
 async fn change(State(app): State<App>, caller: Caller, Body(body): Body<ChangeBody>) -> Result<StatusCode, Problem> {
     require_strong(&app, &caller).await?;
@@ -331,8 +331,8 @@ async fn change(State(app): State<App>, caller: Caller, Body(body): Body<ChangeB
 /// Ask for a new password
 ///
 /// Sends a code to the address, if it has an account. The answer is the same if it has none.
-#[utoipa::path(post, path = "/v1/auth/password/forgot", tag = "auth", request_body = ForgotBody,
-    responses((status = 202, body = CodeSentBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/auth/password/forgot", operation_id = "forgot_password", tag = "auth", request_body = ForgotBody,
+    responses(UsualProblems, (status = 202, body = CodeSentBody)))]
 async fn forgot(
     State(app): State<App>,
     ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
@@ -349,8 +349,8 @@ async fn forgot(
 /// Choose a new password with the code that came by mail
 ///
 /// All sessions end.
-#[utoipa::path(post, path = "/v1/auth/password/reset", tag = "auth", request_body = ResetBody,
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/auth/password/reset", operation_id = "reset_password", tag = "auth", request_body = ResetBody,
+    responses(UsualProblems, (status = 204),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "logins-busy")))]
 async fn reset(State(app): State<App>, Body(body): Body<ResetBody>) -> Result<StatusCode, Problem> {
     let code = tried(&app, RESET, body.code_id, &body.code)?;

@@ -20,7 +20,7 @@ use crate::core::name::PlayerName;
 use crate::core::page::{HistoryCursor, limit};
 use crate::core::progression::Progression;
 use crate::extract::{Body, Named, Query};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::{HistoryEntry, Profile, Renamed};
 use crate::tickets::unknown_player;
 
@@ -123,9 +123,9 @@ struct HistoryEntryBody {
 
 /// Own profile
 #[utoipa::path(get, path = "/v1/players/me", tag = "players", security(("access_token" = [])),
-    responses((status = 200, body = ProfileBody, headers(("ETag" = String, description = "Version of the profile"))),
-        (status = 304, description = "If-None-Match names the current version"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems,
+        (status = 200, body = ProfileBody, headers(("ETag" = String, description = "Version of the profile"))),
+        (status = 304, description = "If-None-Match names the current version")))]
 async fn own_profile(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Result<Response, Problem> {
     let profile = app.store.profile(caller.player_id).await?.ok_or_else(unknown_player)?;
     let tag = etag(&profile);
@@ -140,7 +140,7 @@ async fn own_profile(State(app): State<App>, caller: Caller, headers: HeaderMap)
 /// With If-Match the change happens only to that version; otherwise 412.
 #[utoipa::path(patch, path = "/v1/players/me", tag = "players", security(("access_token" = [])), request_body = RenameBody,
     params(("If-Match" = Option<String>, Header, description = "ETag of the profile that is changed")),
-    responses((status = 200, body = ProfileBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ProfileBody)))]
 async fn rename(
     State(app): State<App>,
     caller: Caller,
@@ -161,7 +161,7 @@ async fn rename(
 
 /// Another player's profile
 #[utoipa::path(get, path = "/v1/players/{id}", tag = "players", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = PublicProfileBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = PublicProfileBody)))]
 async fn public_profile(
     State(app): State<App>,
     _caller: Caller,
@@ -185,7 +185,7 @@ pub(super) async fn public(app: &App, player: PlayerId) -> Result<Json<PublicPro
 
 /// Own match history, newest first
 #[utoipa::path(get, path = "/v1/players/me/matches", tag = "players", security(("access_token" = [])), params(PageQuery),
-    responses((status = 200, body = HistoryBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = HistoryBody)))]
 async fn own_matches(
     State(app): State<App>,
     caller: Caller,
@@ -203,8 +203,8 @@ async fn own_matches(
 }
 
 /// Another player's match history: never given
-#[utoipa::path(get, path = "/v1/players/{id}/matches", tag = "players", security(("access_token" = [])),
-    params(("id" = Uuid, Path)), responses((status = 403, body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/players/{id}/matches", operation_id = "matches_of", tag = "players", security(("access_token" = [])),
+    params(("id" = Uuid, Path)), responses(UsualProblems, (status = 403, body = ProblemBody, content_type = "application/problem+json")))]
 async fn others_matches(_caller: Caller, Named(_player): Named<PlayerId>) -> Problem {
     Problem::forbidden("not-your-history", "match history is private: yours is at /v1/players/me/matches")
 }

@@ -25,7 +25,7 @@ use crate::core::receipt::{self, BEFORE_RECEIPT, SignedReceipt};
 use crate::db::Value;
 use crate::extract::{Body, Named};
 use crate::privacy::{self, sealed_receipt};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::privacy::held::Held;
 use crate::store::privacy::{ExportCursor, ExportedRow};
 use crate::store::{Order, StoreError, subject};
@@ -62,9 +62,9 @@ struct ReceiptKeyBody {
 /// One JSON object with `tables`, each a list of rows as they are kept (bytes in hexadecimal digits, ids as UUIDs), and at its end
 /// a signed `receipt` over all that stands before it. If it is cut off there is no receipt: ask again. With a second factor, if the
 /// account has one.
-#[utoipa::path(post, path = "/v1/privacy/export", tag = "privacy", security(("access_token" = [])),
-    responses((status = 200, description = "The export, as a stream", content_type = "application/json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/privacy/export", operation_id = "export_player", tag = "privacy", security(("access_token" = [])),
+    responses(UsualProblems,
+        (status = 200, description = "The export, as a stream", content_type = "application/json")))]
 async fn export_own(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
     require_strong(&app, &caller).await?;
     export(&app, caller.player_id, order_of_player(caller.player_id)).await
@@ -74,8 +74,8 @@ async fn export_own(State(app): State<App>, caller: Caller) -> Result<Response, 
 ///
 /// At once and for good: logins, names, friends, messages, goods, progress. What was paid and traded stays as amounts under an id
 /// that is nobody's. With a second factor, if the account has one. The answer is the receipt.
-#[utoipa::path(post, path = "/v1/privacy/erase", tag = "privacy", security(("access_token" = [])), request_body = EraseBody,
-    responses((status = 200, body = SignedReceipt), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/privacy/erase", operation_id = "erase_player", tag = "privacy", security(("access_token" = [])), request_body = EraseBody,
+    responses(UsualProblems, (status = 200, body = SignedReceipt)))]
 async fn erase_own(
     State(app): State<App>,
     caller: Caller,
@@ -94,8 +94,8 @@ async fn erase_own(
 }
 
 /// A receipt, for whoever has its id
-#[utoipa::path(get, path = "/v1/privacy/receipts/{id}", tag = "privacy", params(("id" = Uuid, Path)),
-    responses((status = 200, body = SignedReceipt), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/privacy/receipts/{id}", operation_id = "get_receipt", tag = "privacy", params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 200, body = SignedReceipt)))]
 async fn one_receipt(State(app): State<App>, Named(id): Named<Uuid>) -> Result<Json<SignedReceipt>, Problem> {
     let found = app.store.receipt(id).await?;
     let (body, signature) = found.ok_or_else(|| Problem::not_found("unknown-receipt", "there is no such receipt"))?;
@@ -103,7 +103,7 @@ async fn one_receipt(State(app): State<App>, Named(id): Named<Uuid>) -> Result<J
 }
 
 /// The key that signs receipts
-#[utoipa::path(get, path = "/v1/privacy/receipt-key", tag = "privacy", responses((status = 200, body = ReceiptKeyBody)))]
+#[utoipa::path(get, path = "/v1/privacy/receipt-key", tag = "privacy", responses(UsualProblems, (status = 200, body = ReceiptKeyBody)))]
 async fn receipt_key(State(app): State<App>) -> Json<ReceiptKeyBody> {
     use base64::Engine as _;
     let key = app.identity.vault.receipts().public_key();

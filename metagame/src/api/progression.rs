@@ -22,7 +22,7 @@ use crate::core::ledger::LedgerFault;
 use crate::core::progression::claim::NoTerms;
 use crate::core::progression::{Claim, Progression, Season, Standing, Track};
 use crate::extract::{Body, Named};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::progression::{Claimed, CountRow, Prestiged, Reached, Unlocked};
 use crate::tickets::unknown_player;
 use bodies::{
@@ -70,7 +70,7 @@ fn now_ms() -> u64 {
 
 /// Where the caller stands
 #[utoipa::path(get, path = "/v1/progression", tag = "progression", security(("access_token" = [])),
-    responses((status = 200, body = ProgressionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ProgressionBody)))]
 async fn progression(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let (rules, now_ms) = (&app.progression, now_ms());
     let standing = app.store.standing(caller.player_id).await?.ok_or_else(unknown_player)?.now(&rules.xp);
@@ -104,7 +104,7 @@ fn body(rules: &Progression, standing: Standing, levels: Vec<LevelBody>, now_ms:
 /// Claim what a level gives
 #[utoipa::path(post, path = "/v1/progression/levels/{level}/claim", tag = "progression", security(("access_token" = [])),
     params(("level" = u32, Path)),
-    responses((status = 200, body = ClaimedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ClaimedBody)))]
 async fn claim_level(
     State(app): State<App>,
     caller: Caller,
@@ -117,7 +117,7 @@ async fn claim_level(
 ///
 /// And those of the last 30 days that are reached and not claimed.
 #[utoipa::path(get, path = "/v1/progression/challenges", tag = "progression", security(("access_token" = [])),
-    responses((status = 200, body = ChallengesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ChallengesBody)))]
 async fn challenges(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let (rules, now_ms, player) = (&app.progression, now_ms(), caller.player_id);
     let reached = app.store.reached(player, "challenge", "challenge", None, now_ms).await?;
@@ -158,7 +158,7 @@ fn challenge(rules: &Progression, id: &str, period: u64, reached: &Reached) -> O
 /// For 30 days after its day or week. Sent again it is answered as before.
 #[utoipa::path(post, path = "/v1/progression/challenges/{id}/claim", tag = "progression", security(("access_token" = [])),
     params(("id" = String, Path)), request_body = ClaimChallengeBody,
-    responses((status = 200, body = ClaimedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ClaimedBody)))]
 async fn claim_challenge(
     State(app): State<App>,
     caller: Caller,
@@ -170,7 +170,7 @@ async fn claim_challenge(
 
 /// Own achievements
 #[utoipa::path(get, path = "/v1/progression/achievements", tag = "progression", security(("access_token" = [])),
-    responses((status = 200, body = AchievementsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = AchievementsBody)))]
 async fn achievements(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let reached = app.store.reached(caller.player_id, "achievement", "achievement", None, now_ms()).await?;
     let body = |(id, one): (&String, &crate::core::progression::Achievement)| {
@@ -193,7 +193,7 @@ async fn achievements(State(app): State<App>, caller: Caller) -> Result<impl Int
 /// Claim what an achievement gives
 #[utoipa::path(post, path = "/v1/progression/achievements/{id}/claim", tag = "progression", security(("access_token" = [])),
     params(("id" = String, Path)),
-    responses((status = 200, body = ClaimedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ClaimedBody)))]
 async fn claim_achievement(
     State(app): State<App>,
     caller: Caller,
@@ -203,8 +203,8 @@ async fn claim_achievement(
 }
 
 /// Seasons, the newest first
-#[utoipa::path(get, path = "/v1/progression/seasons", tag = "progression", security(("access_token" = [])),
-    responses((status = 200, body = SeasonsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/progression/seasons", operation_id = "list_seasons", tag = "progression", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = SeasonsBody)))]
 async fn seasons(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let reached = app.store.reached(caller.player_id, "season", "tier", None, now_ms()).await?;
     let archived = app.store.archived_seasons().await?;
@@ -229,9 +229,9 @@ async fn seasons(State(app): State<App>, caller: Caller) -> Result<impl IntoResp
 }
 
 /// A season with its battle pass
-#[utoipa::path(get, path = "/v1/progression/seasons/{id}", tag = "progression", security(("access_token" = [])),
+#[utoipa::path(get, path = "/v1/progression/seasons/{id}", operation_id = "get_season", tag = "progression", security(("access_token" = [])),
     params(("id" = String, Path)),
-    responses((status = 200, body = SeasonBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = SeasonBody)))]
 async fn season(
     State(app): State<App>,
     caller: Caller,
@@ -274,7 +274,7 @@ fn season_xp(counts: &[CountRow], id: &str) -> u64 {
 /// Claim what a tier of a season gives
 #[utoipa::path(post, path = "/v1/progression/seasons/{id}/claim", tag = "progression", security(("access_token" = [])),
     params(("id" = String, Path)), request_body = ClaimTierBody,
-    responses((status = 200, body = ClaimedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ClaimedBody)))]
 async fn claim_tier(
     State(app): State<App>,
     caller: Caller,
@@ -306,7 +306,7 @@ async fn claim(app: &App, caller: Caller, claim: Claim) -> Result<Json<ClaimedBo
 
 /// The unlock trees, and what the caller has of them
 #[utoipa::path(get, path = "/v1/progression/unlocks", tag = "progression", security(("access_token" = [])),
-    responses((status = 200, body = UnlocksBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = UnlocksBody)))]
 async fn unlocks(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let open = app.store.unlocked(caller.player_id).await?;
     let body = |(id, one): (&String, &crate::core::progression::Unlock)| UnlockBody {
@@ -326,7 +326,7 @@ async fn unlocks(State(app): State<App>, caller: Caller) -> Result<impl IntoResp
 /// Sent again it is answered as before, and costs nothing more.
 #[utoipa::path(post, path = "/v1/progression/unlocks/{id}", tag = "progression", security(("access_token" = [])),
     params(("id" = String, Path)),
-    responses((status = 200, body = UnlockedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = UnlockedBody)))]
 async fn unlock(
     State(app): State<App>,
     caller: Caller,
@@ -360,7 +360,7 @@ async fn unlock(
 /// XP in all, and what is more than the level took, stay. Sent again it is answered as before.
 #[utoipa::path(post, path = "/v1/progression/prestige", tag = "progression", security(("access_token" = [])),
     request_body = PrestigeBody,
-    responses((status = 200, body = PrestigedBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = PrestigedBody)))]
 async fn prestige(
     State(app): State<App>,
     caller: Caller,
@@ -390,16 +390,16 @@ async fn prestige(
 }
 
 /// Own figures over all matches
-#[utoipa::path(get, path = "/v1/players/me/stats", tag = "players", security(("access_token" = [])),
-    responses((status = 200, body = StatsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/players/me/stats", operation_id = "own_stats", tag = "players", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = StatsBody)))]
 async fn own_stats(State(app): State<App>, caller: Caller) -> Result<Json<StatsBody>, Problem> {
     stats_of(&app, caller.player_id).await
 }
 
 /// Another player's figures over all matches
-#[utoipa::path(get, path = "/v1/players/{id}/stats", tag = "players", security(("access_token" = [])),
+#[utoipa::path(get, path = "/v1/players/{id}/stats", operation_id = "stats_of", tag = "players", security(("access_token" = [])),
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = StatsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = StatsBody)))]
 async fn stats(
     State(app): State<App>,
     _caller: Caller,

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::core::session::SessionId;
 use crate::extract::Named;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(end)).routes(routes!(end_all))
@@ -44,8 +44,8 @@ struct SessionsBody {
 }
 
 /// Where the account is logged in
-#[utoipa::path(get, path = "/v1/auth/sessions", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = SessionsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/auth/sessions", operation_id = "list_sessions", tag = "auth", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = SessionsBody)))]
 async fn list(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let sessions = app.store.sessions(caller.player_id, service::clock::unix_ms()).await?;
     let body = |one: crate::store::ListedSession| ListedSessionBody {
@@ -62,8 +62,8 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<impl IntoRespons
 /// End one session
 ///
 /// Its access tokens are refused at once here, and within seconds by every other instance.
-#[utoipa::path(delete, path = "/v1/auth/sessions/{id}", tag = "auth", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/v1/auth/sessions/{id}", operation_id = "end_session", tag = "auth", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 204)))]
 async fn end(State(app): State<App>, caller: Caller, Named(id): Named<Uuid>) -> Result<StatusCode, Problem> {
     let ended = app.store.end_session(caller.player_id, SessionId(id), service::clock::unix_ms()).await?;
     if !ended {
@@ -74,8 +74,8 @@ async fn end(State(app): State<App>, caller: Caller, Named(id): Named<Uuid>) -> 
 }
 
 /// End all sessions, this one included
-#[utoipa::path(post, path = "/v1/auth/logout-all", tag = "auth", security(("access_token" = [])),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/auth/logout-all", operation_id = "end_all_sessions", tag = "auth", security(("access_token" = [])),
+    responses(UsualProblems, (status = 204)))]
 async fn end_all(State(app): State<App>, caller: Caller) -> Result<StatusCode, Problem> {
     app.store.end_sessions(caller.player_id, None, service::clock::unix_ms()).await?;
     app.identity.revoked.look(&app.store).await?;

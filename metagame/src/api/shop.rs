@@ -17,7 +17,7 @@ use crate::core::catalog::offer::{NotSold, Tender};
 use crate::core::catalog::{Offer, Part, Period};
 use crate::extract::Body;
 use crate::idempotency::{Answer, IdempotencyKey, Keyed};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::economy::{Purchase, Purchased, Receipt};
 
 /// Most of one offer that are bought at once.
@@ -121,8 +121,8 @@ pub(super) fn part_body(part: &Part) -> PartBody {
 }
 
 /// Offers that are sold now, with the prices of the player's region
-#[utoipa::path(get, path = "/v1/store/offers", tag = "economy", security(("access_token" = [])),
-    responses((status = 200, body = OffersBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/store/offers", operation_id = "list_offers", tag = "economy", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = OffersBody)))]
 async fn offers(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let region = app.store.shop_region(caller.player_id).await?;
     let sold = app.store.catalog().sold(service::clock::unix_ms());
@@ -157,7 +157,7 @@ fn offer_body(id: &str, offer: &Offer, until_ms: u64, region: Option<&str>) -> O
 /// Once per Idempotency-Key; sent again it is answered as it was.
 #[utoipa::path(post, path = "/v1/store/purchases", tag = "economy", security(("access_token" = [])), request_body = PurchaseBody,
     params(("Idempotency-Key" = String, Header, description = "Fresh for each purchase; the same when it is sent again")),
-    responses((status = 201, body = ReceiptBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 201, body = ReceiptBody)))]
 async fn purchase(
     State(app): State<App>,
     caller: Caller,
@@ -227,7 +227,7 @@ fn receipt_body(receipt: &Receipt) -> ReceiptBody {
 ///
 /// It stays for 90 days: 409 while another region is set.
 #[utoipa::path(put, path = "/v1/store/region", tag = "economy", security(("access_token" = [])), request_body = RegionBody,
-    responses((status = 200, body = RegionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = RegionBody)))]
 async fn set_region(
     State(app): State<App>,
     caller: Caller,

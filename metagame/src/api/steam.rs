@@ -19,7 +19,7 @@ use crate::connections::Peer;
 use crate::core::steam::Ticket;
 use crate::extract::Body;
 use crate::identity::federation::{STEAM, Vouched};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::UsedProof;
 
 /// How long a ticket that was used is remembered, in milliseconds: a ticket lives as long as the game that asked for it runs.
@@ -52,8 +52,8 @@ struct LinkSteamBody {
 /// Log in by Steam
 ///
 /// Finds the account of whoever Steam says the ticket is of, or makes it, and starts a session.
-#[utoipa::path(post, path = "/v1/auth/steam", tag = "auth", request_body = SteamBody,
-    responses((status = 200, body = SessionBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/auth/steam", operation_id = "login_steam", tag = "auth", request_body = SteamBody,
+    responses(UsualProblems, (status = 200, body = SessionBody),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "steam-unavailable")))]
 async fn login(
     State(app): State<App>,
@@ -67,8 +67,8 @@ async fn login(
 }
 
 /// Link a Steam account
-#[utoipa::path(post, path = "/v1/players/me/identities/steam", tag = "auth", security(("access_token" = [])), request_body = LinkSteamBody,
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/players/me/identities/steam", operation_id = "link_steam", tag = "auth", security(("access_token" = [])), request_body = LinkSteamBody,
+    responses(UsualProblems, (status = 204),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "steam-unavailable")))]
 async fn link(
     State(app): State<App>,

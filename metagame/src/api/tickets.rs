@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Named, QueueName};
 use crate::feed::Subscription;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::tickets::NewTicket;
 
 /// Most regions of one ticket.
@@ -200,14 +200,11 @@ pub(super) fn new_ticket(
 /// Queue for a match
 ///
 /// A player has one ticket at a time, and none while in a match.
-#[utoipa::path(post, path = "/v1/tickets", tag = "tickets", security(("access_token" = [])), request_body = NewTicketBody,
-    responses((status = 201, body = TicketBody), (status = 200, body = TicketBody, description = "The ticket existed"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json",
-            description = "has-ticket with ticket_id, or in-match with match_id"),
-        (status = 426, body = ProblemBody, content_type = "application/problem+json",
-            description = "client-too-old with minimum_build"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64)))))]
+#[utoipa::path(post, path = "/v1/tickets", operation_id = "create_ticket", tag = "tickets", security(("access_token" = [])), request_body = NewTicketBody,
+    responses(UsualProblems, (status = 201, body = TicketBody),
+        (status = 200, body = TicketBody, description = "The ticket existed"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "has-ticket with ticket_id, or in-match with match_id"),
+        (status = 426, body = ProblemBody, content_type = "application/problem+json", description = "client-too-old with minimum_build")))]
 async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -221,9 +218,8 @@ async fn create(
 }
 
 /// A ticket as it stands
-#[utoipa::path(get, path = "/v1/tickets/{id}", tag = "tickets", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = TicketBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/tickets/{id}", operation_id = "get_ticket", tag = "tickets", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 200, body = TicketBody)))]
 async fn get(
     State(app): State<App>,
     caller: Caller,
@@ -235,9 +231,8 @@ async fn get(
 /// Cancel a ticket
 ///
 /// The answer is the ticket after the race: cancelled, or already in a match.
-#[utoipa::path(delete, path = "/v1/tickets/{id}", tag = "tickets", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = TicketBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/v1/tickets/{id}", operation_id = "cancel_ticket", tag = "tickets", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 200, body = TicketBody)))]
 async fn cancel(
     State(app): State<App>,
     caller: Caller,
@@ -251,11 +246,9 @@ async fn cancel(
 /// Server-sent events: each event named `ticket` holds the whole ticket, its id is the cursor. After a broken
 /// connection send the last id as Last-Event-ID: the newest state follows if it is another. The stream ends after a
 /// final state.
-#[utoipa::path(get, path = "/v1/tickets/{id}/events", tag = "tickets", security(("access_token" = [])),
+#[utoipa::path(get, path = "/v1/tickets/{id}/events", operation_id = "ticket_events", tag = "tickets", security(("access_token" = [])),
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<String>, Header, description = "Cursor of the last event that was received")),
-    responses((status = 200, body = TicketBody, content_type = "text/event-stream"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = TicketBody, content_type = "text/event-stream")))]
 async fn events(
     State(app): State<App>,
     caller: Caller,

@@ -18,7 +18,7 @@ use crate::core::inventory::ItemId;
 use crate::core::trade::{TradeState, TradeWord};
 use crate::extract::{Body, Named};
 use crate::idempotency::{Answer, IdempotencyKey, Keyed};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::inventory::{Held, Side, Trade, Traded};
 
 /// Most items, and most currencies, of one side.
@@ -142,9 +142,9 @@ fn side(body: &SideBody) -> Result<Side, Problem> {
 /// Offer a trade
 ///
 /// What you give is in escrow until the trade is settled or over, 15 minutes after its last word at the latest.
-#[utoipa::path(post, path = "/v1/trades", tag = "inventory", security(("access_token" = [])), request_body = OfferTradeBody,
+#[utoipa::path(post, path = "/v1/trades", operation_id = "offer_trade", tag = "inventory", security(("access_token" = [])), request_body = OfferTradeBody,
     params(("Idempotency-Key" = String, Header, description = "Fresh for each act; the same when it is sent again")),
-    responses((status = 201, body = TradeBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 201, body = TradeBody)))]
 async fn offer(
     State(app): State<App>,
     caller: Caller,
@@ -161,25 +161,25 @@ async fn offer(
 }
 
 /// Own trades that wait for a word
-#[utoipa::path(get, path = "/v1/trades", tag = "inventory", security(("access_token" = [])),
-    responses((status = 200, body = TradesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/trades", operation_id = "list_trades", tag = "inventory", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = TradesBody)))]
 async fn open(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let trades = app.store.open_trades(caller.player_id).await?;
     Ok(private(Json(TradesBody { trades: trades.iter().map(trade_body).collect() })))
 }
 
 /// An own trade
-#[utoipa::path(get, path = "/v1/trades/{id}", tag = "inventory", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = TradeBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/trades/{id}", operation_id = "get_trade", tag = "inventory", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 200, body = TradeBody)))]
 async fn get(State(app): State<App>, caller: Caller, Named(id): Named<Uuid>) -> Result<impl IntoResponse, Problem> {
     let trade = app.store.trade(id, caller.player_id).await?.ok_or_else(unknown_trade)?;
     Ok(private(Json(trade_body(&trade))))
 }
 
 /// Put your side into a trade that was offered to you
-#[utoipa::path(post, path = "/v1/trades/{id}/accept", tag = "inventory", security(("access_token" = [])), request_body = SideBody,
+#[utoipa::path(post, path = "/v1/trades/{id}/accept", operation_id = "accept_trade", tag = "inventory", security(("access_token" = [])), request_body = SideBody,
     params(("id" = Uuid, Path), ("Idempotency-Key" = String, Header, description = "Fresh for each act; the same when it is sent again")),
-    responses((status = 200, body = TradeBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = TradeBody)))]
 async fn accept(
     State(app): State<App>,
     caller: Caller,
@@ -192,9 +192,9 @@ async fn accept(
 }
 
 /// Let both sides of your offer cross
-#[utoipa::path(post, path = "/v1/trades/{id}/confirm", tag = "inventory", security(("access_token" = [])),
+#[utoipa::path(post, path = "/v1/trades/{id}/confirm", operation_id = "confirm_trade", tag = "inventory", security(("access_token" = [])),
     params(("id" = Uuid, Path), ("Idempotency-Key" = String, Header, description = "Fresh for each act; the same when it is sent again")),
-    responses((status = 200, body = TradeBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = TradeBody)))]
 async fn confirm(
     State(app): State<App>,
     caller: Caller,
@@ -205,9 +205,9 @@ async fn confirm(
 }
 
 /// Take your side back
-#[utoipa::path(post, path = "/v1/trades/{id}/cancel", tag = "inventory", security(("access_token" = [])),
+#[utoipa::path(post, path = "/v1/trades/{id}/cancel", operation_id = "cancel_trade", tag = "inventory", security(("access_token" = [])),
     params(("id" = Uuid, Path), ("Idempotency-Key" = String, Header, description = "Fresh for each act; the same when it is sent again")),
-    responses((status = 200, body = TradeBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = TradeBody)))]
 async fn cancel(
     State(app): State<App>,
     caller: Caller,

@@ -19,7 +19,7 @@ use crate::core::ledger::System;
 use crate::core::page::{WalletCursor, limit};
 use crate::extract::{Body, Query};
 use crate::idempotency::{Answer, IdempotencyKey, Keyed};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::Order;
 use crate::store::economy::{Grant, GrantLine, Granted, WalletEntry};
 use crate::tickets::unknown_player;
@@ -89,7 +89,7 @@ struct EntryBody {
 
 /// Own balances
 #[utoipa::path(get, path = "/v1/players/me/wallet", tag = "economy", security(("access_token" = [])),
-    responses((status = 200, body = WalletBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = WalletBody)))]
 async fn wallet(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let mut held = app.store.wallet(caller.player_id).await?;
     let catalog = app.store.catalog();
@@ -115,8 +115,8 @@ async fn wallet(State(app): State<App>, caller: Caller) -> Result<impl IntoRespo
 }
 
 /// Movements of an own wallet, newest first
-#[utoipa::path(get, path = "/v1/players/me/wallet/entries", tag = "economy", security(("access_token" = [])), params(EntriesQuery),
-    responses((status = 200, body = EntriesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/players/me/wallet/entries", operation_id = "wallet_entries", tag = "economy", security(("access_token" = [])), params(EntriesQuery),
+    responses(UsualProblems, (status = 200, body = EntriesBody)))]
 async fn entries(
     State(app): State<App>,
     caller: Caller,

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 /// Life of a code in milliseconds.
-pub const CODE_LIFE_MS: u64 = 15 * 60 * 1_000;
+pub const CODE_LIFE_MS: u64 = 10 * 60 * 1_000;
 /// Wrong tries after which a code is worth nothing: a guesser succeeds with a probability of 5 in 10^8.
 pub const CODE_TRIES: u32 = 5;
 

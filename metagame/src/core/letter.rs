@@ -126,7 +126,7 @@ mod tests {
         ] {
             let (subject, text) = Letter { to: None, news }.text("Arena");
             assert!(subject.contains("12345678") && subject.contains("Arena"), "{subject}");
-            assert!(text.starts_with("12345678") && text.contains("15 minutes"), "{text}");
+            assert!(text.starts_with("12345678") && text.contains("10 minutes"), "{text}");
         }
         let (subject, text) = Letter { to: None, news: News::Known }.text("Arena");
         assert!(text.lines().all(|line| line.len() <= COLUMNS) && text.contains("\n"), "{text}");

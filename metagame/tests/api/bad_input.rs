@@ -1,5 +1,7 @@
 //! Every bad request gets the right 4xx, as a problem.
 
+use metagame::args;
+use metagame::db::Domain;
 use metagame::{ACCESS_ISSUER, ACCESS_TYP, AccessClaims, Limits, Rate};
 use protocol::jwt::SigningKey;
 use reqwest::Method;
@@ -43,9 +45,64 @@ async fn unknown_routes_and_methods_are_problems_too() {
     assert_eq!((answer.status.as_u16(), answer.problem()), (405, "method-not-allowed"));
     let allow = answer.headers.get(ALLOW).and_then(|value| value.to_str().ok()).unwrap_or("");
     assert!(allow.contains("GET") && allow.contains("PATCH"), "{allow}");
-    let strange = Method::from_bytes(b"BREW").expect("a method");
-    let answer = harness.send(harness.request(strange, "/v1/players/me", None)).await;
-    assert_eq!(answer.problem(), "method-not-allowed");
+    for strange in [Method::from_bytes(b"BREW").expect("a method"), Method::TRACE] {
+        let answer = harness.send(harness.request(strange, "/v1/players/me", None)).await;
+        assert_eq!(answer.problem(), "method-not-allowed");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_not_taken_for_pages() {
+    let harness = Harness::start().await;
+    let ada = harness.login(1).await;
+    let own = ["/v1/players/me", "/v1/players/me/wallet", "/v1/players/me/identities", "/v1/auth/sessions", "/nowhere"];
+    for path in own {
+        let answer = harness.get(path, &ada).await;
+        let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        assert_eq!((header("x-content-type-options"), header("cache-control")), ("nosniff", "no-store"), "{path}");
+        let policy = header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        let from_a_page = harness.request(Method::GET, path, Some(&ada.access)).header("origin", "https://eve.example");
+        let answer = harness.send(from_a_page).await;
+        assert!(!answer.headers.contains_key("access-control-allow-origin"), "{path}");
+    }
+    let keys = harness.send(harness.request(Method::GET, "/.well-known/jwks.json", None)).await;
+    assert_eq!(keys.headers["cache-control"], "public, max-age=300", "what is for everybody may be kept");
+}
+
+#[tokio::test]
+async fn a_parameter_twice_or_elsewhere_is_refused_or_nothing() {
+    let harness = Harness::start().await;
+    let ada = harness.login(1).await;
+    let twice = harness.get("/v1/players/me/matches?limit=1&limit=200", &ada).await;
+    assert_eq!((twice.status.as_u16(), twice.problem()), (400, "invalid-query"));
+    let device = format!("{:032x}", 7);
+    let text = format!(r#"{{"device_id": "{device}", "device_id": "{device}"}}"#);
+    let post = |path: &str, body: &str| {
+        let request = harness.request(Method::POST, path, None).header(CONTENT_TYPE, "application/json");
+        harness.send(request.body(body.to_owned()))
+    };
+    assert_eq!(post("/v1/auth/device", &text).await.problem(), "wrong-type");
+    let elsewhere = post(&format!("/v1/auth/device?device_id={device}"), "{}").await;
+    assert_eq!(elsewhere.problem(), "wrong-type");
+}
+
+#[tokio::test]
+async fn a_fault_inside_is_told_by_its_request_id_alone() {
+    let harness = Harness::start().await;
+    let ada = harness.login(1).await;
+    let party = json!({ "party_id": uuid::Uuid::from_bytes([7; 16]) });
+    assert_eq!(harness.post("/v1/parties", Some(&ada.access), &party).await.status, 201);
+    let store = harness.store().await;
+    let damage = "UPDATE party_members SET region_rtts = '{hush'";
+    store.database().statement(Domain::Operations, damage, args![]).await.expect("damaged");
+    let answer = harness.get("/v1/parties/me", &ada).await;
+    assert_eq!((answer.status.as_u16(), answer.problem()), (500, "internal"));
+    let members: Vec<&String> = answer.body.as_object().expect("an object").keys().collect();
+    assert_eq!(members, ["detail", "request_id", "status", "title", "type"]);
+    for inside in ["hush", "party_members", "region_rtts", "column", "line 1"] {
+        assert!(!answer.body.to_string().contains(inside), "{answer:?}");
+    }
 }
 
 #[tokio::test]

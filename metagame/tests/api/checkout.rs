@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use metagame::core::catalog::file;
 use metagame::core::payment::signature::SigningSecret;
-use metagame::read_stripe;
+use metagame::{StripeSettings, read_stripe};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::wait::until;
@@ -34,10 +34,10 @@ struct Kept {
 }
 
 #[derive(Clone, Default)]
-struct FakeStripe(Arc<Mutex<Kept>>);
+pub(crate) struct FakeStripe(Arc<Mutex<Kept>>);
 
 impl FakeStripe {
-    async fn serve(&self) -> String {
+    pub(crate) async fn serve(&self) -> String {
         let listener = tokio::net::TcpListener::bind(any_port()).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let router = Router::new()
@@ -114,22 +114,28 @@ fn write(folder: &Path, name: &str, text: &str) {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
 }
 
+/// Settings with which `address` is Stripe.
+pub(crate) fn settings(folder: &Path, address: &str) -> StripeSettings {
+    write(folder, "stripe.key", KEY);
+    write(folder, "new.secret", SECRETS[0]);
+    write(folder, "old.secret", SECRETS[1]);
+    let settings = format!(
+        "address = \"{address}\"\nkey_file = \"stripe.key\"\nwebhook_secret_files = [\"new.secret\", \"old.secret\"]\n\
+         success_url = \"https://game.example/paid?order={{ORDER}}\"\ncancel_url = \"https://game.example/shop\"\n"
+    );
+    write(folder, "stripe.toml", &settings);
+    let mut settings = read_stripe(&folder.join("stripe.toml")).expect("good settings");
+    settings.look_every = Duration::from_millis(50);
+    settings
+}
+
 async fn start() -> (Harness, FakeStripe) {
     let fake = FakeStripe::default();
     let address = fake.serve().await;
     let harness = Harness::start_changed(|config, folder| {
-        write(folder, "stripe.key", KEY);
-        write(folder, "new.secret", SECRETS[0]);
-        write(folder, "old.secret", SECRETS[1]);
-        let settings = format!(
-            "address = \"{address}\"\nkey_file = \"stripe.key\"\nwebhook_secret_files = [\"new.secret\", \"old.secret\"]\n\
-             success_url = \"https://game.example/paid?order={{ORDER}}\"\ncancel_url = \"https://game.example/shop\"\n"
-        );
-        write(folder, "stripe.toml", &settings);
-        let mut settings = read_stripe(&folder.join("stripe.toml")).expect("good settings");
-        settings.look_every = Duration::from_millis(50);
-        config.parts.economy.stripe = Some(settings);
-        config.parts.economy.catalog = Arc::new(file::parse(include_str!("../economy/catalog.toml")).expect("a catalog"));
+        config.parts.economy.stripe = Some(settings(folder, &address));
+        config.parts.economy.catalog =
+            Arc::new(file::parse(include_str!("../economy/catalog.toml")).expect("a catalog"));
     })
     .await;
     (harness, fake)

@@ -75,7 +75,7 @@ fn unix_s() -> u64 {
     service::clock::unix_s()
 }
 
-fn secret(answer: &Answer) -> TotpSecret {
+pub(crate) fn secret(answer: &Answer) -> TotpSecret {
     let bits = answer.text("secret").bytes().flat_map(|digit| {
         let value = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|one| *one == digit).expect("base32");
         (0..5).rev().map(move |bit| value >> bit & 1)

@@ -23,7 +23,7 @@ fn tag(answer: &Answer) -> String {
 }
 
 /// A token of one of the studio's servers.
-fn service_token(harness: &Harness) -> String {
+pub(crate) fn service_token(harness: &Harness) -> String {
     let bearer = harness.config.tokens.bearer(metagame::ACCESS_ISSUER).expect("minted");
     bearer.strip_prefix("Bearer ").expect("a bearer token").to_owned()
 }

@@ -50,12 +50,13 @@ fn integrations(folder: &Path) -> metagame::Integrations {
     read_integrations(&file).expect("good integrations")
 }
 
+/// The settings of these tests.
+pub(crate) fn live(folder: &Path) -> LiveSettings {
+    LiveSettings { file: Some(LiveFile::parse(FILE).expect("a good file")), integrations: integrations(folder) }
+}
+
 async fn start() -> Harness {
-    Harness::start_changed(|config, folder| {
-        let file = Some(LiveFile::parse(FILE).expect("a good file"));
-        config.parts.live = LiveSettings { file, integrations: integrations(folder) };
-    })
-    .await
+    Harness::start_changed(|config, folder| config.parts.live = live(folder)).await
 }
 
 async fn admin(harness: &Harness, method: Method, path: &str, seen: Option<u64>, body: Option<&Value>) -> Answer {
@@ -150,7 +151,7 @@ async fn what_operators_published_outlasts_a_restart_with_an_older_file_and_a_ch
 }
 
 /// Sends a verdict as the vendor does.
-async fn tell(harness: &Harness, id: &str, sent_at_s: u64, body: &Value, signed: Option<&str>) -> Answer {
+pub(crate) async fn tell(harness: &Harness, id: &str, sent_at_s: u64, body: &Value, signed: Option<&str>) -> Answer {
     let (text, secret) = (body.to_string(), Secret::parse(SECRET).expect("a secret"));
     let own = signatures(&[secret], id, sent_at_s, &text);
     let request = harness.request(Method::POST, "/v1/webhooks/anti-cheat/warden", None);

@@ -1,8 +1,10 @@
 //! The OpenAPI document is checked in and served.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use reqwest::Method;
+use serde_json::Value;
 
 use super::harness::Harness;
 
@@ -19,6 +21,52 @@ fn the_checked_in_document_is_what_the_code_says() {
         golden == text,
         "docs/openapi.json is not what the code says: run with UPDATE_GOLDEN=1 and look at the diff"
     );
+}
+
+/// Method, address and description of each operation.
+fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    paths.iter().flat_map(|(path, item)| {
+        let methods = item.as_object().expect("methods").iter();
+        methods.map(move |(method, operation)| (format!("{method} {path}"), operation))
+    })
+}
+
+#[test]
+fn each_operation_has_an_id_of_its_own_and_lists_the_usual_problems() {
+    let document = serde_json::to_value(metagame::openapi()).expect("plain data");
+    let mut ids = BTreeSet::new();
+    for (name, operation) in operations(&document) {
+        let id = operation["operationId"].as_str().expect("an id");
+        assert!(ids.insert(id), "{name}: there is an operation {id} already; say operation_id = \"…\"");
+        for status in ["401", "429", "4XX", "500", "503"] {
+            assert!(operation["responses"][status].is_object(), "{name}: no {status}; say responses(UsualProblems, …)");
+        }
+    }
+    assert!(ids.len() > 100, "the document was read: {ids:?}");
+}
+
+/// Types of one name are one schema of the document, whichever was read last.
+#[test]
+fn schemas_that_differ_have_names_that_differ() {
+    let (mut names, mut folders) = (BTreeSet::new(), vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            for rest in text.split("ToSchema)]").skip(1) {
+                let words = rest.split_whitespace().skip_while(|word| !["struct", "enum"].contains(word));
+                let name: String =
+                    words.skip(1).take(1).flat_map(str::chars).take_while(|c| c.is_alphanumeric()).collect();
+                assert!(names.insert(name.clone()), "{}: there is another schema {name}", path.display());
+            }
+        }
+    }
+    assert!(names.len() > 100, "the types were read: {names:?}");
 }
 
 #[tokio::test]

@@ -18,25 +18,29 @@ const ORIGIN: &str = "https://play.example.org";
 const BEGIN: &str = "/v1/auth/mfa/webauthn";
 const PASSWORD: &str = "tenacious badger";
 
+/// The lines of the settings with which there are passkeys.
+pub(crate) fn lines() -> String {
+    format!("[passkeys]\ndomain = \"example.org\"\nname = \"Arena\"\norigins = [\"{ORIGIN}\"]\n")
+}
+
 async fn start() -> Harness {
     Harness::start_changed(|config, folder| {
-        let lines = format!("[passkeys]\ndomain = \"example.org\"\nname = \"Arena\"\norigins = [\"{ORIGIN}\"]\n");
-        config.identity = settings(folder, &lines);
+        config.identity = settings(folder, &lines());
         config.identity.mail = with_mail(folder).mail;
     })
     .await
 }
 
 /// Something that has one key.
-struct Authenticator {
-    id: Vec<u8>,
+pub(crate) struct Authenticator {
+    pub(crate) id: Vec<u8>,
     key: EcdsaKeyPair,
     counter: u32,
     origin: &'static str,
 }
 
 impl Authenticator {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).expect("a key");
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random);
@@ -106,7 +110,7 @@ async fn ask(harness: &Harness, path: &str, access: &str) -> Answer {
 }
 
 /// Adds a passkey; the answer.
-async fn add(harness: &Harness, access: &str, authenticator: &Authenticator) -> Answer {
+pub(crate) async fn add(harness: &Harness, access: &str, authenticator: &Authenticator) -> Answer {
     let challenge = ask(harness, BEGIN, access).await;
     assert_eq!(challenge.status, 200, "{challenge:?}");
     let credential = authenticator.create(&challenge);

@@ -1,7 +1,11 @@
 //! Everything about a player in one call, forgotten in another: filled by real use with marked data, looked for in a dump.
 
 use futures_util::future::join_all;
+use metagame::args;
 use metagame::core::receipt::{SignedReceipt, verify, verify_file};
+use metagame::db::{Domain, Sql};
+use metagame::store::Store;
+use metagame::store::privacy::held::{Erase, HELD, Held, Who};
 use metagame::vault::Vault;
 use protocol::id::PlayerId;
 use reqwest::{Method, StatusCode};
@@ -9,9 +13,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Answer, Harness, Player};
 use super::results::{match_id, result_of, sign};
-
-/// What everything personal of the test is marked with.
-const MARK: &str = "Zyxwmark";
+use super::whole::{Life, MARK, Whole};
 
 fn trusted(harness: &Harness) -> [u8; 32] {
     let seed = service::key::seed(&harness.config.vault_key_file).expect("the key file");
@@ -139,6 +141,69 @@ async fn after_an_erasure_no_personal_byte_is_left_the_books_balance_and_everybo
     harness.restart().await;
     let new = harness.login(1).await;
     assert_ne!(new.id, ada.id);
+}
+
+/// Rows of a line that name the player.
+async fn rows(store: &Store, held: &Held, player: PlayerId) -> u64 {
+    let read = held.first.strip_prefix("SELECT *").expect("a page of rows");
+    let read = read.split(" ORDER BY ").next().expect("where");
+    // Test programs are short: what they leak ends with them.
+    let sql = Sql::from(&*Box::leak(format!("SELECT count(*){read}").into_boxed_str()));
+    let counted = match held.who {
+        Who::Bytes => store.database().one(Domain::Operations, sql, args![player]).await,
+        Who::Text => store.database().one(Domain::Operations, sql, args![player.to_string()]).await,
+        Who::Subject => store.database().one(Domain::Operations, sql, args![format!("player:{player}")]).await,
+    };
+    counted.expect("a count")
+}
+
+/// Lines of which nothing is there before an erasure: they are about it.
+const OF_THE_ERASURE: [&str; 2] = ["erasures", "erased_rows"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_somebody_who_used_everything_no_table_and_no_dump_holds_a_personal_byte() {
+    let mut whole = Whole::start().await;
+    let Life { ada, bob, mut secrets } = whole.live().await;
+    let export = whole.harness.post("/v1/privacy/export", Some(&ada.access), &json!({})).await;
+    assert_eq!(export.status, 200, "{export:?}");
+    let device = metagame::core::device::device_hash(&format!("01{:030x}", 7)).expect("a device id");
+    secrets.extend([("mark", MARK.into()), ("mark in small letters", MARK.to_lowercase().into_bytes())]);
+    secrets.push(("device", device.0.to_vec()));
+    let store = whole.harness.store().await;
+    for held in HELD.iter().filter(|held| !OF_THE_ERASURE.contains(&held.table)) {
+        let (table, column) = (held.table, held.column);
+        assert!(
+            rows(&store, held, ada.id).await > 0,
+            "nothing in {table}.{column}: use it in whole.rs, or this proves nothing"
+        );
+    }
+    store.close().await;
+
+    let said = verify(&receipt(&erase(&whole.harness, &ada).await), &trusted(&whole.harness)).expect("a good receipt");
+    let store = whole.harness.store().await;
+    for held in HELD {
+        let line = format!("{}.{}", held.table, held.column);
+        let left = rows(&store, held, ada.id).await;
+        match held.erase {
+            Erase::Statement(sql) if sql.starts_with("DELETE") => assert_eq!(left, 0, "{line} is left"),
+            Erase::Kept(why) => assert_eq!(said["kept_without_a_person"][&line], why),
+            _ => {}
+        }
+    }
+    let (books, acts) = (store.verify_ledger().await.expect("verified"), store.verify_acts().await.expect("verified"));
+    assert!(books.faults.is_empty() && acts.faults.is_empty(), "{books:?} {acts:?}");
+    store.close().await;
+    for path in ["/v1/players/me/friends", "/v1/players/me/inbox", "/v1/players/me/party-invites", "/v1/trades"] {
+        let seen = whole.harness.get(path, &bob).await;
+        assert_eq!(seen.status, 200, "{path}: {seen:?}");
+        assert!(!seen.body.to_string().contains(&ada.id.to_string()), "{path}: {seen:?}");
+    }
+    whole.harness.stop().await;
+    let bytes = whole.harness.database_bytes().await;
+    for (what, secret) in secrets {
+        let is_there = |bytes: &Vec<u8>| bytes.windows(secret.len()).any(|window| window == secret);
+        assert!(!bytes.iter().any(is_there), "the dump holds the {what}");
+    }
 }
 
 #[tokio::test]

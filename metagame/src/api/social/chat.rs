@@ -19,7 +19,7 @@ use crate::core::sanction::FOR_EVER_MS;
 use crate::core::social::chat::{Channel, MUTES_MAX};
 use crate::extract::{Body, Named, Query};
 use crate::gateway::presence::TEXT_BYTES_MAX;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::social::{SayFault, read_status, status_name};
 use crate::store::social::{ChatFault, ChatMessage};
 
@@ -148,10 +148,8 @@ fn channel(kind: &str, id: &str) -> Result<Channel, Problem> {
 #[utoipa::path(post, path = "/v1/chat/{kind}/{id}/messages", tag = "social", security(("access_token" = [])), request_body = SayBody,
     params(("kind" = String, Path, description = "party, match or direct"),
         ("id" = Uuid, Path, description = "The party, the match, or the friend")),
-    responses((status = 200, body = ChatMessageBody),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-in-channel, muted"),
-        (status = 429, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64))),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ChatMessageBody),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-in-channel, muted")))]
 async fn say(
     State(app): State<App>,
     caller: Caller,
@@ -171,9 +169,8 @@ async fn say(
 #[utoipa::path(get, path = "/v1/chat/{kind}/{id}/messages", tag = "social", security(("access_token" = [])),
     params(("kind" = String, Path, description = "party, match or direct"),
         ("id" = Uuid, Path, description = "The party, the match, or the friend"), ChatQuery),
-    responses((status = 200, body = ChatBody),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-in-channel"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = ChatBody),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-in-channel")))]
 async fn chat_history(
     State(app): State<App>,
     caller: Caller,
@@ -188,7 +185,7 @@ async fn chat_history(
 
 /// Players whom you mute
 #[utoipa::path(get, path = "/v1/players/me/mutes", tag = "social", security(("access_token" = [])),
-    responses((status = 200, body = MutesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = MutesBody)))]
 async fn mutes(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let mutes = app.store.mutes(caller.player_id).await?;
     let mutes = mutes.into_iter().map(|(player_id, name)| MuteBody { player_id, name }).collect();
@@ -199,7 +196,7 @@ async fn mutes(State(app): State<App>, caller: Caller) -> Result<impl IntoRespon
 ///
 /// What it says is not shown to you any more; it is not told.
 #[utoipa::path(put, path = "/v1/players/me/mutes/{id}", tag = "social", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204)))]
 async fn mute(State(app): State<App>, caller: Caller, Named(other): Named<PlayerId>) -> Result<StatusCode, Problem> {
     if app.store.mute(caller.player_id, other, service::clock::unix_ms()).await? {
         return Ok(StatusCode::NO_CONTENT);
@@ -211,7 +208,7 @@ async fn mute(State(app): State<App>, caller: Caller, Named(other): Named<Player
 /// End a mute
 #[utoipa::path(delete, path = "/v1/players/me/mutes/{id}", tag = "social", security(("access_token" = [])),
     params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204)))]
 async fn unmute(State(app): State<App>, caller: Caller, Named(other): Named<PlayerId>) -> Result<StatusCode, Problem> {
     app.store.unmute(caller.player_id, other).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -219,7 +216,7 @@ async fn unmute(State(app): State<App>, caller: Caller, Named(other): Named<Play
 
 /// Friends and party members that are there
 #[utoipa::path(get, path = "/v1/presence", tag = "social", security(("access_token" = [])),
-    responses((status = 200, body = PresencesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = PresencesBody)))]
 async fn presences(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let now_ms = service::clock::unix_ms();
     let watched = app.store.circle(caller.player_id).await?.watchers(caller.player_id);
@@ -234,7 +231,7 @@ async fn presences(State(app): State<App>, caller: Caller) -> Result<impl IntoRe
 ///
 /// By friends and party members. It holds for 90 seconds; a session of the gateway holds it as long as it lives.
 #[utoipa::path(put, path = "/v1/presence", tag = "social", security(("access_token" = [])), request_body = SetPresenceBody,
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204)))]
 async fn set_presence(
     State(app): State<App>,
     caller: Caller,

@@ -18,7 +18,7 @@ use crate::core::page::{PlayerCursor, limit};
 use crate::core::social::tie::{Act, Refusal, Tie};
 use crate::extract::{Named, Query};
 use crate::gateway::fanout::News;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::social::{Companion, FriendAct};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -74,7 +74,7 @@ struct TieBody {
 
 /// Friends and requests
 #[utoipa::path(get, path = "/v1/players/me/friends", tag = "social", security(("access_token" = [])), params(PageQuery),
-    responses((status = 200, body = FriendsBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = FriendsBody)))]
 async fn friends(
     State(app): State<App>,
     caller: Caller,
@@ -97,10 +97,9 @@ async fn friends(
 /// Asking who has asked you makes you friends. The other finds a message in its inbox. Repeating it changes nothing.
 #[utoipa::path(put, path = "/v1/players/me/friends/{id}", tag = "social", security(("access_token" = [])),
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = TieBody),
+    responses(UsualProblems, (status = 200, body = TieBody),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "player-unreachable"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "blocked-by-you or list-full"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "blocked-by-you or list-full")))]
 async fn befriend(
     State(app): State<App>,
     caller: Caller,
@@ -113,7 +112,7 @@ async fn befriend(
 /// End a friendship, take a request back, or decline one
 #[utoipa::path(delete, path = "/v1/players/me/friends/{id}", tag = "social", security(("access_token" = [])),
     params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204)))]
 async fn unfriend(
     State(app): State<App>,
     caller: Caller,
@@ -125,7 +124,7 @@ async fn unfriend(
 
 /// Blocked players
 #[utoipa::path(get, path = "/v1/players/me/blocks", tag = "social", security(("access_token" = [])), params(PageQuery),
-    responses((status = 200, body = BlocksBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = BlocksBody)))]
 async fn blocks(
     State(app): State<App>,
     caller: Caller,
@@ -143,7 +142,7 @@ async fn blocks(
 /// Ends a friendship and its requests. Neither of the two sees or reaches the other from then on, and the other is not told.
 #[utoipa::path(put, path = "/v1/players/me/blocks/{id}", tag = "social", security(("access_token" = [])),
     params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204)))]
 async fn block(State(app): State<App>, caller: Caller, Named(other): Named<PlayerId>) -> Result<StatusCode, Problem> {
     act(&app, caller.player_id, other, Act::Block).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -152,7 +151,7 @@ async fn block(State(app): State<App>, caller: Caller, Named(other): Named<Playe
 /// End a block
 #[utoipa::path(delete, path = "/v1/players/me/blocks/{id}", tag = "social", security(("access_token" = [])),
     params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 204)))]
 async fn unblock(State(app): State<App>, caller: Caller, Named(other): Named<PlayerId>) -> Result<StatusCode, Problem> {
     act(&app, caller.player_id, other, Act::Unblock).await?;
     Ok(StatusCode::NO_CONTENT)

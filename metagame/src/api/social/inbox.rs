@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::core::page::limit;
 use crate::extract::{Body, Query};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, UsualProblems};
 use crate::store::social::InboxMessage;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -62,8 +62,8 @@ struct AckBody {
 /// Read the inbox
 ///
 /// What the player must hear, whether connected or not. Messages stay until they are acknowledged, for 30 days.
-#[utoipa::path(get, path = "/v1/players/me/inbox", tag = "social", security(("access_token" = [])), params(InboxQuery),
-    responses((status = 200, body = InboxBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/players/me/inbox", operation_id = "read_inbox", tag = "social", security(("access_token" = [])), params(InboxQuery),
+    responses(UsualProblems, (status = 200, body = InboxBody)))]
 async fn read(
     State(app): State<App>,
     caller: Caller,
@@ -83,8 +83,8 @@ fn message(message: InboxMessage) -> InboxMessageBody {
 /// Acknowledge messages
 ///
 /// Up to and including `seq`; the answer says how far the inbox is acknowledged. Repeating it changes nothing.
-#[utoipa::path(post, path = "/v1/players/me/inbox/ack", tag = "social", security(("access_token" = [])), request_body = AckBody,
-    responses((status = 200, body = AckBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/players/me/inbox/ack", operation_id = "acknowledge_inbox", tag = "social", security(("access_token" = [])), request_body = AckBody,
+    responses(UsualProblems, (status = 200, body = AckBody)))]
 async fn ack(State(app): State<App>, caller: Caller, Body(body): Body<AckBody>) -> Result<impl IntoResponse, Problem> {
     let seq = app.store.ack_inbox(caller.player_id, body.seq).await?;
     Ok(private(Json(AckBody { seq })))

@@ -21,7 +21,7 @@ use crate::core::social::code;
 use crate::core::social::party::{PartyAct, PartyRefusal, Rtts, SIZE_DEFAULT, SIZE_MAX};
 use crate::extract::{Body, Named};
 use crate::gateway::fanout::News;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::social::{Entrance, NewParty, PartyDone, PartyFault, PartyStep, PartyView};
 
 /// Most regions that a member names.
@@ -155,7 +155,7 @@ struct PartyTicketBody {
 
 /// A code, as somebody typed it: case, spaces and hyphens do not matter.
 #[derive(Debug, Deserialize, ToSchema)]
-struct CodeBody {
+struct LobbyCodeBody {
     #[schema(example = "CDFG-HJKM")]
     code: String,
 }
@@ -184,10 +184,9 @@ impl From<PartyFault> for Problem {
 /// Make a party
 ///
 /// The maker leads it. A player is in one party at a time.
-#[utoipa::path(post, path = "/v1/parties", tag = "social", security(("access_token" = [])), request_body = NewPartyBody,
-    responses((status = 201, body = PartyBody),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "in-party with party_id"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/parties", operation_id = "make_party", tag = "social", security(("access_token" = [])), request_body = NewPartyBody,
+    responses(UsualProblems, (status = 201, body = PartyBody),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "in-party with party_id")))]
 async fn make(
     State(app): State<App>,
     caller: Caller,
@@ -206,10 +205,9 @@ async fn make(
 }
 
 /// The party that you are in
-#[utoipa::path(get, path = "/v1/parties/me", tag = "social", security(("access_token" = [])),
-    responses((status = 200, body = PartyBody),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "no-party"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/parties/me", operation_id = "own_party", tag = "social", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = PartyBody),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "no-party")))]
 async fn mine(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let view = app.store.party_of(caller.player_id).await?.ok_or(PartyFault::NoParty)?;
     Ok(private(Json(PartyBody::from(view))))
@@ -218,8 +216,8 @@ async fn mine(State(app): State<App>, caller: Caller) -> Result<impl IntoRespons
 /// Leave your party
 ///
 /// Its oldest member leads it then; the party of nobody is over. Being in none is no error.
-#[utoipa::path(delete, path = "/v1/parties/me", tag = "social", security(("access_token" = [])),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/v1/parties/me", operation_id = "leave_party", tag = "social", security(("access_token" = [])),
+    responses(UsualProblems, (status = 204)))]
 async fn leave(State(app): State<App>, caller: Caller) -> Result<StatusCode, Problem> {
     match step(&app, caller.player_id, PartyAct::Leave).await {
         Ok(_) | Err(Fault::Party(PartyFault::NoParty)) => Ok(StatusCode::NO_CONTENT),
@@ -230,10 +228,9 @@ async fn leave(State(app): State<App>, caller: Caller) -> Result<StatusCode, Pro
 /// Invite a player
 ///
 /// The invitation holds for 5 minutes; the invited finds it in its inbox. Repeating it changes nothing.
-#[utoipa::path(post, path = "/v1/parties/me/invites", tag = "social", security(("access_token" = [])), request_body = PlayerBody,
-    responses((status = 204),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "player-unreachable"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/parties/me/invites", operation_id = "invite_to_party", tag = "social", security(("access_token" = [])), request_body = PlayerBody,
+    responses(UsualProblems, (status = 204),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "player-unreachable")))]
 async fn invite(State(app): State<App>, caller: Caller, Body(body): Body<PlayerBody>) -> Result<StatusCode, Problem> {
     let now_ms = service::clock::unix_ms();
     app.store.invite_to_party(caller.player_id, body.player_id, now_ms).await??;
@@ -242,8 +239,8 @@ async fn invite(State(app): State<App>, caller: Caller, Body(body): Body<PlayerB
 }
 
 /// Invitations that you have
-#[utoipa::path(get, path = "/v1/players/me/party-invites", tag = "social", security(("access_token" = [])),
-    responses((status = 200, body = InvitesBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/players/me/party-invites", operation_id = "party_invites", tag = "social", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = InvitesBody)))]
 async fn invites(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let found = app.store.party_invites(caller.player_id, service::clock::unix_ms()).await?;
     let invite = |one: crate::store::social::InviteView| InviteBody {
@@ -256,10 +253,9 @@ async fn invites(State(app): State<App>, caller: Caller) -> Result<impl IntoResp
 }
 
 /// Accept an invitation
-#[utoipa::path(post, path = "/v1/parties/{id}/accept", tag = "social", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = PartyBody),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "in-party with party_id, or party-full"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/parties/{id}/accept", operation_id = "accept_invite", tag = "social", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 200, body = PartyBody),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "in-party with party_id, or party-full")))]
 async fn accept(
     State(app): State<App>,
     caller: Caller,
@@ -272,8 +268,8 @@ async fn accept(
 }
 
 /// Decline an invitation
-#[utoipa::path(post, path = "/v1/parties/{id}/decline", tag = "social", security(("access_token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/parties/{id}/decline", operation_id = "decline_invite", tag = "social", security(("access_token" = [])), params(("id" = Uuid, Path)),
+    responses(UsualProblems, (status = 204)))]
 async fn decline(
     State(app): State<App>,
     caller: Caller,
@@ -284,11 +280,10 @@ async fn decline(
 }
 
 /// Send a member away
-#[utoipa::path(delete, path = "/v1/parties/me/members/{id}", tag = "social", security(("access_token" = [])),
+#[utoipa::path(delete, path = "/v1/parties/me/members/{id}", operation_id = "kick_from_party", tag = "social", security(("access_token" = [])),
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = PartyBody),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-leader"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses(UsualProblems, (status = 200, body = PartyBody),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-leader")))]
 async fn kick(
     State(app): State<App>,
     caller: Caller,
@@ -299,10 +294,9 @@ async fn kick(
 }
 
 /// Make another member the leader
-#[utoipa::path(put, path = "/v1/parties/me/leader", tag = "social", security(("access_token" = [])), request_body = PlayerBody,
-    responses((status = 200, body = PartyBody),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-leader"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(put, path = "/v1/parties/me/leader", operation_id = "hand_over_party", tag = "social", security(("access_token" = [])), request_body = PlayerBody,
+    responses(UsualProblems, (status = 200, body = PartyBody),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "not-leader")))]
 async fn hand_over(
     State(app): State<App>,
     caller: Caller,
@@ -315,8 +309,8 @@ async fn hand_over(
 /// Say whether you are ready
 ///
 /// The leader can queue once all are. Not being ready any more cancels the party's ticket.
-#[utoipa::path(put, path = "/v1/parties/me/ready", tag = "social", security(("access_token" = [])), request_body = ReadyBody,
-    responses((status = 200, body = PartyBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(put, path = "/v1/parties/me/ready", operation_id = "say_ready", tag = "social", security(("access_token" = [])), request_body = ReadyBody,
+    responses(UsualProblems, (status = 200, body = PartyBody)))]
 async fn ready(
     State(app): State<App>,
     caller: Caller,
@@ -337,12 +331,10 @@ fn read_rtts(rtts: BTreeMap<String, u32>) -> Result<Rtts, Problem> {
 /// Queue the party
 ///
 /// By its leader, once all are ready. A change of who is in the party, or a member that is not ready any more, cancels the ticket.
-#[utoipa::path(post, path = "/v1/parties/me/ticket", tag = "social", security(("access_token" = [])), request_body = PartyTicketBody,
-    responses((status = 201, body = TicketBody), (status = 200, body = TicketBody, description = "The ticket existed"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json",
-            description = "not-ready, party-changed, has-ticket, or in-match with player_id"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64)))))]
+#[utoipa::path(post, path = "/v1/parties/me/ticket", operation_id = "queue_party", tag = "social", security(("access_token" = [])), request_body = PartyTicketBody,
+    responses(UsualProblems, (status = 201, body = TicketBody),
+        (status = 200, body = TicketBody, description = "The ticket existed"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "not-ready, party-changed, has-ticket, or in-match with player_id")))]
 async fn queue(
     State(app): State<App>,
     caller: Caller,
@@ -358,8 +350,8 @@ async fn queue(
 /// Open the party to whoever knows its code
 ///
 /// Each time with a new code; the one before works no more.
-#[utoipa::path(put, path = "/v1/parties/me/code", tag = "social", security(("access_token" = [])),
-    responses((status = 200, body = PartyBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(put, path = "/v1/parties/me/code", operation_id = "open_party", tag = "social", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = PartyBody)))]
 async fn open(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let code = code::code(service::random::bytes());
     let done = step(&app, caller.player_id, PartyAct::Open(code)).await?;
@@ -367,8 +359,8 @@ async fn open(State(app): State<App>, caller: Caller) -> Result<impl IntoRespons
 }
 
 /// Take the party's code away
-#[utoipa::path(delete, path = "/v1/parties/me/code", tag = "social", security(("access_token" = [])),
-    responses((status = 200, body = PartyBody), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/v1/parties/me/code", operation_id = "close_party", tag = "social", security(("access_token" = [])),
+    responses(UsualProblems, (status = 200, body = PartyBody)))]
 async fn close(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     let done = step(&app, caller.player_id, PartyAct::Close).await?;
     Ok(private(Json(PartyBody::from(done.view))))
@@ -377,16 +369,14 @@ async fn close(State(app): State<App>, caller: Caller) -> Result<impl IntoRespon
 /// Join a private lobby
 ///
 /// Ten tries a minute.
-#[utoipa::path(post, path = "/v1/lobbies/join", tag = "social", security(("access_token" = [])), request_body = CodeBody,
-    responses((status = 200, body = PartyBody),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "unknown-code"),
-        (status = 429, body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64))),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/lobbies/join", tag = "social", security(("access_token" = [])), request_body = LobbyCodeBody,
+    responses(UsualProblems, (status = 200, body = PartyBody),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "unknown-code")))]
 async fn join_lobby(
     State(app): State<App>,
     caller: Caller,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Body(body): Body<CodeBody>,
+    Body(body): Body<LobbyCodeBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let now_ms = service::clock::unix_ms();
     let counted = app.social.guess(caller.player_id, network(peer.0.ip()), now_ms);

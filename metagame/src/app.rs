@@ -29,9 +29,11 @@ use crate::privacy::Privacy;
 use crate::problem::Problem;
 use crate::ranks::Ranks;
 use crate::results::Results;
+use crate::rules::Hooks;
 use crate::social::Social;
 use crate::store::Store;
 use crate::stripe::Stripe;
+use crate::telemetry::Intake;
 use crate::tickets::Tickets;
 use crate::webhooks::Desks;
 
@@ -63,6 +65,9 @@ pub(crate) struct Shared {
     #[expect(dead_code, reason = "for logins and payments: the first of them removes this line")]
     pub(crate) outgoing: Outgoing,
     pub(crate) in_flight: InFlight,
+    pub(crate) telemetry: Intake,
+    /// Who is asked before acts, besides the rules that are data.
+    pub(crate) hooks: Hooks,
     pub(crate) live: Arc<Live>,
     /// Where clients of the GameMesh backend are served.
     pub(crate) gamemesh: Option<GameMesh>,

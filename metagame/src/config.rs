@@ -18,6 +18,7 @@ use crate::identity::settings::IdentitySettings;
 use crate::live::LiveSettings;
 use crate::outgoing::OutgoingSettings;
 use crate::redis::RedisUrl;
+use crate::telemetry::TelemetrySettings;
 use crate::webhooks::Webhooks;
 
 /// What metagame needs to run.
@@ -76,6 +77,8 @@ pub struct Parts {
     pub outgoing: OutgoingSettings,
     /// Events, settings of the game, and those who may say something of players.
     pub live: LiveSettings,
+    /// What is reported of the game, and how much of it is kept.
+    pub telemetry: TelemetrySettings,
     /// Serve clients of the GameMesh backend.
     pub gamemesh: Option<GameMeshSettings>,
 }

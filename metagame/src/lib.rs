@@ -37,10 +37,12 @@ pub mod ranks;
 pub mod redis;
 mod request;
 mod results;
+mod rules;
 mod social;
 mod start;
 pub mod store;
 mod stripe;
+mod telemetry;
 mod tickets;
 mod upstream;
 pub mod vault;
@@ -70,8 +72,10 @@ pub use live::{AntiCheat, IntegrationFaults, Integrations, LiveError, LiveSettin
 pub use outgoing::{AddressFault, OutgoingSettings, TlsError};
 pub use progression::ProgressionError;
 pub use redis::{RedisUrl, RedisUrlError};
+pub use rules::{Hook, HookAddress};
 pub use start::{Running, ServeError, StartError, serve, start};
 pub use stripe::settings::{StripeFaults, StripeSettings, read_stripe};
+pub use telemetry::TelemetrySettings;
 pub use webhooks::{
     Endpoint, EndpointSettings, StartFault, WebhookFaults, WebhookTiming, Webhooks, endpoints, read_endpoints,
 };

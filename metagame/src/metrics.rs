@@ -25,6 +25,9 @@ const GATEWAY_BEGUN: &str = "muster_metagame_gateway_begun_total";
 const GATEWAY_NEWS: &str = "muster_metagame_gateway_news_total";
 const GATEWAY_REFUSED: &str = "muster_metagame_gateway_refused_total";
 const ROOM_MESSAGES_LOST: &str = "muster_metagame_room_messages_lost_total";
+const RULES: &str = "muster_metagame_rules_total";
+const TELEMETRY: &str = "muster_metagame_telemetry_events_total";
+const TELEMETRY_WAITING: &str = "muster_metagame_telemetry_waiting_bytes";
 const DATABASE_ERRORS: &str = "muster_metagame_database_errors_total";
 const DATABASE_WAIT_SECONDS: &str = "muster_metagame_database_wait_seconds";
 const DATABASE_RETRIES: &str = "muster_metagame_database_retries_total";
@@ -120,6 +123,23 @@ pub(crate) fn describe() {
     for kind in ["busy", "unavailable", "unknown", "failed", "unreadable"] {
         counter!(DATABASE_ERRORS, "kind" => kind).increment(0);
     }
+    describe_studio();
+}
+
+/// What a studio adds of its own.
+fn describe_studio() {
+    describe_counter!(
+        RULES,
+        "Acts that the studio's own rules decided, by rule, act and outcome: refused, allowed, down_allowed, down_refused"
+    );
+    describe_counter!(
+        TELEMETRY,
+        "Reports of the game by outcome: kept, refused, nobody (an erased or unknown player); lost: no_room, day_full, failed, at_end, before (by the reporter)"
+    );
+    describe_gauge!(TELEMETRY_WAITING, "Memory of reports of the game that wait to be written");
+    for outcome in ["no_room", "day_full", "failed", "at_end"] {
+        counter!(TELEMETRY, "outcome" => outcome).increment(0);
+    }
 }
 
 pub(crate) fn gateway_sessions(count: usize) {
@@ -142,6 +162,21 @@ pub(crate) fn room_messages_lost(count: usize) {
     if count > 0 {
         counter!(ROOM_MESSAGES_LOST).increment(count as u64);
     }
+}
+
+/// Rules are named by the studio, so they are few.
+pub(crate) fn rule(rule: &str, act: &'static str, outcome: &'static str) {
+    counter!(RULES, "rule" => rule.to_owned(), "act" => act, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn telemetry(outcome: &'static str, count: usize) {
+    if count > 0 {
+        counter!(TELEMETRY, "outcome" => outcome).increment(count as u64);
+    }
+}
+
+pub(crate) fn telemetry_waiting(bytes: usize) {
+    gauge!(TELEMETRY_WAITING).set(bytes as f64);
 }
 
 pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Duration) {

@@ -7,11 +7,14 @@ use protocol::certificate::{CertificateClaims, MatchResult, ResultError, SignedR
 use protocol::jwt::JwtError;
 use sha2::{Digest as _, Sha256};
 
+use crate::app::App;
+use crate::core::live::rule::{Act, Fact, Facts};
 use crate::core::progression::Progression;
 use crate::core::settlement::{RELEASED, validate};
 use crate::keys::AllocatorKeys;
 use crate::metrics;
 use crate::problem::Problem;
+use crate::rules::{facts, is_refusal};
 use crate::store::{Recorded, Store, VerifiedResult};
 
 /// What became of a believed result.
@@ -37,9 +40,10 @@ impl Results {
         Self { store, keys, progression }
     }
 
-    /// Records a result.
+    /// Records a result, if the studio's rules allow it.
     pub(crate) async fn record(
         &self,
+        app: &App,
         match_id: protocol::id::MatchId,
         signed: SignedResult,
     ) -> Result<Outcome, Problem> {
@@ -63,6 +67,7 @@ impl Results {
         let body_hash = Sha256::digest(signed.result.as_bytes()).into();
         let progression = Arc::clone(&self.progression);
         let verified = VerifiedResult { claims, result, body: signed.result, body_hash, progression, now_ms };
+        self.permit(app, &verified).await?;
         match self.store.record_result(verified).await? {
             Recorded::First { trace_id } => {
                 metrics::result("first");
@@ -92,6 +97,25 @@ impl Results {
         }
     }
 
+    /// Asks the studio's rules about a result that would be the first of its match: what is recorded is not judged again.
+    async fn permit(&self, app: &App, verified: &VerifiedResult) -> Result<(), Problem> {
+        let match_id = verified.result.match_id;
+        if !app.has_rules(Act::Result) || self.store.has_result(match_id).await? {
+            return Ok(());
+        }
+        let asked = app.permit(Act::Result, None, facts_of(verified)).await;
+        if let Err(problem) = &asked {
+            if is_refusal(problem) {
+                metrics::result("refused_by_rule");
+                self.store.note_refused_result(verified.clone()).await?;
+                tracing::warn!(%match_id, "a rule of the studio refuses a result; see the audit log");
+            } else {
+                metrics::result("rule_unavailable");
+            }
+        }
+        asked
+    }
+
     /// The result, if everything fits. A key that is not known yet is asked for.
     async fn verify(&self, signed: &SignedResult, now_s: u64) -> Result<(CertificateClaims, MatchResult), Problem> {
         let begun = Instant::now();
@@ -112,6 +136,27 @@ impl Results {
             Problem::forbidden(slug, error.to_string())
         })
     }
+}
+
+/// What rules are told of a result: of figures and scores the ends, among all players.
+fn facts_of(verified: &VerifiedResult) -> Facts {
+    let VerifiedResult { claims, result, .. } = verified;
+    let scores = || result.players.iter().map(|player| player.score);
+    let mut known = facts([
+        ("queue", Some(claims.queue.as_str().into())),
+        ("reason", Some(result.reason.as_str().into())),
+        ("seconds", Some((result.ended_at_ms.saturating_sub(result.started_at_ms) / 1_000).into())),
+        ("players", Some((result.players.len() as u64).into())),
+        ("score_max", scores().max().map(Fact::Number)),
+        ("score_min", scores().min().map(Fact::Number)),
+    ]);
+    for (figure, value) in result.players.iter().flat_map(|player| &player.stats) {
+        let most = known.entry(format!("stat.{figure}")).or_insert(Fact::Number(*value));
+        if let Fact::Number(most) = most {
+            *most = (*most).max(*value);
+        }
+    }
+    known
 }
 
 /// The stable name of what does not fit.

@@ -50,9 +50,12 @@ use crate::progression::{self, ProgressionError};
 use crate::ranks::{self, Ranks};
 use crate::redis::{Redis, RedisUrlError};
 use crate::results::Results;
+use crate::rules::{self, HookAddress, Hooks};
 use crate::social::Social;
+use crate::store::telemetry::TelemetryLog;
 use crate::store::{Stats, Store, StoreError};
 use crate::stripe::{self, Stripe};
+use crate::telemetry::Intake;
 use crate::tickets::Tickets;
 use crate::upstream::Upstream;
 use crate::vault::Vault;
@@ -117,6 +120,9 @@ pub enum StartError {
     /// The rules of progression cannot be used.
     #[error(transparent)]
     Progression(#[from] ProgressionError),
+    /// A hook cannot be called.
+    #[error(transparent)]
+    Hook(#[from] HookAddress),
     /// Events and settings cannot be published.
     #[error(transparent)]
     Live(#[from] live::LiveError),
@@ -248,6 +254,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     let tls = certificate.map(|certificate| TlsAcceptor::from(certificate.server_config()));
     workers.extend(gateway.map(|listener| tokio::spawn(tcp::serve(app.clone(), listener, tls))));
     workers.push(kv_writer);
+    workers.extend(app.telemetry.start(&shutdown));
     workers.extend(gamemesh::start(&app, &shutdown));
     workers.push(tokio::spawn(privacy::go_on_erasing(app.clone(), shutdown.clone())));
     let listener = BoundedListener::new(api.into_tokio(), config.limits.connections_max);
@@ -293,6 +300,8 @@ async fn assemble(
     let access_seed = seed(config, &config.access_key_file)?;
     let vault = open_vault(config, &store).await?;
     let outgoing = Outgoing::new(config.parts.outgoing.clone());
+    let log = TelemetryLog::of(&config.database, store.database());
+    let telemetry = Intake::new(&config.parts.telemetry, log, store.clone(), Arc::clone(&vault));
     let identity = Identity::start(&config.identity, Arc::clone(&vault), &store, &outgoing)?;
     identity.revoked.look(&store).await?;
     let (schedule, look) = (config.identity.rotation, config.identity.rotation_look);
@@ -306,6 +315,7 @@ async fn assemble(
     let gate = Arc::new(Gate::load(store.clone()).await?);
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
     let outgoing = Outgoing::new(config.parts.outgoing.clone());
+    let hooks = Hooks::new(&config.parts.live.integrations.hooks, &outgoing)?;
     let live = Arc::new(Live::start(store.clone(), &config.parts.live).await?);
     Ok(App::new(Shared {
         access: AccessTokens::new(keyring),
@@ -333,6 +343,8 @@ async fn assemble(
         servers: config.servers.clone(),
         social: Social::new(fanout),
         ws_tickets: WsTickets::new(redis.clone()),
+        telemetry,
+        hooks,
         live,
         gamemesh: config.parts.gamemesh.clone().map(GameMesh::new),
         hub,
@@ -378,6 +390,7 @@ fn admin_routes(app: App) -> Router {
         .merge(ranks::admin::routes())
         .merge(identity::admin::routes())
         .merge(live::admin::routes())
+        .merge(rules::admin::routes())
         .merge(operators::routes())
         .route("/matches/{id}", get(api::matches::get_any))
         .route("/grants", post(api::wallet::operator_grant))

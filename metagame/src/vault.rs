@@ -82,7 +82,7 @@ impl Vault {
     pub fn new_account_key(&self, player: PlayerId) -> (AccountKey, WrappedKey) {
         let bytes = Zeroizing::new(service::random::bytes::<KEY_BYTES>());
         let wrapped = seal(&self.wrap, &[b"account key", &player.to_bytes()], bytes.as_ref());
-        (AccountKey { key: key(bytes.as_ref()), player }, WrappedKey(wrapped))
+        (AccountKey::new(bytes.as_ref(), player), WrappedKey(wrapped))
     }
 
     /// The key of an account, from how it is kept.
@@ -94,7 +94,7 @@ impl Vault {
         if bytes.len() != KEY_BYTES {
             return Err(SealError);
         }
-        Ok(AccountKey { key: key(&bytes), player })
+        Ok(AccountKey::new(&bytes, player))
     }
 
     /// Where `value` is found again; values of different kinds never meet.
@@ -123,6 +123,7 @@ impl Vault {
 /// The key of one account.
 pub struct AccountKey {
     key: LessSafeKey,
+    pseudonyms: hmac::Key,
     player: PlayerId,
 }
 
@@ -133,6 +134,18 @@ impl std::fmt::Debug for AccountKey {
 }
 
 impl AccountKey {
+    fn new(bytes: &[u8], player: PlayerId) -> Self {
+        let pseudonyms = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, bytes), b"muster account pseudonyms v1");
+        Self { key: key(bytes), pseudonyms: hmac::Key::new(hmac::HMAC_SHA256, pseudonyms.as_ref()), player }
+    }
+
+    /// A name for the account, another one for each purpose. Only who has the key can tell whose it is: with the key the way
+    /// from one to the other is gone.
+    pub fn pseudonym(&self, purpose: &str) -> [u8; 16] {
+        let tag = hmac::sign(&self.pseudonyms, purpose.as_bytes());
+        tag.as_ref()[..16].try_into().expect("16 of 32 bytes")
+    }
+
     /// Seals something of this account; `purpose` is where it is kept.
     pub fn seal(&self, purpose: &str, bytes: &[u8]) -> Vec<u8> {
         seal(&self.key, &[&self.player.to_bytes(), purpose.as_bytes()], bytes)
@@ -210,6 +223,17 @@ mod tests {
             assert!(again.open("e-mail", &changed).is_err(), "byte {at}");
             assert!(again.open("e-mail", &sealed[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn a_pseudonym_is_the_same_for_one_key_and_purpose() {
+        let vault = Vault::new(&[1; 32]);
+        let (ada, wrapped) = vault.new_account_key(player(1));
+        let again = vault.account_key(player(1), &wrapped).expect("the same key file");
+        assert_eq!(ada.pseudonym("telemetry"), again.pseudonym("telemetry"));
+        assert_ne!(ada.pseudonym("telemetry"), ada.pseudonym("other"));
+        let (another, _) = vault.new_account_key(player(1));
+        assert_ne!(ada.pseudonym("telemetry"), another.pseudonym("telemetry"), "it is the key's, not the account's");
     }
 
     #[test]

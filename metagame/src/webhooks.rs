@@ -27,7 +27,7 @@ use worker::Worker;
 pub use settings::{Endpoint, EndpointSettings, WebhookFaults, endpoints, read_endpoints};
 
 pub(crate) use admin::routes;
-pub(crate) use settings::{is_name, secret};
+pub(crate) use settings::{is_name, secret, url};
 
 /// What metagame tells, whom, and with how much patience.
 #[derive(Debug, Clone, Default)]

@@ -34,12 +34,16 @@ mod privacy;
 mod progression;
 #[path = "api/results.rs"]
 mod results;
+#[path = "api/rules.rs"]
+mod rules;
 #[path = "api/sanctions.rs"]
 mod sanctions;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/steam.rs"]
 mod steam;
+#[path = "api/telemetry.rs"]
+mod telemetry;
 #[path = "api/tickets.rs"]
 mod tickets;
 #[path = "api/two_instances.rs"]

@@ -1,4 +1,4 @@
-//! The flags that name events and settings of the game, and who may say something of players.
+//! The flags that name events, settings and rules of the game, and who may say something of players.
 
 use std::path::PathBuf;
 
@@ -13,11 +13,12 @@ use crate::parts::read;
 /// Live operations.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub(crate) struct LiveOptions {
-    /// File of events and remote settings (TOML), published at start if its version is the newest. Operators publish others on
+    /// File of events, remote settings and the studio's own rules (TOML), published at start if its version is the newest. Operators publish others on
     /// the admin port.
     #[arg(long, env = "MUSTER_LIVE", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) live: Option<PathBuf>,
-    /// File of integrations (TOML): vendors of anti-cheat and what follows from their verdicts.
+    /// File of integrations (TOML): vendors of anti-cheat and what follows from their verdicts, and hooks that are asked before
+    /// players act.
     #[arg(long, env = "MUSTER_INTEGRATIONS", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) integrations: Option<PathBuf>,
 }

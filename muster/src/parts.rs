@@ -8,7 +8,8 @@ use clap::Args;
 use metagame::core::kv::Collections;
 use metagame::core::leaderboard::Boards;
 use metagame::core::progression::file::parse as progression;
-use metagame::{Parts, Progression};
+use metagame::core::telemetry::plan::Plan;
+use metagame::{Parts, Progression, TelemetrySettings};
 use serde::{Deserialize, Serialize};
 
 use crate::compat::CompatOptions;
@@ -49,6 +50,10 @@ pub(crate) struct PartOptions {
     /// reads and writes; everybody reads "public", and servers alone write "server".
     #[arg(long, env = "MUSTER_COLLECTIONS", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) collections: Option<PathBuf>,
+    /// File of what is reported of the game, which of it may be read, and how long it is kept (TOML). Without it anything may be
+    /// reported; figures are kept as they are, texts sealed, for 30 days.
+    #[arg(long, env = "MUSTER_TELEMETRY", value_name = "FILE", help_heading = "Parts of metagame")]
+    pub(crate) telemetry: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) compat: CompatOptions,
     #[command(flatten)]
@@ -81,6 +86,11 @@ impl PartOptions {
                 .map_err(|fault| Failure::setup(format!("{}: {fault}", file.display())))?,
             None => Collections::default(),
         };
+        let plan = match &self.telemetry {
+            Some(file) => Plan::parse(&read("--telemetry", file)?)
+                .map_err(|fault| Failure::setup(format!("{}: {fault}", file.display())))?,
+            None => Plan::default(),
+        };
         let economy = self.economy.read()?;
         let progression = match &self.progression {
             Some(file) => progression(&read("--progression", file)?, &economy.catalog)
@@ -97,6 +107,7 @@ impl PartOptions {
             gateway: self.gateway.read()?,
             gamemesh: self.compat.read(),
             live: self.live.read()?,
+            telemetry: TelemetrySettings { plan, ..TelemetrySettings::default() },
             ..Parts::default()
         })
     }

@@ -16,7 +16,8 @@ use super::leaderboards::{BoardBody, board};
 use super::players::{PageQuery, PublicProfileBody, public};
 use super::private;
 use super::shop::{PurchaseBody, ReceiptBody, buy};
-use super::tickets::{RegionRttBody, TicketBody, new_ticket};
+use super::telemetry::{ReportedBody, Reporter, ReportsBody, take_batch};
+use super::tickets::{RegionRttBody, TicketBody, new_ticket, permit_queue};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Named, Query, QueueName};
@@ -32,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(alias_leaderboard))
         .routes(routes!(alias_inventory))
         .routes(routes!(alias_purchase))
+        .routes(routes!(alias_telemetry))
 }
 
 /// A request to be matched, where the server may name the ticket.
@@ -79,6 +81,7 @@ async fn alias_join(
 ) -> Result<impl IntoResponse, Problem> {
     let made = || TicketId::from_time(service::clock::unix_ms(), service::random::bytes());
     let new = new_ticket(body.ticket_id.unwrap_or_else(made), &body.queue, body.region_rtts, body.build)?;
+    permit_queue(&app, caller.player_id, &new, false).await?;
     let (ticket, created) = app.tickets.create(caller.player_id, new).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(private((status, Json(TicketBody::from(ticket)))))
@@ -131,4 +134,16 @@ async fn alias_purchase(
     Body(body): Body<PurchaseBody>,
 ) -> Result<Response, Problem> {
     buy(&app, caller.player_id, key, body).await
+}
+
+/// Alias of POST /v1/telemetry:batch
+#[utoipa::path(post, path = "/game/telemetry", tag = "aliases", security(("access_token" = []), ("service_token" = [])),
+    request_body = ReportsBody,
+    responses(UsualProblems, (status = 202, body = ReportedBody)))]
+async fn alias_telemetry(
+    State(app): State<App>,
+    reporter: Reporter,
+    Body(batch): Body<ReportsBody>,
+) -> Result<(StatusCode, Json<ReportedBody>), Problem> {
+    take_batch(&app, reporter, batch)
 }

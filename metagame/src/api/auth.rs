@@ -85,6 +85,7 @@ pub(super) async fn login(app: &App, body: LoginBody) -> Result<impl IntoRespons
         device_hash(&body.device_id).map_err(|error| Problem::invalid("invalid-device-id", error.to_string()))?;
     let name = body.name.as_deref().map(str::parse::<PlayerName>).transpose();
     let name = name.map_err(|error| Problem::invalid("invalid-name", error.to_string()))?;
+    let (name, later) = app.name_of_new(name);
     let (token, session) = new_session(app, "device");
     let login = DeviceLogin {
         device,
@@ -98,6 +99,9 @@ pub(super) async fn login(app: &App, body: LoginBody) -> Result<impl IntoRespons
     let done = app.store.login_device(login).await?;
     if let Some(until_ms) = done.barred_until_ms {
         return Err(banned(app, done.player, until_ms).await);
+    }
+    if done.created {
+        app.name_later(done.player, later).await;
     }
     metrics::login(done.created);
     tracing::info!(player_id = %done.player, created = done.created, "login");

@@ -13,9 +13,10 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::private;
-use super::shop::{QUANTITY_MAX, not_bought};
+use super::shop::{QUANTITY_MAX, not_bought, purchase_facts};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::core::live::rule::Act;
 use crate::core::payment::{Event, Parsed, parse, signature};
 use crate::extract::{Body, Named};
 use crate::idempotency::IdempotencyKey;
@@ -131,6 +132,10 @@ async fn checkout(
     let life_ms = u64::try_from(stripe.settings().session_life.as_millis()).unwrap_or(u64::MAX);
     let (player, offer, money) = (caller.player_id, body.offer, body.money);
     let new = NewOrder { player, key, request_hash, offer, quantity, money, now_ms, life_ms };
+    if app.has_rules(Act::Purchase) && app.store.order(new.order_id()).await?.is_none() {
+        let facts = purchase_facts(&new.offer, quantity, new.money.as_deref(), true);
+        app.permit(Act::Purchase, Some(player), facts).await?;
+    }
     let order = match app.store.make_order(new).await? {
         Ordered::Order(order) => order,
         Ordered::Refused(why) => return Err(not_bought(&why)),

@@ -34,7 +34,7 @@ pub(super) async fn enter(
     method: &'static str,
     arrival: Arrival<'_>,
 ) -> Result<impl IntoResponse + use<>, Problem> {
-    let name = read_name(arrival.name)?;
+    let (name, later) = app.name_of_new(read_name(arrival.name)?);
     let (token, session) = new_session(app, method);
     let login = federation::login(app, vouched, name, arrival.peer, arrival.device, session).await?;
     let done = match app.store.login_federated(login).await? {
@@ -43,6 +43,9 @@ pub(super) async fn enter(
     };
     if let Some(until_ms) = done.barred_until_ms {
         return Err(banned(app, done.player, until_ms).await);
+    }
+    if done.created {
+        app.name_later(done.player, later).await;
     }
     metrics::login(done.created);
     tracing::info!(player_id = %done.player, created = done.created, method, "login");

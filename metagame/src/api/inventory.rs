@@ -15,10 +15,12 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::core::inventory::{Item, ItemId};
 use crate::core::ledger::LedgerFault;
+use crate::core::live::rule;
 use crate::core::page::{ItemCursor, limit};
 use crate::extract::{Body, Query};
 use crate::idempotency::{Answer, IdempotencyKey, Keyed};
 use crate::problem::{Problem, UsualProblems};
+use crate::rules::facts;
 use crate::store::inventory::{Act, Acted};
 
 /// Most items that one recipe's request may name.
@@ -199,8 +201,12 @@ async fn gift(
     IdempotencyKey(key): IdempotencyKey,
     Body(body): Body<GiftBody>,
 ) -> Result<Response, Problem> {
-    let act = Act::Gift { item_id: body.item_id, quantity: quantity(body.quantity)?, to: body.to };
-    act_once(&app, caller, key, "POST /v1/inventory/gift", &body, act).await
+    let quantity = quantity(body.quantity)?;
+    let act = Act::Gift { item_id: body.item_id, quantity, to: body.to };
+    let now_ms = service::clock::unix_ms();
+    let keyed = Keyed::economic(caller.player_id, key, "POST /v1/inventory/gift", &body, now_ms, acted);
+    let asked = (rule::Act::Gift, facts([("quantity", Some(quantity.into()))]));
+    app.once_permitted(asked, keyed, |keyed| app.store.act(keyed, act)).await
 }
 
 fn quantity(asked: Option<u64>) -> Result<u64, Problem> {

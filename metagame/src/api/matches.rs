@@ -148,7 +148,7 @@ async fn join_token(
 /// 200, another one for the same match 409.
 #[utoipa::path(post, path = "/v1/matches/{id}/result", operation_id = "report_result", tag = "matches", params(("id" = Uuid, Path)), request_body = SignedResultBody,
     responses(UsualProblems, (status = 200, body = RecordedBody),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "certificate-… or result-…: why it is not believed"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "certificate-… or result-…: why it is not believed; or refused-by-rule"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "result-conflict"),
         (status = 410, body = ProblemBody, content_type = "application/problem+json", description = "match-lost: more than 15 minutes ago")))]
 async fn result(
@@ -157,6 +157,6 @@ async fn result(
     Body(body): Body<SignedResultBody>,
 ) -> Result<Json<RecordedBody>, Problem> {
     let SignedResultBody { certificate, key, result, signature } = body;
-    let outcome = app.results.record(match_id, SignedResult { certificate, key, result, signature }).await?;
+    let outcome = app.results.record(&app, match_id, SignedResult { certificate, key, result, signature }).await?;
     Ok(Json(RecordedBody { recorded: outcome != Outcome::NotRecorded, first: outcome == Outcome::First }))
 }

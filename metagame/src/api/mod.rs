@@ -26,6 +26,7 @@ mod sessions;
 mod shop;
 mod social;
 mod steam;
+mod telemetry;
 mod tickets;
 mod trades;
 pub(crate) mod wallet;
@@ -97,6 +98,7 @@ fn rest() -> OpenApiRouter<App> {
         .merge(loadouts::routes())
         .merge(progression::routes())
         .merge(live::routes())
+        .merge(telemetry::routes())
         .merge(aliases::routes())
 }
 

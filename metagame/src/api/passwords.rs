@@ -265,13 +265,14 @@ async fn verify(
     let new_player = PlayerId::from_time(code.now_ms, service::random::bytes());
     let (key, wrapped) = app.identity.vault.new_account_key(new_player);
     let (token, session) = new_session(&app, "password");
+    // It was checked when the code was asked for.
+    let (name, later) = app.name_of_new(pending.name.and_then(|name| name.parse().ok()));
     let registration = PasswordRegistration {
         email: index(&app, &email),
         sealed_email: key.seal(SEALED_EMAIL, email.as_str().as_bytes()),
         phc: pending.phc,
         new_player,
-        // It was checked when the code was asked for.
-        name: pending.name.and_then(|name| name.parse().ok()),
+        name,
         key: wrapped,
         vault: app.identity.vault.name().to_owned(),
         marks: vec![app.identity.guard_keys(index(&app, &email), peer.ip(), None).place],
@@ -280,6 +281,7 @@ async fn verify(
     };
     match app.store.register_password(registration).await? {
         Registered::Done(done) => {
+            app.name_later(done.player, later).await;
             metrics::login(true);
             tracing::info!(player_id = %done.player, created = true, "registration by password");
             Ok(answer(&app, done.player, true, &token, done.expires_at_ms))

@@ -16,11 +16,13 @@ use utoipa_axum::routes;
 use super::private;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::core::live::rule::Act;
 use crate::core::name::PlayerName;
 use crate::core::page::{HistoryCursor, limit};
 use crate::core::progression::Progression;
 use crate::extract::{Body, Named, Query};
 use crate::problem::{Problem, ProblemBody, UsualProblems};
+use crate::rules::name_facts;
 use crate::store::{HistoryEntry, Profile, Renamed};
 use crate::tickets::unknown_player;
 
@@ -149,6 +151,9 @@ async fn rename(
 ) -> Result<Response, Problem> {
     let name: PlayerName = body.name.parse().map_err(|error| Problem::invalid("invalid-name", format!("{error}")))?;
     let expected = if_match(&headers)?;
+    if app.has_rules(Act::Name) {
+        app.permit(Act::Name, Some(caller.player_id), name_facts(&name)).await?;
+    }
     match app.store.rename(caller.player_id, name, expected).await? {
         Renamed::Done(profile) => {
             app.ranks.forget_name(caller.player_id);

@@ -28,6 +28,7 @@ use crate::privacy::{self, sealed_receipt};
 use crate::problem::{Problem, UsualProblems};
 use crate::store::privacy::held::Held;
 use crate::store::privacy::{ExportCursor, ExportedRow};
+use crate::store::telemetry::{PURPOSE, TelemetryRow};
 use crate::store::{Order, StoreError, subject};
 use crate::vault::AccountKey;
 
@@ -129,6 +130,7 @@ pub(crate) async fn export(app: &App, player: PlayerId, order: Order) -> Result<
         asked_by,
         asked_at_ms,
         cursor: ExportCursor::default(),
+        reports: Reports::Begin,
         table: None,
         seen: BTreeSet::new(),
         rows: Map::new(),
@@ -146,6 +148,16 @@ pub(crate) async fn export(app: &App, player: PlayerId, order: Order) -> Result<
     Ok(response)
 }
 
+/// How far the reports of the game are, which come after the tables.
+enum Reports {
+    Begin,
+    After((u64, [u8; 16])),
+    Done,
+}
+
+/// Reports of a page of an export.
+const REPORTS: u32 = 500;
+
 /// An export under way: a page of rows is read when the client has taken the one before.
 struct Export {
     app: App,
@@ -155,6 +167,7 @@ struct Export {
     asked_by: String,
     asked_at_ms: u64,
     cursor: ExportCursor,
+    reports: Reports,
     /// Name of the list that is open, and whether it has a row.
     table: Option<(String, bool)>,
     /// Tables that there has been a list of.
@@ -174,6 +187,7 @@ impl Export {
         }
         let chunk = match self.cursor.line().copied() {
             Some(held) => self.page(&held).await?,
+            None if !matches!(self.reports, Reports::Done) => self.reports().await?,
             None => self.end().await?,
         };
         Ok(Some((Bytes::from(chunk), self)))
@@ -211,6 +225,31 @@ impl Export {
         }
         let stays = self.cursor.line().is_some_and(|next| std::ptr::eq(next.first, held.first)) && held.is_shown;
         if !stays && self.table.take().is_some() {
+            text.push(']');
+        }
+        self.hash.update(&text);
+        Ok(text)
+    }
+
+    /// A page of reports of the game: they are found by the account's key.
+    async fn reports(&mut self) -> Result<String, StoreError> {
+        let (mut text, after) = match self.reports {
+            Reports::After(after) => (String::new(), Some(after)),
+            Reports::Begin | Reports::Done => (",\n\"telemetry\":[".to_owned(), None),
+        };
+        let page = match &self.key {
+            Some(key) => self.app.telemetry.log.page(key.pseudonym(PURPOSE), after, REPORTS).await?,
+            None => Vec::new(),
+        };
+        for (number, row) in page.iter().enumerate() {
+            text.push_str(if number > 0 || after.is_some() { ",\n" } else { "\n" });
+            text.push_str(&report(row, self.key.as_ref()).to_string());
+        }
+        let before = self.rows.get("telemetry").and_then(Json_::as_u64).unwrap_or(0);
+        self.rows.insert("telemetry".to_owned(), (before + page.len() as u64).into());
+        // A page ends with its day, where days are files: only an empty one is the last.
+        self.reports = page.last().map_or(Reports::Done, |row| Reports::After((row.day, row.event_id)));
+        if page.is_empty() {
             text.push(']');
         }
         self.hash.update(&text);
@@ -263,6 +302,17 @@ fn shown(held: &Held, row: ExportedRow, key: Option<&AccountKey>) -> Json_ {
         object.insert(column, shown);
     }
     Json_::Object(object)
+}
+
+/// A report of the game as its player sees it.
+fn report(row: &TelemetryRow, key: Option<&AccountKey>) -> Json_ {
+    let json = |bytes: &[u8]| serde_json::from_slice::<Json_>(bytes).unwrap_or(Json_::Null);
+    let opened = key.and_then(|key| key.open(PURPOSE, &row.sealed).ok());
+    json!({
+        "event_id": Uuid::from_bytes(row.event_id), "name": row.name, "version": row.version, "at_ms": row.at_ms,
+        "received_at_ms": row.received_at_ms, "source": row.source, "body": json(row.body.as_bytes()),
+        "texts": opened.map_or(Json_::Null, |text| json(&text)),
+    })
 }
 
 fn is_null(value: &Value) -> bool {

@@ -15,9 +15,11 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::core::catalog::offer::{NotSold, Tender};
 use crate::core::catalog::{Offer, Part, Period};
+use crate::core::live::rule::{Act, Fact, Facts};
 use crate::extract::Body;
 use crate::idempotency::{Answer, IdempotencyKey, Keyed};
 use crate::problem::{Problem, UsualProblems};
+use crate::rules::facts;
 use crate::store::economy::{Purchase, Purchased, Receipt};
 
 /// Most of one offer that are bought at once.
@@ -175,8 +177,19 @@ pub(super) async fn buy(app: &App, player: PlayerId, key: String, body: Purchase
     }
     let now_ms = service::clock::unix_ms();
     let keyed = Keyed::economic(player, key, "POST /v1/store/purchases", &body, now_ms, purchased);
+    let asked = (Act::Purchase, purchase_facts(&body.offer, quantity, body.currency.as_deref(), false));
     let purchase = Purchase { player, offer: body.offer, quantity, currency: body.currency };
-    app.once(keyed, |keyed| app.store.purchase(keyed, purchase)).await
+    app.once_permitted(asked, keyed, |keyed| app.store.purchase(keyed, purchase)).await
+}
+
+/// What rules are told of a purchase.
+pub(super) fn purchase_facts(offer: &str, quantity: u64, currency: Option<&str>, for_money: bool) -> Facts {
+    facts([
+        ("offer", Some(offer.into())),
+        ("quantity", Some(quantity.into())),
+        ("currency", currency.map(Fact::from)),
+        ("for_money", Some(Fact::Flag(for_money))),
+    ])
 }
 
 fn purchased(outcome: &Purchased) -> Answer {

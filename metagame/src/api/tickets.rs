@@ -11,7 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::Stream;
-use protocol::id::TicketId;
+use protocol::id::{PlayerId, TicketId};
 use protocol::pb::{self, TicketState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,9 +21,11 @@ use utoipa_axum::routes;
 use super::private;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::core::live::rule::{Act, Fact};
 use crate::extract::{Body, Named, QueueName};
 use crate::feed::Subscription;
 use crate::problem::{Problem, ProblemBody, UsualProblems};
+use crate::rules::facts;
 use crate::tickets::NewTicket;
 
 /// Most regions of one ticket.
@@ -197,6 +199,24 @@ pub(super) fn new_ticket(
     Ok(NewTicket { ticket_id, queue, region_rtts, build })
 }
 
+/// Asks the studio's rules about a ticket that would be a new one: sending the same id again gives the same ticket.
+pub(crate) async fn permit_queue(
+    app: &App,
+    player: PlayerId,
+    new: &NewTicket,
+    with_party: bool,
+) -> Result<(), Problem> {
+    if !app.has_rules(Act::Queue) || app.store.last_ticket(player).await? == Some(new.ticket_id) {
+        return Ok(());
+    }
+    let known = facts([
+        ("queue", Some(new.queue.as_str().into())),
+        ("build", Some(new.build.as_str()).filter(|build| !build.is_empty()).map(Fact::from)),
+        ("with_party", Some(Fact::Flag(with_party))),
+    ]);
+    app.permit(Act::Queue, Some(player), known).await
+}
+
 /// Queue for a match
 ///
 /// A player has one ticket at a time, and none while in a match.
@@ -211,6 +231,7 @@ async fn create(
     Body(body): Body<NewTicketBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let new = new_ticket(body.ticket_id, &body.queue, body.region_rtts, body.build)?;
+    permit_queue(&app, caller.player_id, &new, false).await?;
     let (ticket, created) = app.tickets.create(caller.player_id, new).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/v1/tickets/{}", ticket.ticket_id);

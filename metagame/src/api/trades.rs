@@ -15,10 +15,12 @@ use super::private;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::core::inventory::ItemId;
+use crate::core::live::rule::Act;
 use crate::core::trade::{TradeState, TradeWord};
 use crate::extract::{Body, Named};
 use crate::idempotency::{Answer, IdempotencyKey, Keyed};
 use crate::problem::{Problem, UsualProblems};
+use crate::rules::facts;
 use crate::store::inventory::{Held, Side, Trade, Traded};
 
 /// Most items, and most currencies, of one side.
@@ -157,7 +159,9 @@ async fn offer(
     }
     let now_ms = service::clock::unix_ms();
     let keyed = Keyed::economic(caller.player_id, key, "POST /v1/trades", &body, now_ms, offered);
-    app.once(keyed, |keyed| app.store.offer_trade(keyed, body.to, gives)).await
+    let counts = [("items", gives.items.len()), ("currencies", gives.currencies.len())];
+    let known = facts(counts.map(|(name, count)| (name, Some((count as u64).into()))));
+    app.once_permitted((Act::Trade, known), keyed, |keyed| app.store.offer_trade(keyed, body.to, gives)).await
 }
 
 /// Own trades that wait for a word

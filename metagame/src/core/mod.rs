@@ -26,7 +26,8 @@
 //! | [`loadout`] | which items a player takes along |
 //! | [`kv`] | which values a game keeps per player |
 //! | [`gamemesh`] | what clients of the GameMesh backend expect |
-//! | [`live`] | which events are on, which settings a player gets, what follows from a verdict of anti-cheat |
+//! | [`live`] | which events are on, which settings a player gets, what follows from a verdict of anti-cheat, what the studio's own rules refuse |
+//! | [`telemetry`] | what is taken as a report of the game, and what of it is sealed |
 //! | [`page`] | how a long list is read in pages |
 
 pub mod act;
@@ -71,5 +72,6 @@ pub mod session;
 pub mod settlement;
 pub mod social;
 pub mod steam;
+pub mod telemetry;
 pub mod trade;
 pub mod webhook;

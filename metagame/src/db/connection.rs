@@ -33,6 +33,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Statements whose text is made at run time, without arguments or answer.
+    async fn define(&mut self, text: String) -> Result<(), StoreError> {
+        let text = sqlx::raw_sql(AssertSqlSafe(text));
+        match self {
+            Self::Sqlite(connection) => text.execute(connection).await.map(drop)?,
+            Self::Postgres(connection) => text.execute(connection).await.map(drop)?,
+        }
+        Ok(())
+    }
+
     async fn execute(&mut self, sql: Sql, args: Args) -> Result<u64, StoreError> {
         let text = sql.text(self.engine());
         let text = AssertSqlSafe(text);
@@ -167,6 +177,12 @@ impl Tx {
     pub async fn one<T: FromRow>(&mut self, sql: impl Into<Sql>, args: Args) -> Result<T, StoreError> {
         let row = self.optional(sql, args).await?;
         row.ok_or_else(|| StoreError::Unreadable("a row that must be there is missing".into()))
+    }
+
+    /// Changes what tables there are.
+    pub(super) async fn define(&mut self, text: String) -> Result<(), StoreError> {
+        let done = self.connection.define(text).await;
+        self.note(done)
     }
 
     fn note<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {

@@ -201,8 +201,9 @@ async fn connect(url: &PostgresUrl) -> Result<PgConnection, CopyError> {
 
 /// Looks before anything is made over there: another program's database stays as it is.
 async fn refuse_filled(target: &mut PgConnection, tables: &[Table], database: &str) -> Result<(), CopyError> {
-    let sql = "SELECT CAST(table_name AS TEXT) FROM information_schema.tables
-               WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY table_name";
+    // Partitions belong to their table.
+    let sql = "SELECT CAST(relname AS TEXT) FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
+               AND relnamespace = to_regnamespace(quote_ident(current_schema())) ORDER BY relname";
     let there: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut *target).await.map_err(CopyError::Broke)?;
     let database = || database.to_owned();
     for name in &there {

@@ -26,6 +26,7 @@ mod migrate;
 mod open;
 mod pool;
 mod row;
+mod side;
 mod sql;
 mod value;
 mod write;
@@ -50,6 +51,7 @@ pub(crate) use lanes::Lanes;
 pub use location::{DatabaseLocation, PostgresUrl, UrlError};
 pub use open::{DatabaseLimits, OpenError, check_database};
 pub use row::{Cells, FromColumn, FromRow, Row};
+pub use side::SideFile;
 pub use sql::{Engine, Sql};
 pub use value::{Args, List, ToValue, Value};
 
@@ -138,6 +140,14 @@ impl Database {
         F: Fn(Vec<I>) -> BoxFuture<'static, Result<Vec<T>, StoreError>> + Send + Sync + 'static,
     {
         Lanes::new(self.pool(domain).patience, run)
+    }
+
+    /// Changes what tables there are, by a text that is made at run time: tables of days. Doing it twice must be as good as once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn define(&self, domain: Domain, text: String) -> Result<(), StoreError> {
+        self.run_write(domain, Mode::Statement, text, |tx, text| Box::pin(tx.define(text.clone()))).await
     }
 
     /// Reads with several statements that all see the same moment.

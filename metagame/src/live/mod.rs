@@ -15,6 +15,7 @@ use crate::core::live::document::{Document, DocumentForm, LiveFile};
 use crate::core::live::verdict::Policy;
 use crate::core::webhook::Secret;
 use crate::problem::Problem;
+use crate::rules::Hook;
 use crate::store::{LiveVersion, Published, Store, StoreError};
 
 pub use settings::{IntegrationFaults, read_integrations};
@@ -36,6 +37,8 @@ pub struct LiveSettings {
 pub struct Integrations {
     /// Vendors of anti-cheat.
     pub anti_cheat: Vec<AntiCheat>,
+    /// Services of the studio that are asked before acts.
+    pub hooks: Vec<Hook>,
 }
 
 /// A vendor of anti-cheat.
@@ -122,6 +125,7 @@ impl Live {
                 version,
                 events = document.events.len(),
                 settings = document.settings.len(),
+                rules = document.rules.len(),
                 "live operations"
             );
             *held = Held { version, document: Arc::new(document) };

@@ -1,16 +1,23 @@
-//! Which vendors there are: read from a file, every fault named at once.
+//! Which vendors and which hooks there are: read from a file, every fault named at once.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::{AntiCheat, Integrations};
+use crate::core::live::hook::IfDown;
+use crate::core::live::rule::Act;
 use crate::core::live::verdict::{Measure, Policy};
-use crate::webhooks::{is_name, secret};
+use crate::rules::Hook;
+use crate::webhooks::{is_name, secret, url};
 
-/// Most vendors.
+/// Most vendors, and most hooks.
 const VENDORS_MAX: usize = 8;
+const HOOKS_MAX: usize = 8;
+/// How long a hook may take: whoever acts waits for it.
+const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 50..=2_000;
 /// Most secrets of one that are live at once: the new one and the old one.
 const SECRETS_MAX: usize = 2;
 /// Longest ban in hours: a hundred years.
@@ -21,6 +28,19 @@ const BAN_HOURS_MAX: u64 = 876_000;
 struct FileForm {
     #[serde(default)]
     anti_cheat: Vec<AntiCheatForm>,
+    #[serde(default)]
+    hook: Vec<HookForm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HookForm {
+    name: String,
+    url: String,
+    secret_files: Vec<PathBuf>,
+    acts: BTreeSet<Act>,
+    timeout_ms: u64,
+    if_down: IfDown,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,7 +94,40 @@ pub fn read_integrations(path: &Path) -> Result<Integrations, IntegrationFaults>
         let policy = Policy { suspicious: one.suspicious, cheating: one.cheating, ban_ms };
         anti_cheat.push(AntiCheat { name: one.name, secrets, policy });
     }
-    if faults.is_empty() { Ok(Integrations { anti_cheat }) } else { Err(IntegrationFaults(faults)) }
+    let hooks = hooks(form.hook, folder, &mut faults);
+    if faults.is_empty() { Ok(Integrations { anti_cheat, hooks }) } else { Err(IntegrationFaults(faults)) }
+}
+
+fn hooks(forms: Vec<HookForm>, folder: &Path, faults: &mut Vec<String>) -> Vec<Hook> {
+    let (mut names, mut hooks) = (BTreeSet::new(), Vec::new());
+    if forms.len() > HOOKS_MAX {
+        faults.push(format!("  {} hooks are more than {HOOKS_MAX}", forms.len()));
+    }
+    for one in forms {
+        let mut fault = |what: String| faults.push(format!("  hook {:?}: {what}", one.name));
+        if !is_name(&one.name) {
+            fault("a name has 1 to 32 of a-z, 0-9 and -".to_owned());
+        }
+        if !names.insert(one.name.clone()) {
+            fault("there are two of this name".to_owned());
+        }
+        if one.secret_files.is_empty() || one.secret_files.len() > SECRETS_MAX {
+            fault("it needs one secret file, or two while a secret is replaced".to_owned());
+        }
+        if one.acts.is_empty() {
+            let acts = Act::ALL.map(Act::name).join(", ");
+            fault(format!("acts says what it is asked about: some of {acts}"));
+        }
+        if !TIMEOUT_MS.contains(&one.timeout_ms) {
+            fault(format!("timeout_ms is {} to {}: players wait for it", TIMEOUT_MS.start(), TIMEOUT_MS.end()));
+        }
+        let url = url(&one.url).map_err(&mut fault).ok();
+        let read = one.secret_files.iter().filter_map(|file| secret(&folder.join(file)).map_err(&mut fault).ok());
+        let (secrets, timeout) = (read.collect(), Duration::from_millis(one.timeout_ms));
+        let (name, acts, if_down) = (one.name, one.acts, one.if_down);
+        hooks.extend(url.map(|url| Hook { name, url, secrets, acts, timeout, if_down }));
+    }
+    hooks
 }
 
 #[cfg(test)]
@@ -101,6 +154,29 @@ mod tests {
         let read = read_integrations(&path).expect("a good file");
         let policy = Policy { suspicious: Measure::Flag, cheating: Measure::Ban, ban_ms: Some(86_400_000) };
         assert_eq!((read.anti_cheat[0].name.as_str(), read.anti_cheat[0].policy), ("warden", policy));
+    }
+
+    #[test]
+    fn a_hook_says_what_it_is_asked_about_how_long_it_may_take_and_what_happens_without_it() {
+        let hook = "[[hook]]\nname = \"moderation\"\nurl = \"https://rules.example/ask?key=hush\"\n\
+                    secret_files = [\"vendor.secret\"]\nacts = [\"name\", \"party\"]\ntimeout_ms = 300\nif_down = \"allow\"\n";
+        let (_folder, path) = file(hook);
+        let read = read_integrations(&path).expect("a good file");
+        let one = &read.hooks[0];
+        assert_eq!(
+            (one.name.as_str(), one.timeout, one.if_down),
+            ("moderation", Duration::from_millis(300), IfDown::Allow)
+        );
+        assert_eq!(one.acts, [Act::Name, Act::Party].into());
+        let told = |from: &str, to: &str| {
+            let (_folder, path) = file(&hook.replace(from, to));
+            read_integrations(&path).expect_err(to).to_string()
+        };
+        assert!(told("if_down = \"allow\"\n", "").contains("if_down"), "the studio has to decide");
+        assert!(told("300", "60000").contains("50 to 2000"));
+        assert!(told("\"name\", \"party\"", "").contains("purchase"));
+        let fault = told("https", "ftp");
+        assert!(fault.contains("https://") && !fault.contains("hush"), "{fault}");
     }
 
     #[test]

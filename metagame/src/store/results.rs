@@ -95,7 +95,8 @@ async fn record_result(
     Ok(Recorded::First { trace_id })
 }
 
-async fn note_refusal(tx: &mut Tx, verified: &VerifiedResult, kind: &str) -> Result<(), StoreError> {
+/// Notes a result that does not count.
+pub(super) async fn note_refusal(tx: &mut Tx, verified: &VerifiedResult, kind: &str) -> Result<(), StoreError> {
     // One row per contradicting body: a server that repeats itself must not fill the log.
     let hash = hex::encode(verified.body_hash);
     let subject = verified.result.match_id.to_string();

@@ -131,7 +131,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// The fault does not repeat the URL: it may hold a secret.
-fn url(text: &str) -> Result<Uri, String> {
+pub(crate) fn url(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error| format!("its URL is none: {error}"))?;
     if !matches!(url.scheme_str(), Some("http" | "https")) {
         return Err("its URL must begin with https:// or http://".to_owned());

@@ -89,7 +89,7 @@ async fn orders_that_cannot_be_are_refused_by_name() {
 }
 
 /// A metagame with the shop of the tests, and a player.
-async fn shop() -> (Harness, Player) {
+pub(crate) async fn shop() -> (Harness, Player) {
     let mut harness = Harness::start().await;
     let text = include_str!("../economy/catalog.toml").replacen("version = 1", "version = 2", 1);
     harness.config.parts.economy.catalog = metagame::core::catalog::file::parse(&text).expect("a catalog").into();
@@ -98,7 +98,7 @@ async fn shop() -> (Harness, Player) {
     (harness, ada)
 }
 
-async fn keyed(harness: &Harness, player: &Player, path: &str, key: &str, body: &Value) -> Answer {
+pub(crate) async fn keyed(harness: &Harness, player: &Player, path: &str, key: &str, body: &Value) -> Answer {
     let request = harness.request(Method::POST, path, Some(&player.access)).header("idempotency-key", key);
     harness.send(request.json(body)).await
 }

@@ -202,7 +202,9 @@ impl Harness {
             }
             (Kept::File, DatabaseLocation::File(path)) => {
                 let files = ["", "-wal"].map(|end| std::fs::read(format!("{}{end}", path.display())));
-                files.into_iter().filter_map(Result::ok).collect()
+                let days = std::fs::read_dir(path.with_extension("telemetry")).into_iter().flatten();
+                let days = days.filter_map(|day| std::fs::read(day.ok()?.path()).ok());
+                files.into_iter().filter_map(Result::ok).chain(days).collect()
             }
             (Kept::File, DatabaseLocation::Postgres(url)) => panic!("{url} is no file"),
         }

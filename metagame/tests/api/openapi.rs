@@ -102,6 +102,8 @@ async fn the_document_is_served_and_names_every_route() {
         "/leaderboards/{name}",
         "/inventory/{id}",
         "/store/purchase",
+        "/game/telemetry",
+        "/v1/telemetry:batch",
         "/v1/live/events",
         "/v1/config",
         "/v1/webhooks/anti-cheat/{vendor}",

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Answer, Harness, Player};
 use super::results::{match_id, result_of, sign};
+use super::telemetry::{kept, log, pseudonym};
 use super::whole::{Life, MARK, Whole};
 
 fn trusted(harness: &Harness) -> [u8; 32] {
@@ -70,10 +71,27 @@ async fn lived(harness: &Harness) -> (Player, Player) {
     let party = harness.post("/v1/parties", Some(&ada.access), &json!({ "party_id": party_id })).await;
     assert!(party.status.is_success(), "{party:?}");
     play(harness, &[ada.id, bob.id]).await;
+    reported(harness, &ada, &bob).await;
     grant(harness, &ada).await;
     let sanction = json!({ "kind": "mute", "reason": "spam", "note": format!("{MARK} said it"), "for_s": 1 });
     assert_eq!(harness.order(&format!("/players/{}/sanctions", ada.id), &sanction).await.status, 201);
     (ada, bob)
+}
+
+/// Reports of the game about both, with names where games put them, and all of them kept.
+async fn reported(harness: &Harness, ada: &Player, bob: &Player) {
+    let own = json!([
+        { "name": "feedback", "body": { "words": format!("{MARK} was here"), "rating": 5 } },
+        { "name": "login", "body": { "from": "198.51.100.7", "device": { "owner": format!("{MARK} phone") } } },
+    ]);
+    let others =
+        json!([{ "name": "kill", "body": { "victim": format!("{MARK} Ada"), "victim_id": ada.id, "distance": 12.5 } }]);
+    for (player, events) in [(ada, own), (bob, others)] {
+        let sent = harness.post("/v1/telemetry:batch", Some(&player.access), &json!({ "events": events })).await;
+        assert_eq!((sent.status.as_u16(), &sent.body["lost"]), (202, &json!(0)), "{sent:?}");
+    }
+    kept(harness, ada, 2).await;
+    kept(harness, bob, 1).await;
 }
 
 async fn erase(harness: &Harness, player: &Player) -> Answer {
@@ -94,6 +112,7 @@ async fn after_an_erasure_no_personal_byte_is_left_the_books_balance_and_everybo
         finds(&harness, MARK.as_bytes()).await && finds(&harness, &device.0).await,
         "the test marks what it looks for"
     );
+    let reports = pseudonym(&harness, &ada).await.expect("a key");
     let gold = harness.get("/v1/players/me/wallet", &ada).await;
     assert!(gold.body.to_string().contains("gold"), "{gold:?}");
 
@@ -125,6 +144,15 @@ async fn after_an_erasure_no_personal_byte_is_left_the_books_balance_and_everybo
     // A result that comes late counts for the other one alone.
     play(&harness, &[ada.id, bob.id]).await;
     assert_eq!(harness.get("/v1/players/me/matches", &bob).await.body["matches"].as_array().map(Vec::len), Some(2));
+    // Reports stay, and nothing leads to them: not the account, and not what is reported of it now.
+    assert!(said["kept_without_a_person"]["telemetry"].is_string(), "{said}");
+    let rows = log(&harness).await.page(reports, None, 10).await.expect("read");
+    assert_eq!(
+        rows.iter().map(|row| row.name.as_str()).collect::<std::collections::BTreeSet<_>>(),
+        ["feedback", "login"].into()
+    );
+    assert!(rows.iter().all(|row| !row.body.contains(MARK) && !row.body.contains(&ada.id.to_string())));
+    assert_eq!(pseudonym(&harness, &ada).await, None, "the key is gone");
     let store = harness.store().await;
     assert!(store.history(ada.id, None, 10).await.expect("read").is_empty());
     assert!(store.xp_mismatches().await.expect("read").is_empty());
@@ -260,6 +288,13 @@ async fn an_export_has_everything_in_words_no_secret_and_a_receipt_over_it() {
     assert_eq!(tables["history"].as_array().map(Vec::len), Some(1));
     assert!(tables["postings"].as_array().is_some_and(|rows| rows.iter().any(|row| row["amount"] == 500)), "{tables}");
     assert_eq!(said["rows"]["chat_messages"], 1);
+    let reports = tables["telemetry"].as_array().expect("reports");
+    assert_eq!((reports.len(), &said["rows"]["telemetry"]), (2, &json!(2)));
+    let feedback = reports.iter().find(|one| one["name"] == "feedback").expect("feedback");
+    assert_eq!(
+        (&feedback["body"], &feedback["texts"]),
+        (&json!({ "rating": 5 }), &json!({ "words": format!("{MARK} was here") }))
+    );
     let changed = text.replace("hello", "howdy");
     assert!(verify_file(&changed, &trusted(&harness)).is_err());
     let path = format!("/players/{}/export", bob.id);

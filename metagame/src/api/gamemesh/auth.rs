@@ -19,12 +19,14 @@ use crate::connections::Peer;
 use crate::core::email::Email;
 use crate::core::gamemesh::{PASSWORD_BYTES_MAX, Username};
 use crate::core::guard::Step;
+use crate::core::live::rule::Act;
 use crate::core::password::{CHARACTERS_MIN, Checked, Password};
 use crate::extract::Body;
 use crate::identity::factors::shown;
 use crate::identity::too_many;
 use crate::metrics;
 use crate::problem::Problem;
+use crate::rules::name_facts;
 use crate::store::gamemesh::{EMAIL_UNCONFIRMED, GAMEMESH, Named, NamedRegistration, USERNAME};
 use crate::store::{EMAIL, PasswordLoggedIn, PasswordLogin, StoredPassword};
 use crate::vault::BlindIndex;
@@ -79,9 +81,14 @@ pub(super) async fn register(
     let player = PlayerId::from_time(now_ms, service::random::bytes());
     let (key, wrapped) = app.identity.vault.new_account_key(player);
     let email_index = index(&app, &email);
+    let name = username.as_str().parse().expect("letters and digits are a name");
+    if app.has_rules(Act::Name) {
+        // Their names are unique and cannot be given later: the account is made with it or not at all.
+        app.permit(Act::Name, None, name_facts(&name)).await?;
+    }
     let registration = NamedRegistration {
         new_player: player,
-        name: username.as_str().parse().expect("letters and digits are a name"),
+        name,
         username: username_index(&app, &username),
         email: email_index,
         sealed_email: key.seal(SEALED_EMAIL, email.as_str().as_bytes()),

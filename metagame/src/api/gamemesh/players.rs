@@ -14,9 +14,11 @@ use crate::api::passwords::{SEALED_EMAIL, index, read_email};
 use crate::api::private;
 use crate::app::App;
 use crate::core::gamemesh;
+use crate::core::live::rule::Act;
 use crate::core::rating::Rating;
 use crate::extract::Body;
 use crate::problem::Problem;
+use crate::rules::name_facts;
 use crate::store::gamemesh::{Named, NamedChange};
 
 #[derive(Serialize)]
@@ -124,6 +126,9 @@ pub(super) async fn change(
         let name = username.as_str().parse().expect("letters and digits are a name");
         (name, username_index(&app, &username))
     });
+    if let Some((name, _)) = username.as_ref().filter(|_| app.has_rules(Act::Name)) {
+        app.permit(Act::Name, Some(player), name_facts(name)).await?;
+    }
     match app.store.change_named(NamedChange { player, username, email, now_ms }).await? {
         Named::Done => {
             app.ranks.forget_name(player);

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::players::{rank_in_queue, time};
 use super::{Player, id};
+use crate::api::tickets::permit_queue;
 use crate::app::App;
 use crate::core::gamemesh;
 use crate::core::match_state::MatchState;
@@ -60,6 +61,7 @@ pub(super) async fn join(
     let ticket_id = TicketId::from_time(service::clock::unix_ms(), service::random::bytes());
     let region_rtts = queue.regions.into_iter().map(|region| RegionRtt { region, rtt_ms: RTT_MS }).collect();
     let new = NewTicket { ticket_id, queue: queue.name, region_rtts, build: String::new() };
+    permit_queue(&app, player.id, &new, false).await?;
     let status = match app.tickets.create(player.id, new).await {
         Ok(_) => "queued",
         // Joining again is joining.

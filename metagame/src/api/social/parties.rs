@@ -13,15 +13,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::private;
-use crate::api::tickets::{TicketBody, new_ticket};
+use crate::api::tickets::{TicketBody, new_ticket, permit_queue};
 use crate::app::{App, network, too_many};
 use crate::auth::Caller;
 use crate::connections::Peer;
+use crate::core::live::rule::Act;
 use crate::core::social::code;
 use crate::core::social::party::{PartyAct, PartyRefusal, Rtts, SIZE_DEFAULT, SIZE_MAX};
 use crate::extract::{Body, Named};
 use crate::gateway::fanout::News;
 use crate::problem::{Problem, ProblemBody, UsualProblems};
+use crate::rules::facts;
 use crate::store::social::{Entrance, NewParty, PartyDone, PartyFault, PartyStep, PartyView};
 
 /// Most regions that a member names.
@@ -196,6 +198,7 @@ async fn make(
     if !(1..=SIZE_MAX).contains(&size_max) {
         return Err(Problem::invalid("invalid-size", format!("a party has 1 to {SIZE_MAX} members")));
     }
+    permit(&app, caller.player_id, "make", Some(body.party_id), Some(size_max)).await?;
     let code = body.open.then(|| code::code(service::random::bytes()));
     let (player, now_ms) = (caller.player_id, service::clock::unix_ms());
     let new = NewParty { player, party_id: body.party_id, size_max, code, now_ms };
@@ -232,6 +235,7 @@ async fn leave(State(app): State<App>, caller: Caller) -> Result<StatusCode, Pro
     responses(UsualProblems, (status = 204),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "player-unreachable")))]
 async fn invite(State(app): State<App>, caller: Caller, Body(body): Body<PlayerBody>) -> Result<StatusCode, Problem> {
+    permit(&app, caller.player_id, "invite", None, None).await?;
     let now_ms = service::clock::unix_ms();
     app.store.invite_to_party(caller.player_id, body.player_id, now_ms).await??;
     app.social.publish(News::Inbox(vec![body.player_id]));
@@ -261,6 +265,7 @@ async fn accept(
     caller: Caller,
     Named(party_id): Named<PartyId>,
 ) -> Result<impl IntoResponse, Problem> {
+    permit(&app, caller.player_id, "join", Some(party_id), None).await?;
     let now_ms = service::clock::unix_ms();
     let done = app.store.join_party(caller.player_id, Entrance::Invitation(party_id), now_ms).await??;
     app.social.party_done(&done);
@@ -341,6 +346,7 @@ async fn queue(
     Body(body): Body<PartyTicketBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let new = new_ticket(body.ticket_id, &body.queue, Vec::new(), body.build)?;
+    permit_queue(&app, caller.player_id, &new, true).await?;
     let (ticket, created) = app.tickets.create_for_party(caller.player_id, new).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/v1/tickets/{}", ticket.ticket_id);
@@ -382,9 +388,30 @@ async fn join_lobby(
     let counted = app.social.guess(caller.player_id, network(peer.0.ip()), now_ms);
     counted.map_err(|seconds| too_many("lobby code", seconds))?;
     let code = code::read(&body.code).ok_or(PartyFault::UnknownCode)?;
+    permit(&app, caller.player_id, "join", None, None).await?;
     let done = app.store.join_party(caller.player_id, Entrance::Code(code), now_ms).await??;
     app.social.party_done(&done);
     Ok(private(Json(PartyBody::from(done.view))))
+}
+
+/// Asks the studio's rules, unless the player is in this party already: then nothing happens once more.
+async fn permit(
+    app: &App,
+    player: PlayerId,
+    action: &str,
+    party: Option<PartyId>,
+    size_max: Option<u32>,
+) -> Result<(), Problem> {
+    if !app.has_rules(Act::Party) {
+        return Ok(());
+    }
+    if let Some(party) = party
+        && app.store.party_of(player).await?.is_some_and(|view| view.party.id == party)
+    {
+        return Ok(());
+    }
+    let known = facts([("action", Some(action.into())), ("size_max", size_max.map(|size| u64::from(size).into()))]);
+    app.permit(Act::Party, Some(player), known).await
 }
 
 /// Why a step was not taken.

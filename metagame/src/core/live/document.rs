@@ -1,4 +1,4 @@
-//! Events and settings as one document, in versions.
+//! Events, settings and rules as one document, in versions.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Setting;
 use super::event::{Event, EventForm};
+use super::rule::Rule;
 
 /// Most events, and most settings.
 const EVENTS_MAX: usize = 256;
 const SETTINGS_MAX: usize = 512;
+/// Most rules: all of an act are looked at whenever it happens.
+const RULES_MAX: usize = 256;
 /// Largest document as JSON.
 pub const DOCUMENT_BYTES_MAX: usize = 512 * 1_024;
 
@@ -23,6 +26,9 @@ pub struct DocumentForm {
     /// The settings of the game.
     #[serde(alias = "setting")]
     pub settings: Vec<Setting>,
+    /// The studio's own rules. Not written where there are none: documents from before they were possible stay the same.
+    #[serde(alias = "rule", skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
 }
 
 /// A document that can be used.
@@ -32,6 +38,8 @@ pub struct Document {
     pub events: Vec<Event>,
     /// The settings of the game, in order of their keys.
     pub settings: Vec<Setting>,
+    /// The studio's own rules; the first that refuses decides.
+    pub rules: Vec<Rule>,
 }
 
 /// A document that cannot be used: one sentence for each fault.
@@ -51,6 +59,9 @@ impl DocumentForm {
         }
         if serde_json::to_string(self).map_or(usize::MAX, |text| text.len()) > DOCUMENT_BYTES_MAX {
             faults.push(format!("as JSON it has more than {DOCUMENT_BYTES_MAX} bytes"));
+        }
+        if self.rules.len() > RULES_MAX {
+            faults.push(format!("at most {RULES_MAX} rules are possible"));
         }
         let (mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for form in &self.events {
@@ -72,10 +83,26 @@ impl DocumentForm {
                 fault(what);
             }
         }
+        faults.extend(faults_of_rules(&self.rules));
         let mut settings = self.settings.clone();
         settings.sort_by(|a, b| a.key.cmp(&b.key));
-        if faults.is_empty() { Ok(Document { events, settings }) } else { Err(DocumentFault(faults)) }
+        let rules = self.rules.clone();
+        if faults.is_empty() { Ok(Document { events, settings, rules }) } else { Err(DocumentFault(faults)) }
     }
+}
+
+fn faults_of_rules(rules: &[Rule]) -> Vec<String> {
+    let (mut faults, mut ids) = (Vec::new(), BTreeSet::new());
+    for rule in rules {
+        let mut fault = |what: String| faults.push(format!("rule {:?}: {what}", rule.id));
+        if !ids.insert(&rule.id) {
+            fault("there are two of this id".to_owned());
+        }
+        if let Err(what) = rule.check() {
+            fault(what);
+        }
+    }
+    faults
 }
 
 /// A file of events and settings (TOML), with the number that it raises with every change.
@@ -152,6 +179,12 @@ mod tests {
         for part in ["weekday", "hud.new", "rule 1", "two of this key"] {
             assert!(told.contains(part), "{part} is missing in\n{told}");
         }
+        let rules = "version = 1\n[[rule]]\nid = \"a\"\nact = \"name\"\ncode = \"x\"\nwhen = [{ fact = \"level\", at_most = 1 }]\n\
+                     [[rule]]\nid = \"a\"\nact = \"name\"\ncode = \"x\"\nwhen = []\n";
+        let told = LiveFile::parse(rules).expect_err("faults").to_string();
+        assert!(told.contains("two of this id") && told.contains("refuse everything"), "{told}");
+        let bare = serde_json::to_string(&DocumentForm::default()).expect("plain data");
+        assert!(!bare.contains("rules"), "a document without rules is what it was before there were any: {bare}");
         assert!(LiveFile::parse("").expect_err("no version").to_string().contains("version = 1"));
         assert!(LiveFile::parse("version = 1\nunknown = 2").is_err());
     }

@@ -221,6 +221,7 @@ pub const NOTHING: &[(&str, &str)] = &[
     ("settings", "what operators decided"),
     ("signing_keys", "keys of the installation"),
     ("store_moves", "that the whole store was moved"),
+    ("telemetry", "reports under pseudonyms: an export reads them by the account's key, an erasure takes the key"),
     ("tallies", "blind counters of a few minutes"),
     ("used_proofs", "hashes of tickets of other systems, until they expire"),
     ("webhook_deliveries", "where events are to go"),

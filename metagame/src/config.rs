@@ -12,6 +12,7 @@ use crate::core::leaderboard::Boards;
 use crate::core::progression::Progression;
 use crate::db::{DatabaseLimits, DatabaseLocation};
 use crate::economy::Economy;
+use crate::events::BusSettings;
 use crate::gamemesh::GameMeshSettings;
 use crate::gateway::{GatewaySettings, Roles};
 use crate::identity::settings::IdentitySettings;
@@ -79,6 +80,8 @@ pub struct Parts {
     pub live: LiveSettings,
     /// What is reported of the game, and how much of it is kept.
     pub telemetry: TelemetrySettings,
+    /// The bus outside to which events go; without it webhooks alone hear of them.
+    pub events: Option<BusSettings>,
     /// Serve clients of the GameMesh backend.
     pub gamemesh: Option<GameMeshSettings>,
 }

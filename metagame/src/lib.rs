@@ -16,6 +16,7 @@ mod connections;
 pub mod core;
 pub mod db;
 mod economy;
+pub mod events;
 mod extract;
 mod feed;
 mod gamemesh;
@@ -58,6 +59,7 @@ pub use db::{
     CopiedTable, CopyError, DatabaseLimits, DatabaseLocation, PostgresUrl, StoreCopy, check_database, copy_to_postgres,
 };
 pub use economy::{CatalogError, Economy, read_catalog};
+pub use events::{BusName, BusNameError, BusPlace, BusSettings, BusUrlError, EventsError, NatsUrl};
 pub use gamemesh::GameMeshSettings;
 pub use gateway::{CertificateError, CertificateFiles, GatewaySettings, Roles, TcpSettings};
 pub use identity::IdentityError;

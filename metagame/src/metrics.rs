@@ -6,7 +6,8 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 
 use crate::core::webhook::Verdict;
 use crate::db::Domain;
-use crate::store::Backlog;
+use crate::events::Handed;
+use crate::store::{Backlog, EventBacklog};
 
 const REQUESTS: &str = "muster_metagame_requests_total";
 const REQUEST_SECONDS: &str = "muster_metagame_request_seconds";
@@ -38,6 +39,10 @@ const WEBHOOK_TRIES: &str = "muster_metagame_webhook_tries_total";
 const WEBHOOK_PENDING: &str = "muster_metagame_webhook_pending";
 const WEBHOOK_OLDEST: &str = "muster_metagame_webhook_oldest_pending_seconds";
 const WEBHOOK_DEAD: &str = "muster_metagame_webhook_dead";
+const EVENTS_HANDED: &str = "muster_metagame_events_handed_total";
+const EVENTS_SECONDS: &str = "muster_metagame_events_hand_seconds";
+const EVENTS_PENDING: &str = "muster_metagame_events_pending";
+const EVENTS_OLDEST: &str = "muster_metagame_events_oldest_pending_seconds";
 const LIMITED: &str = "muster_metagame_limited_total";
 const RANKS_SEASONS: &str = "muster_metagame_ranks_seasons";
 const RANKS_LOADED: &str = "muster_metagame_ranks_load_seconds";
@@ -118,6 +123,7 @@ pub(crate) fn describe() {
     describe_histogram!(OUTGOING_SECONDS, "Seconds until an answer was read whole, by destination");
     describe_gauge!(OUTGOING_UP, "1 while a destination answers, 0 while it is taken to be gone");
     describe_gauge!(REDIS_UP, "1 while Redis answers; absent where none is configured");
+    describe_events();
     // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
     counter!(RESULTS, "outcome" => "conflict").increment(0);
     for kind in ["busy", "unavailable", "unknown", "failed", "unreadable"] {
@@ -140,6 +146,16 @@ fn describe_studio() {
     for outcome in ["no_room", "day_full", "failed", "at_end"] {
         counter!(TELEMETRY, "outcome" => outcome).increment(0);
     }
+}
+
+fn describe_events() {
+    describe_counter!(
+        EVENTS_HANDED,
+        "Events that a sink (bus, webhooks) has taken, and batches that it did not take whole because it was away or refused, by outcome"
+    );
+    describe_histogram!(EVENTS_SECONDS, "Seconds until a sink has answered for a batch of events, by sink");
+    describe_gauge!(EVENTS_PENDING, "Events that wait in the outbox for a sink, counted up to 100,000");
+    describe_gauge!(EVENTS_OLDEST, "Age in seconds of the first of these, by sink; 0 if there is none");
 }
 
 pub(crate) fn gateway_sessions(count: usize) {
@@ -270,6 +286,27 @@ pub(crate) fn webhook_backlog(backlog: &Backlog, now_ms: u64) {
     gauge!(WEBHOOK_PENDING, "endpoint" => endpoint.clone()).set(backlog.pending as f64);
     gauge!(WEBHOOK_OLDEST, "endpoint" => endpoint.clone()).set(age_ms as f64 / 1_000.0);
     gauge!(WEBHOOK_DEAD, "endpoint" => endpoint).set(backlog.dead as f64);
+}
+
+/// Sinks are named by the code. A counter that appears with its first event has not risen for Prometheus.
+pub(crate) fn event_sink(sink: &'static str) {
+    for outcome in ["taken", "away", "refused"] {
+        counter!(EVENTS_HANDED, "sink" => sink, "outcome" => outcome).increment(0);
+    }
+}
+
+pub(crate) fn events_handed(sink: &'static str, handed: &Handed, took: Duration) {
+    counter!(EVENTS_HANDED, "sink" => sink, "outcome" => "taken").increment(handed.taken.len() as u64);
+    if let Some(fault) = &handed.fault {
+        counter!(EVENTS_HANDED, "sink" => sink, "outcome" => fault.name()).increment(1);
+    }
+    histogram!(EVENTS_SECONDS, "sink" => sink).record(took.as_secs_f64());
+}
+
+pub(crate) fn event_backlog(sink: &'static str, backlog: &EventBacklog, now_ms: u64) {
+    let age_ms = backlog.oldest_at_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
+    gauge!(EVENTS_PENDING, "sink" => sink).set(backlog.pending as f64);
+    gauge!(EVENTS_OLDEST, "sink" => sink).set(age_ms as f64 / 1_000.0);
 }
 
 /// Parts are named by the code, so they are few. Without a time nobody was asked.

@@ -28,6 +28,7 @@ use crate::connections::{BoundedListener, Peer};
 use crate::core::session::RefreshSecret;
 use crate::db::OpenError;
 use crate::economy;
+use crate::events::{self, EventsError};
 use crate::gamemesh::{self, GameMesh};
 use crate::gateway::fanout::Fanout;
 use crate::gateway::hub::Hub;
@@ -123,6 +124,9 @@ pub enum StartError {
     /// A hook cannot be called.
     #[error(transparent)]
     Hook(#[from] HookAddress),
+    /// Events cannot be relayed.
+    #[error(transparent)]
+    Events(#[from] EventsError),
     /// Events and settings cannot be published.
     #[error(transparent)]
     Live(#[from] live::LiveError),
@@ -223,6 +227,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     metrics::describe();
     let redis = redis(&config, &store).await?;
     let (desks, tellers) = Desks::start(&config.webhooks, store.clone(), &shutdown).await?;
+    let relays =
+        events::start(config.parts.events.as_ref(), &config.webhooks, &store, redis.as_ref(), &shutdown).await?;
     let (boards, patience) = (Arc::clone(&config.parts.boards), config.limits.database.patience);
     let (ranks, ranking) = Ranks::start(&store, boards, redis.clone(), patience, &shutdown);
     let hub = Arc::new(Hub::new(config.parts.gateway.clone()));
@@ -243,6 +249,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
         tokio::spawn(progression::archive(app.store.clone(), Arc::clone(&app.progression), shutdown.clone())),
     ];
     workers.extend(tellers);
+    workers.extend(relays);
     workers.push(tokio::spawn(app.access.keyring().clone().run(shutdown.clone())));
     workers.push(tokio::spawn(Arc::clone(&app.identity.revoked).run(store.clone(), shutdown.clone())));
     workers.extend(app.identity.postman_task().map(|postman| tokio::spawn(postman.run(shutdown.clone()))));
@@ -387,6 +394,7 @@ fn admin_routes(app: App) -> Router {
         .route("/stats", get(stats))
         .merge(admission::routes())
         .merge(webhooks::routes())
+        .merge(events::routes())
         .merge(ranks::admin::routes())
         .merge(identity::admin::routes())
         .merge(live::admin::routes())

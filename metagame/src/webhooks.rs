@@ -1,4 +1,4 @@
-//! Webhooks: endpoints of the operator's choice are told of events of matches.
+//! Webhooks: endpoints of the operator's choice are told of events of matches, and of others that they name.
 //!
 //! The store writes an event and its deliveries in the transaction that makes the event true. Here one worker per
 //! endpoint reads what is due for it, sends it and notes what became of it; nothing that has to be remembered is kept
@@ -111,8 +111,11 @@ impl Desks {
         shutdown: &Shutdown,
     ) -> Result<(Self, Vec<JoinHandle<()>>), StartFault> {
         let sender = Sender::new(&config.endpoints, &config.timing)?;
-        let subscription =
-            |endpoint: &Endpoint| Subscription { endpoint: endpoint.name.clone(), kinds: endpoint.events.clone() };
+        let subscription = |endpoint: &Endpoint| Subscription {
+            endpoint: endpoint.name.clone(),
+            kinds: endpoint.events.clone(),
+            others: endpoint.others.clone(),
+        };
         store.set_subscriptions(config.endpoints.iter().map(subscription).collect()).await?;
         let (mut desks, mut workers) = (Vec::new(), Vec::new());
         for endpoint in &config.endpoints {

@@ -8,6 +8,8 @@ mod bad_input;
 mod checkout;
 #[path = "api/economy.rs"]
 mod economy;
+#[path = "api/events.rs"]
+mod events;
 #[path = "api/fakes.rs"]
 mod fakes;
 #[path = "api/gamemesh.rs"]

@@ -30,7 +30,7 @@ async fn stores_for(names: &[&str]) -> Vec<(Store, Keep)> {
 }
 
 fn all(name: &str) -> Subscription {
-    Subscription { endpoint: name.into(), kinds: EventKind::ALL.into() }
+    Subscription { endpoint: name.into(), kinds: EventKind::ALL.into(), others: BTreeSet::new() }
 }
 
 fn match_id(n: u8) -> MatchId {
@@ -207,7 +207,8 @@ async fn a_lost_match_whose_result_comes_has_ended_after_lost() {
 async fn an_endpoint_hears_only_of_what_it_wants_and_from_when_it_is_named() {
     for (store, _keep) in stores_for(&[]).await {
         ended(&store, 1, 1_200, NOW).await;
-        let lost_only = Subscription { endpoint: "lost".into(), kinds: BTreeSet::from([EventKind::Lost]) };
+        let lost_only = BTreeSet::from([EventKind::Lost]);
+        let lost_only = Subscription { endpoint: "lost".into(), kinds: lost_only, others: BTreeSet::new() };
         store.set_subscriptions(vec![all("every"), lost_only]).await.expect("subscriptions");
         placed(&store, 2).await;
         told(&store, 2, Report::Playing, NOW).await;

@@ -12,6 +12,7 @@ mod database;
 mod demo;
 mod doctor;
 mod economy;
+mod events;
 mod exit;
 mod folder;
 mod gameserver;

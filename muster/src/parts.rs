@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compat::CompatOptions;
 use crate::economy::EconomyOptions;
+use crate::events::EventOptions;
 use crate::exit::Failure;
 use crate::gateway::GatewayOptions;
 use crate::live::LiveOptions;
@@ -58,6 +59,8 @@ pub(crate) struct PartOptions {
     pub(crate) compat: CompatOptions,
     #[command(flatten)]
     pub(crate) live: LiveOptions,
+    #[command(flatten)]
+    pub(crate) events: EventOptions,
 }
 
 /// Addresses may hold passwords.
@@ -98,6 +101,7 @@ impl PartOptions {
             None => Progression::default(),
         };
         Ok(Parts {
+            events: self.events.read(redis.is_some())?,
             redis,
             economy,
             progression: Arc::new(progression),

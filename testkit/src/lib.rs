@@ -1,6 +1,7 @@
 //! Fakes, clocks and helpers for the tests of every crate. Never a dependency of a program, only of its tests.
 
 mod keeper;
+pub mod nats;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;

@@ -1,16 +1,17 @@
 //! What the tests need of the system beside Rust and a C compiler: a browser for the console's tests, a PostgreSQL server,
-//! a Redis server and a counter of system calls for those of the stores.
+//! a Redis server, a NATS server and a counter of system calls for those of the stores.
 
 use std::process::{Command, Stdio};
 
 use anyhow::bail;
 
 /// Debian's packages, and the programs that they bring.
-const NEEDED: [(&str, &str); 5] = [
+const NEEDED: [(&str, &str); 6] = [
     ("chromium", "chromium"),
     ("chromium-driver", "chromedriver"),
     ("postgresql", POSTGRES),
     ("redis-server", "redis-server"),
+    ("nats-server", "nats-server"),
     ("strace", "strace"),
 ];
 
@@ -27,7 +28,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
     let packages = missing.join(" ");
     if !is_root() || !is_there("apt-get") {
         bail!(
-            "the tests need a browser, PostgreSQL 15 or newer, Redis 7 and strace: install {packages} (Debian: sudo apt-get install {packages})"
+            "the tests need a browser, PostgreSQL 15 or newer, Redis 7, NATS 2.9 or newer and strace: install {packages} (Debian: sudo apt-get install {packages})"
         );
     }
     println!("== installing {packages} by apt-get, for the tests");

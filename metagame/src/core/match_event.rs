@@ -254,7 +254,7 @@ impl<'a> Settled<'a> {
 }
 
 /// The moment as ISO 8601 in UTC with milliseconds; what is beyond the year 9999 is that year's end.
-fn iso_8601(unix_ms: u64) -> String {
+pub(crate) fn iso_8601(unix_ms: u64) -> String {
     let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
     let moment = moment.unwrap_or(time::macros::datetime!(9999-12-31 23:59:59 UTC));
     moment.format(&Rfc3339).expect("a year of four digits has this form")

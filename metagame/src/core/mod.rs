@@ -40,6 +40,7 @@ pub mod code;
 pub mod device;
 pub mod email;
 pub mod erasure;
+pub mod event;
 pub mod factor;
 pub mod form;
 pub mod gamemesh;

@@ -1,5 +1,8 @@
 //! One connection to either engine, and the transaction that a use case writes in.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, PgConnection, Sqlite, SqliteConnection};
@@ -131,16 +134,22 @@ pub struct Tx {
     pub(super) connection: Connection,
     /// The first error. PostgreSQL ends the transaction with it, so a use case that swallows one must not commit.
     pub(super) fault: Option<StoreError>,
+    listeners: Arc<AtomicBool>,
 }
 
 impl Tx {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, fault: None }
+    pub(super) fn new(connection: Connection, listeners: &Arc<AtomicBool>) -> Self {
+        Self { connection, fault: None, listeners: Arc::clone(listeners) }
     }
 
     /// Which database it is, for the few use cases that take another way in each.
     pub fn engine(&self) -> Engine {
         self.connection.engine()
+    }
+
+    /// Whether anybody may want to be told of what happens here; otherwise nothing need be written down for it.
+    pub fn has_listeners(&self) -> bool {
+        self.listeners.load(Ordering::Relaxed)
     }
 
     /// Writes; how many rows that changed.

@@ -5,6 +5,8 @@
 //! shared by the group; alone, a use case waits for nobody.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -76,10 +78,10 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task that owns `connection`.
-    pub(super) fn start(connection: Connection, patience: Duration) -> Self {
+    pub(super) fn start(connection: Connection, patience: Duration, listeners: &Arc<AtomicBool>) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let end = CancellationToken::new();
-        let task = tokio::spawn(write_groups(Tx::new(connection), jobs, end.clone()));
+        let task = tokio::spawn(write_groups(Tx::new(connection, listeners), jobs, end.clone()));
         Self { patience, queue, end, task }
     }
 

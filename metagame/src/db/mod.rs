@@ -33,6 +33,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
@@ -65,12 +66,18 @@ struct Inner {
     /// On SQLite, the one that writes. Behind a lock for closing alone.
     writer: Option<tokio::sync::RwLock<Writer>>,
     closing: Mutex<()>,
+    listeners: Arc<AtomicBool>,
 }
 
 impl Database {
     /// Which database it is.
     pub fn engine(&self) -> Engine {
         self.0.engine
+    }
+
+    /// Whether anybody may want to be told of what happens; every [`Tx`] knows it. True until somebody knows better.
+    pub(crate) fn listeners(&self) -> &AtomicBool {
+        &self.0.listeners
     }
 
     /// Writes: all that `body` does, or nothing. It sees the database as if no other use case ran at the same time.

@@ -1,6 +1,8 @@
 //! Opening a database: checks, migrations, and errors that say what to do.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
@@ -117,15 +119,17 @@ async fn open_file(path: &Path, limits: DatabaseLimits) -> Result<Database, Open
     check(path, &mut writer).await?;
     let mut writer = Connection::Sqlite(writer);
     migrate(&mut writer).await.map_err(|error| judge_migration(path, &error))?;
+    let listeners = Arc::new(AtomicBool::new(true));
     let pools = |domain: Domain| {
         let (opener, patience) = (Opener::File(Box::new(options.clone())), domain.patience(limits.patience));
-        (domain, Pool::new(domain, opener, limits.readers_max.max(1), patience))
+        (domain, Pool::new(domain, opener, limits.readers_max.max(1), patience, &listeners))
     };
-    Ok(Database(std::sync::Arc::new(Inner {
+    Ok(Database(Arc::new(Inner {
         engine: Engine::Sqlite,
         pools: Domain::ALL.into_iter().map(pools).collect(),
-        writer: Some(RwLock::new(Writer::start(writer, limits.patience))),
+        writer: Some(RwLock::new(Writer::start(writer, limits.patience, &listeners))),
         closing: Mutex::default(),
+        listeners,
     })))
 }
 
@@ -138,16 +142,18 @@ async fn open_server(url: &PostgresUrl, limits: DatabaseLimits) -> Result<Databa
         other => OpenError::Version { database: url.to_string(), reason: other.to_string() },
     })?;
     connection.close().await;
+    let listeners = Arc::new(AtomicBool::new(true));
     let pools = |domain: Domain| {
         let patience = domain.patience(limits.patience);
         let opener = Opener::Postgres(url.clone(), patience);
-        (domain, Pool::new(domain, opener, domain.share(limits.connections_max), patience))
+        (domain, Pool::new(domain, opener, domain.share(limits.connections_max), patience, &listeners))
     };
-    Ok(Database(std::sync::Arc::new(Inner {
+    Ok(Database(Arc::new(Inner {
         engine: Engine::Postgres,
         pools: Domain::ALL.into_iter().map(pools).collect(),
         writer: None,
         closing: Mutex::default(),
+        listeners,
     })))
 }
 

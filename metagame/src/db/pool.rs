@@ -3,6 +3,7 @@
 //! It is our own because it must keep a deadline whatever the network does, count how long it made anyone wait, and
 //! spend no round trip on asking a connection whether it still lives: the use case finds out, and is repeated.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,13 +28,21 @@ pub(super) struct Pool {
     connections_max: usize,
     room: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    listeners: Arc<AtomicBool>,
 }
 
 impl Pool {
     /// A pool that opens its connections when they are needed, at most `connections_max`.
-    pub(super) fn new(domain: Domain, opener: Opener, connections_max: usize, patience: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        domain: Domain,
+        opener: Opener,
+        connections_max: usize,
+        patience: Duration,
+        listeners: &Arc<AtomicBool>,
+    ) -> Arc<Self> {
         let room = Arc::new(Semaphore::new(connections_max));
-        Arc::new(Self { domain, patience, opener, connections_max, room, idle: Mutex::default() })
+        let listeners = Arc::clone(listeners);
+        Arc::new(Self { domain, patience, opener, connections_max, room, idle: Mutex::default(), listeners })
     }
 
     /// A connection that nobody else uses.
@@ -50,7 +59,7 @@ impl Pool {
             Some(connection) => (connection, false),
             None => (self.open(until).await?, true),
         };
-        let (pool, tx) = (Arc::clone(self), Some(Tx::new(connection)));
+        let (pool, tx) = (Arc::clone(self), Some(Tx::new(connection, &self.listeners)));
         Ok(Held { tx, is_fresh, pool, permit: Some(permit) })
     }
 

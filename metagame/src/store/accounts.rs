@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use protocol::id::PlayerId;
 
 use super::audit::audit;
+use super::events::tell;
 use super::sessions::end_session;
 use super::{Profile, QueueRating, Renamed, Rotated, Rotation, Store, StoreError};
 use crate::args;
+use crate::core::event::fact;
 use crate::core::name::PlayerName;
 use crate::core::progression::Standing;
 use crate::core::rating::Rating;
@@ -88,7 +90,8 @@ pub(super) async fn insert_account(
     let name = name.cloned().unwrap_or_else(|| PlayerName::default_for(player));
     let sql = "INSERT INTO accounts (player_id, name, version, created_at_ms, xp, matches, wins)
                VALUES ($1, $2, 1, $3, 0, 0, 0)";
-    tx.execute(sql, args![player, name, now_ms]).await.map(drop)
+    tx.execute(sql, args![player, name, now_ms]).await?;
+    tell(tx, || vec![fact::account_created(player, now_ms)]).await
 }
 
 /// Player, current hash, previous hash, rotated at, expires at, second factor, when it was shown.

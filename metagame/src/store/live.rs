@@ -3,9 +3,11 @@
 use protocol::id::{MatchId, PlayerId};
 
 use super::audit::audit;
+use super::events::tell;
 use super::sessions::{bar_account, barred};
 use super::{Store, StoreError};
 use crate::args;
+use crate::core::event::fact;
 use crate::core::live::verdict::{Outcome, Verdict};
 use crate::db::{Domain, FromRow, Row, Tx};
 
@@ -231,6 +233,9 @@ async fn follow(tx: &mut Tx, new: &NewVerdict) -> Result<(), StoreError> {
             // Who is kept out for longer already stays so.
             if barred(tx, new.player, new.now_ms).await?.is_none_or(|until| until < until_ms) {
                 bar_account(tx, new.player, until_ms, new.now_ms).await?;
+                let (vendor, message) = (&new.vendor, &new.message_id);
+                let ban = || vec![fact::anti_cheat_ban(new.player, vendor, message, until_ms, new.now_ms)];
+                tell(tx, ban).await?;
             }
             audit(tx, new.now_ms, "anti_cheat_ban", &subject, &detail).await
         }

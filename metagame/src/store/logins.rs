@@ -3,12 +3,16 @@
 //! On PostgreSQL they are done in groups, each with one statement that finds or makes accounts and begins sessions; on SQLite
 //! the writer groups by itself.
 
+use std::sync::atomic::Ordering;
+
 use protocol::id::PlayerId;
 
 use super::accounts::insert_account;
+use super::events::ALL;
 use super::sessions::{NewSession, barred, begin_session};
 use super::{DeviceLogin, LoggedIn, Store, StoreError};
 use crate::args;
+use crate::core::event::{EventType, NewEvent, fact};
 use crate::core::name::PlayerName;
 use crate::core::session::Family;
 use crate::db::{Database, Domain, Engine, Lanes, List, ToValue, Tx, Value};
@@ -22,7 +26,7 @@ const DEVICE: &str = "device";
 const LOGINS: &str = "\
     WITH login AS (
         SELECT * FROM ROWS(n int $1, device blob $2, session blob $3, token blob $4, at_ms int $5, expires_at_ms int $6,
-                           new_player blob $7, name text $8)),
+                           new_player blob $7, name text $8, event_id text $11, subject text $12, data text $13)),
     known AS (
         SELECT n, identities.player_id, CASE WHEN barred_until_ms > at_ms THEN barred_until_ms END AS barred FROM login
         JOIN identities ON provider = $9 AND subject = device
@@ -34,6 +38,10 @@ const LOGINS: &str = "\
     made AS (
         INSERT INTO accounts (player_id, name, version, created_at_ms, xp, matches, wins)
         SELECT new_player, name, 1, at_ms, 0, 0, 0 FROM login WHERE new_player IN (SELECT player_id FROM linked)),
+    told AS (
+        INSERT INTO events (sink, event_id, type, version, subject, data, at_ms)
+        SELECT sink, event_id, $14, $15, subject, data, at_ms FROM login JOIN event_wants ON type IN ($14, $16)
+        WHERE event_id <> '' AND new_player IN (SELECT player_id FROM linked) ORDER BY n),
     player AS (
         SELECT n, player_id, barred FROM known
         UNION ALL SELECT n, new_player, NULL FROM login WHERE new_player IN (SELECT player_id FROM linked)),
@@ -89,6 +97,13 @@ async fn login_devices(db: &Database, logins: &[DeviceLogin]) -> Result<Vec<Opti
     let Some(sessions_max) = logins.iter().map(|login| login.sessions_max.max(1)).min() else { return Ok(Vec::new()) };
     let families: Vec<_> = logins.iter().map(|login| Family::new(login.token, login.now_ms)).collect();
     let name = |login: &DeviceLogin| login.name.clone().unwrap_or_else(|| PlayerName::default_for(login.new_player));
+    // Nobody listens: then no event has an id, and none is written.
+    let has_listeners = db.listeners().load(Ordering::Relaxed);
+    let event = |login: &DeviceLogin| {
+        let created = fact::account_created(login.new_player, login.now_ms);
+        if has_listeners { created } else { NewEvent { id: String::new(), ..created } }
+    };
+    let events: Vec<_> = logins.iter().map(event).collect();
     let args = vec![
         column(0..logins.len() as u64),
         column(logins.iter().map(|login| login.device)),
@@ -100,6 +115,12 @@ async fn login_devices(db: &Database, logins: &[DeviceLogin]) -> Result<Vec<Opti
         column(logins.iter().map(name)),
         DEVICE.to_value(),
         sessions_max.to_value(),
+        column(events.iter().map(|event| event.id.as_str())),
+        column(events.iter().map(|event| event.subject.as_str())),
+        column(events.iter().map(|event| event.data.as_str())),
+        EventType::AccountCreated.name().to_value(),
+        EventType::AccountCreated.version().to_value(),
+        ALL.to_value(),
     ];
     let rows: Vec<(u64, PlayerId, Option<u64>)> = db.statement_returning(Domain::Identity, LOGINS, args).await?;
     let mut outcomes = vec![None; logins.len()];

@@ -10,6 +10,7 @@ mod audit;
 mod boards;
 mod codes;
 pub mod economy;
+pub(crate) mod events;
 mod factors;
 mod federation;
 pub mod gamemesh;
@@ -55,6 +56,7 @@ use crate::db::{Database, DatabaseLimits, DatabaseLocation, OpenError};
 pub use crate::db::StoreError;
 pub use acts::{ActFilter, Order};
 pub use codes::*;
+pub use events::{BACKLOG_MAX, EventBacklog, Wants};
 pub use factors::{Shown, StoredTotp, TotpConfirmation};
 pub use federation::{FederatedLink, FederatedLoggedIn, FederatedLogin};
 pub use guard::GuardKeys;
@@ -93,7 +95,11 @@ impl Store {
     /// # Errors
     /// [`OpenError`], which names the database and what to do.
     pub async fn open(location: &DatabaseLocation, limits: DatabaseLimits) -> Result<Self, OpenError> {
-        Ok(Self::new(Database::open(location, limits).await?))
+        let store = Self::new(Database::open(location, limits).await?);
+        if let Err(error) = store.look_for_listeners().await {
+            tracing::warn!(%error, "cannot ask who takes events; they are written as if somebody did");
+        }
+        Ok(store)
     }
 
     /// The use cases over a database that is open.

@@ -1,12 +1,15 @@
-//! Events of matches, written in the transaction that makes them true, with a delivery for each endpoint that wants
-//! to hear of them.
+//! The webhooks' outbox: events with a delivery for each endpoint that wants to hear of them, kept for 30 days. Those of matches are
+//! written in the transaction that makes them true, others by the relay of [`super::events`].
 
 use std::collections::BTreeMap;
 
 use protocol::id::{MatchId, PlayerId};
+use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
+use super::events::tell;
 use crate::args;
+use crate::core::event::{Event, fact};
 use crate::core::match_event::{EventPlayer, EventTeams, MatchEvent, MatchFacts, Placement};
 use crate::db::Tx;
 
@@ -20,14 +23,49 @@ pub(super) async fn insert_event(tx: &mut Tx, event: &MatchEvent, now_ms: u64) -
         )
         .await?;
     let Some(sequence) = sequence else { return Ok(()) };
+    insert_deliveries(tx, sequence, event.match_id, event.kind.name(), now_ms).await?;
+    tell(tx, || vec![fact::of_match(event)]).await
+}
+
+/// Writes an event that is of no match for the webhooks that name its type, unless it was written before. Its deliveries are due from
+/// `now_ms` on, those of one subject after each other.
+pub(super) async fn insert_other(tx: &mut Tx, event: &Event, now_ms: u64) -> Result<(), StoreError> {
+    let place = subject_key(&event.subject);
+    let sequence: Option<u64> = tx
+        .optional(
+            "INSERT INTO outbox (event_id, kind, match_id, body, at_ms, subject)
+             SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM webhook_filters WHERE kind = $2)
+             ON CONFLICT (event_id) DO NOTHING RETURNING sequence",
+            args![event.id, event.type_name, place, event.webhook_body(), event.at_ms, event.subject],
+        )
+        .await?;
+    match sequence {
+        Some(sequence) => insert_deliveries(tx, sequence, place, &event.type_name, now_ms).await,
+        None => Ok(()),
+    }
+}
+
+/// By what deliveries of one subject find each other.
+fn subject_key(subject: &str) -> MatchId {
+    let hash = Sha256::digest(subject);
+    MatchId::from_bytes(hash[..16].try_into().expect("16 of 32 bytes"))
+}
+
+async fn insert_deliveries(
+    tx: &mut Tx,
+    sequence: u64,
+    place: MatchId,
+    kind: &str,
+    now_ms: u64,
+) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO webhook_deliveries (endpoint, sequence, match_id, state, attempts, since_ms, next_at_ms, reason)
          SELECT name, $1, $2, 'pending', 0, $3, $3, '' FROM webhook_endpoints
          JOIN webhook_filters ON webhook_filters.endpoint = name AND kind = $4 WHERE active = 1",
-        args![sequence, event.match_id, now_ms, event.kind.name()],
+        args![sequence, place, now_ms, kind],
     )
-    .await?;
-    Ok(())
+    .await
+    .map(drop)
 }
 
 /// Notes on what a match is played; what is not known now stays as it was.

@@ -5,9 +5,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::acts::{Order, note};
+use super::events::tell;
 use super::sessions::{bar_account, end_sessions, unbar_account};
 use super::{Store, StoreError};
 use crate::args;
+use crate::core::event::fact;
 use crate::core::sanction::{SanctionKind, Term, ends_at_ms};
 use crate::db::{Domain, FromRow, Row, Tx};
 
@@ -211,7 +213,10 @@ async fn impose(tx: &mut Tx, new: &NewSanction, order: &Order) -> Result<Sanctio
     let sql = "INSERT INTO sanctions (sanction_id, player_id, kind, reason, note, imposed_by, imposed_at_ms, until_ms)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (sanction_id) DO NOTHING";
     let args = args![id, new.player, new.kind.name(), order.reason, order.note, order.actor, order.at_ms, new.until_ms];
-    tx.execute(sql, args).await?;
+    if tx.execute(sql, args).await? == 1 {
+        let (id, reason, at_ms) = (new.sanction_id, &order.reason, order.at_ms);
+        tell(tx, || vec![fact::sanction_imposed(new.player, id, new.kind, reason, new.until_ms, at_ms)]).await?;
+    }
     hold(tx, new.player, new.kind, order.at_ms).await?;
     let detail = json!({ "sanction_id": new.sanction_id, "until_ms": new.until_ms }).to_string();
     note(tx, order, new.kind.name(), &subject(new.player), &detail).await?;
@@ -225,6 +230,7 @@ async fn lift(tx: &mut Tx, id: Uuid, order: &Order) -> Result<Sanctioned, StoreE
     }
     let sql = "UPDATE sanctions SET lifted_by = $2, lifted_at_ms = $3, lift_reason = $4 WHERE sanction_id = $1";
     tx.execute(sql, args![*id.as_bytes(), order.actor, order.at_ms, order.reason]).await?;
+    tell(tx, || vec![fact::sanction_lifted(one.player, id, one.kind, &order.reason, order.at_ms)]).await?;
     hold(tx, one.player, one.kind, order.at_ms).await?;
     let act = if one.kind == SanctionKind::Ban { "lift-ban" } else { "lift-mute" };
     note(tx, order, act, &subject(one.player), &json!({ "sanction_id": id }).to_string()).await?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use protocol::id::MatchId;
 use serde::Serialize;
 
+use crate::core::event::EventType;
 use crate::core::match_event::EventKind;
 
 /// How long an event is kept, delivered or not, in milliseconds: 30 days.
@@ -15,8 +16,10 @@ pub const EVENT_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub struct Subscription {
     /// Its name.
     pub endpoint: String,
-    /// What it wants to hear of.
+    /// What it wants to hear of matches.
     pub kinds: BTreeSet<EventKind>,
+    /// What else it wants to hear of.
+    pub others: BTreeSet<EventType>,
 }
 
 /// An event that an endpoint is to be told of.
@@ -97,8 +100,10 @@ pub struct DeadLetter {
     pub event_id: String,
     /// Kind of the event.
     pub kind: String,
-    /// Its match.
-    pub match_id: MatchId,
+    /// Its match, if it is of one.
+    pub match_id: Option<MatchId>,
+    /// What it is of otherwise, or empty.
+    pub subject: String,
     /// Unix milliseconds of the event.
     pub at_ms: u64,
     /// Tries.

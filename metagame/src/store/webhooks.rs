@@ -3,10 +3,12 @@
 use tokio::sync::watch;
 
 use super::acts::note;
+use super::outbox::insert_other;
 use super::{
     Backlog, DeadLetter, Delivery, DueDeliveries, Order, Settled, Settlement, Store, StoreError, Subscription,
 };
 use crate::args;
+use crate::core::event::Event;
 use crate::db::{Domain, Engine, Tx};
 
 /// A later event of a match waits until the earlier one is delivered or given up.
@@ -131,6 +133,25 @@ impl Store {
             .await
     }
 
+    /// Writes events that are of no match for the webhooks that name their types. Again it changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn hand_to_webhooks(&self, events: Vec<Event>, now_ms: u64) -> Result<(), StoreError> {
+        self.db
+            .write(Domain::Events, (events, now_ms), |tx, (events, now_ms)| {
+                Box::pin(async move {
+                    for event in events {
+                        insert_other(tx, event, *now_ms).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        self.news.send_replace(());
+        Ok(())
+    }
+
     /// Counts of every endpoint that was ever named.
     ///
     /// # Errors
@@ -158,15 +179,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
-        let sql = "SELECT endpoint, event_id, kind, outbox.match_id, at_ms, attempts, reason
+        let sql = "SELECT endpoint, event_id, kind, CASE WHEN subject = '' THEN outbox.match_id END, subject, at_ms, attempts, reason
                    FROM webhook_deliveries JOIN outbox ON outbox.sequence = webhook_deliveries.sequence
                    WHERE state = 'dead' ORDER BY endpoint, webhook_deliveries.sequence LIMIT $1";
         let rows = self.db.all(Domain::Events, sql, args![limit]).await?;
-        let letter = |(endpoint, event_id, kind, match_id, at_ms, attempts, reason)| DeadLetter {
+        let letter = |(endpoint, event_id, kind, match_id, subject, at_ms, attempts, reason)| DeadLetter {
             endpoint,
             event_id,
             kind,
             match_id,
+            subject,
             at_ms,
             attempts,
             reason,
@@ -182,9 +204,9 @@ async fn set_subscriptions(tx: &mut Tx, subscriptions: &[Subscription]) -> Resul
         let sql = "INSERT INTO webhook_endpoints (name, active) VALUES ($1, 1)
                    ON CONFLICT (name) DO UPDATE SET active = 1";
         tx.execute(sql, args![one.endpoint]).await?;
-        for kind in &one.kinds {
+        for kind in one.kinds.iter().map(|kind| kind.name()).chain(one.others.iter().map(|other| other.name())) {
             let sql = "INSERT INTO webhook_filters (endpoint, kind) VALUES ($1, $2)";
-            tx.execute(sql, args![one.endpoint, kind.name()]).await?;
+            tx.execute(sql, args![one.endpoint, kind]).await?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use axum::http::Uri;
 use serde::Deserialize;
 
+use crate::core::event::EventType;
 use crate::core::match_event::EventKind;
 use crate::core::webhook::Secret;
 use crate::outgoing::origin;
@@ -30,7 +31,7 @@ pub struct EndpointSettings {
     pub url: String,
     /// One or two files with a secret each; deliveries are signed with all of them.
     pub secret_files: Vec<PathBuf>,
-    /// What it is told of; empty: everything.
+    /// What it is told of; empty: everything of matches.
     #[serde(default)]
     pub events: Vec<String>,
 }
@@ -42,6 +43,8 @@ pub struct Endpoint {
     pub(crate) url: Uri,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) events: BTreeSet<EventKind>,
+    /// What it is told of besides matches.
+    pub(crate) others: BTreeSet<EventType>,
 }
 
 impl Endpoint {
@@ -110,17 +113,18 @@ pub fn endpoints(settings: &[EndpointSettings]) -> Result<Vec<Endpoint>, Webhook
         }
         let secrets: Vec<Secret> =
             one.secret_files.iter().filter_map(|path| secret(path).map_err(&mut fault).ok()).collect();
-        let mut events = BTreeSet::new();
+        let (mut events, mut others) = (BTreeSet::new(), BTreeSet::new());
         for name in &one.events {
-            match name.parse() {
-                Ok(kind) => drop(events.insert(kind)),
-                Err(error) => fault(format!("{error}")),
+            match (name.parse(), name.parse()) {
+                (Ok(kind), _) => drop(events.insert(kind)),
+                (_, Ok(other)) => drop(others.insert(other)),
+                (Err(_), Err::<EventType, _>(error)) => fault(format!("{error}")),
             }
         }
         if one.events.is_empty() {
             events.extend(EventKind::ALL);
         }
-        endpoints.extend(url.map(|url| Endpoint { name: one.name.clone(), url, secrets, events }));
+        endpoints.extend(url.map(|url| Endpoint { name: one.name.clone(), url, secrets, events, others }));
     }
     if faults.is_empty() { Ok(endpoints) } else { Err(WebhookFaults { faults }) }
 }

@@ -4,6 +4,7 @@ mod admission;
 mod bad_input;
 mod checkout;
 mod economy;
+mod events;
 mod fakes;
 mod gamemesh;
 mod harness;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use metagame::core::catalog::file;
-use metagame::{DatabaseLocation, PostgresUrl, copy_to_postgres};
+use metagame::{BusName, BusPlace, BusSettings, DatabaseLocation, PostgresUrl, copy_to_postgres};
 use protocol::id::PartyId;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -101,6 +101,9 @@ async fn a_used_metagame_moves_to_postgres_and_its_players_notice_nothing() {
         config.identity = with_mail(folder);
         let catalog = file::parse(include_str!("../economy/catalog.toml")).expect("a catalog");
         config.parts.economy.catalog = Arc::new(catalog);
+        // Nobody is there: events wait, and move with the rest.
+        let place = BusPlace::Nats { url: "nats://127.0.0.1:1".parse().expect("an address"), credentials: None };
+        config.parts.events = Some(BusSettings { place, name: BusName::default(), keep: BusSettings::KEEP });
     })
     .await;
     let (ada, bob) = use_everything(&harness).await;
@@ -150,6 +153,8 @@ async fn a_used_metagame_moves_to_postgres_and_its_players_notice_nothing() {
     )
     .await;
     send(&harness, Method::POST, &format!("/v1/trades/{trade}/confirm"), &ada, &json!({})).await;
+    let events = harness.store().await.event_backlogs().await.expect("counts");
+    assert!(events[0].pending > 8 && events[0].taken == 0, "{events:?}");
     let books = harness.store().await.verify_ledger().await.expect("verified");
     assert!(books.faults.is_empty() && books.entries > 8, "{books:?}");
 }

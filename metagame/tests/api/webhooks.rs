@@ -67,6 +67,10 @@ impl Receiver {
         *self.manners.lock().expect("no panic") = Arc::new(manners);
     }
 
+    pub(crate) fn bodies(&self) -> Vec<Value> {
+        self.seen().iter().map(|seen| serde_json::from_str(&seen.body).expect("JSON")).collect()
+    }
+
     fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("no panic").clone()
     }
@@ -115,13 +119,18 @@ fn secret_file(folder: &Path, n: usize) -> PathBuf {
 
 /// Endpoints of these names, with both secrets, tried again at once.
 pub(crate) fn telling(receivers: &[(&str, &Receiver)], give_up: Duration) -> Webhooks {
+    telling_of(receivers, &[], give_up)
+}
+
+/// The same, of these events.
+pub(crate) fn telling_of(receivers: &[(&str, &Receiver)], events: &[&str], give_up: Duration) -> Webhooks {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let secret_files = vec![secret_file(folder.path(), 0), secret_file(folder.path(), 1)];
     let settings = receivers.iter().map(|(name, receiver)| EndpointSettings {
         name: (*name).into(),
         url: receiver.url.clone(),
         secret_files: secret_files.clone(),
-        events: vec![],
+        events: events.iter().map(|one| (*one).to_owned()).collect(),
     });
     let schedule = Schedule { first: Duration::from_millis(10), max: Duration::from_millis(50), give_up };
     let farewell = Duration::from_millis(200);

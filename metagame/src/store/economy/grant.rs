@@ -4,11 +4,13 @@ use protocol::id::{MatchId, PlayerId};
 use serde_json::json;
 
 use super::books::{self, Posted, is_booked};
+use crate::core::event::{NewEvent, fact};
 use crate::core::inventory::{Goods, items};
 use crate::core::ledger::{Entry, LedgerFault, System};
 use crate::db::{Domain, StoreError, Tx};
 use crate::idempotency::{Keyed, Reply, claim, settle};
 use crate::store::acts::note;
+use crate::store::events::tell;
 use crate::store::inventory::stock;
 use crate::store::{Order, Store, subject};
 
@@ -85,6 +87,19 @@ impl Grant {
     }
 }
 
+impl Grant {
+    fn fact(&self, grant_id: &[u8; 16], kind: &str, goods: &[Goods]) -> NewEvent {
+        let amount = |line: &GrantLine| match line {
+            GrantLine::Currency { currency, amount } => Some((currency.clone(), *amount)),
+            GrantLine::Goods(_) => None,
+        };
+        let currencies: Vec<(String, u64)> = self.lines.iter().filter_map(amount).collect();
+        let (player, match_id) = (self.account, self.match_id);
+        let given = fact::Given { player, grant_id, kind, match_id, currencies: &currencies, goods };
+        fact::grant_made(given, self.at_ms)
+    }
+}
+
 /// Gives, unless it was given before.
 ///
 /// # Errors
@@ -97,6 +112,7 @@ pub async fn grant(tx: &mut Tx, grant: &Grant) -> Result<Granted, StoreError> {
     match books::post(tx, &entry).await? {
         Posted::Now(booked) => {
             stock::put(tx, grant.account, &items(grant.account, &booked.journal_id, grant.at_ms, &goods)).await?;
+            tell(tx, || vec![grant.fact(&booked.journal_id, &entry.kind, &goods)]).await?;
             Ok(Granted::Now)
         }
         Posted::Refused(fault) => Ok(Granted::Refused(fault)),

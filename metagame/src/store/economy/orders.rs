@@ -11,9 +11,11 @@ use super::purchase::{Purchased, count, gives, refusal, region_for};
 use crate::args;
 use crate::core::catalog::offer::{NotSold, Tender};
 use crate::core::catalog::{Catalog, Offer, Part};
+use crate::core::event::fact;
 use crate::core::payment::{Facts, Gives, GoodsShare, OrderState, Position, Price};
 use crate::db::{Domain, FromRow, Row, StoreError, Tx};
 use crate::store::Store;
+use crate::store::events::tell;
 
 /// Most orders of a player that wait for money: each holds a place in limit and stock.
 pub const OPEN_MAX: u64 = 5;
@@ -100,6 +102,12 @@ impl Order {
     /// How it does.
     pub fn state(&self) -> OrderState {
         self.facts.due(&self.price).state
+    }
+
+    /// What others are told of it.
+    pub(super) fn fact(&self) -> fact::Ordered<'_> {
+        let Self { player, order_id, offer, quantity, price, .. } = self;
+        fact::Ordered { player: *player, order_id: *order_id, offer, quantity: *quantity, price }
     }
 }
 
@@ -269,7 +277,9 @@ async fn make(tx: &mut Tx, new: &NewOrder, catalog: &Catalog) -> Result<Ordered,
         new.now_ms + FIRST_LOOK_MS,
     ];
     tx.execute(sql, args).await?;
-    Ok(Ordered::Order(Box::new(tx.one(COLUMNS, args![order_id]).await?)))
+    let order: Order = tx.one(COLUMNS, args![order_id]).await?;
+    tell(tx, || vec![fact::order_opened(order.fact(), order.state().name(), new.now_ms)]).await?;
+    Ok(Ordered::Order(Box::new(order)))
 }
 
 /// What `quantity` of an offer costs in money of the world.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::books::{self, Posted};
 use super::orders::{COLUMNS, Order};
 use crate::args;
+use crate::core::event::fact;
 use crate::core::inventory::{Item, ItemId, items};
 use crate::core::ledger::{Account, Entry};
 use crate::core::payment::position::GoodsMove;
@@ -16,6 +17,7 @@ use crate::core::payment::{Due, Event, News, OrderState};
 use crate::db::{Domain, StoreError, Tx};
 use crate::store::Store;
 use crate::store::audit::audit;
+use crate::store::events::tell;
 use crate::store::inventory::stock;
 use crate::store::social::inbox::{NewMessage, put};
 
@@ -123,6 +125,10 @@ async fn concern(
     count_right(tx, &mut order, due.state).await?;
     move_to(tx, &mut order, &due, now_ms).await?;
     keep(tx, &order, due.state).await?;
+    if before.0 != order.facts {
+        let facts = serde_json::to_string(&order.facts).expect("plain data");
+        tell(tx, || vec![fact::order_changed(order.fact(), &due, &facts, now_ms)]).await?;
+    }
     let message = NewMessage {
         key: format!("order:{}:{}:{}", order.order_id, due.state.name(), order.entries),
         kind: "order",

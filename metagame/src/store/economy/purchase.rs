@@ -9,11 +9,13 @@ use super::books::{self, Posted};
 use crate::args;
 use crate::core::catalog::offer::{NotSold, Tender};
 use crate::core::catalog::{Catalog, Offer, Part};
+use crate::core::event::fact;
 use crate::core::inventory::{Goods, Item, items};
 use crate::core::ledger::{Entry, LedgerFault, System};
 use crate::db::{Domain, StoreError, Tx};
 use crate::idempotency::{Keyed, Reply, claim, settle};
 use crate::store::Store;
+use crate::store::events::tell;
 use crate::store::inventory::stock;
 
 /// How long a player's region stays, in milliseconds.
@@ -175,6 +177,17 @@ async fn buy(
     count(tx, purchase.player, &purchase.offer, offer, quantity, now_ms).await?;
     let items = items(purchase.player, &booked.journal_id, now_ms, &goods);
     stock::put(tx, purchase.player, &items).await?;
+    let fact = fact::Purchased {
+        player: purchase.player,
+        purchase_id: &booked.journal_id,
+        offer: &purchase.offer,
+        quantity,
+        currency: &currency,
+        paid: price,
+        currencies: &currencies,
+        items: &items,
+    };
+    tell(tx, || vec![fact::purchase_completed(fact, now_ms)]).await?;
     let (purchase_id, offer) = (booked.journal_id, purchase.offer.clone());
     Ok(Purchased::Bought(Receipt { purchase_id, offer, quantity, currency, paid: price, currencies, items }))
 }

@@ -8,10 +8,12 @@ use uuid::Uuid;
 use super::held::{Erase, HELD, Held, Step};
 use crate::args;
 use crate::core::erasure::forget_name;
+use crate::core::event::fact;
 use crate::core::name::PlayerName;
 use crate::core::sanction::FOR_EVER_MS;
 use crate::db::{Domain, Tx};
 use crate::store::acts::{Order, note};
+use crate::store::events::tell;
 use crate::store::sessions::bar_account;
 use crate::store::vault::shred;
 use crate::store::{Store, StoreError, subject};
@@ -180,6 +182,7 @@ async fn begin(tx: &mut Tx, player: PlayerId, receipt_id: Uuid, order: &Order) -
         tx.execute(sql, args![player, order.at_ms]).await?;
         bar_account(tx, player, FOR_EVER_MS, order.at_ms).await?;
         shred(tx, player, order.at_ms).await?;
+        tell(tx, || vec![fact::account_erased(player, order.at_ms)]).await?;
         // Without a note: the key that would seal it is gone.
         let order = Order { note: None, ..order.clone() };
         note(tx, &order, "erase", &subject(player), &json!({ "receipt_id": receipt_id }).to_string()).await?;

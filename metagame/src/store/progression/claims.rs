@@ -7,6 +7,7 @@ use protocol::id::PlayerId;
 use super::record::{add, standings};
 use crate::args;
 use crate::core::catalog::{Catalog, Part};
+use crate::core::event::fact;
 use crate::core::inventory::stack_id;
 use crate::core::ledger::LedgerFault;
 use crate::core::progression::claim::{NoTerms, Proof};
@@ -14,6 +15,7 @@ use crate::core::progression::{Claim, Count, Keep, Progression};
 use crate::db::{Domain, StoreError, Tx};
 use crate::store::Store;
 use crate::store::economy::{Grant, GrantLine, Granted, grant};
+use crate::store::events::tell;
 use crate::store::inventory::stock;
 
 /// What became of a claim.
@@ -92,6 +94,7 @@ async fn claim_once(
     let sql =
         "INSERT INTO claims (player_id, claim, rules_version, gave, at_ms, until_ms) VALUES ($1, $2, $3, $4, $5, $6)";
     tx.execute(sql, args![player, name, rules.version, gave, now_ms, terms.until_ms]).await?;
+    tell(tx, || vec![fact::reward_claimed(player, &name, &terms.gives, now_ms)]).await?;
     if let Some((season, _)) = rules.season_at(now_ms).filter(|_| terms.season_xp > 0) {
         let subject = format!("season:{season}");
         let xp = Count { subject, period: 0, count: terms.season_xp, keep: Keep::Sum, goal: 0, until_ms: None };

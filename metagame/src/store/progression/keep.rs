@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::args;
+use crate::core::event::fact;
 use crate::core::progression::{CHALLENGE_CLAIM_MS, Progression, Season};
 use crate::db::{Domain, FromRow, Row, StoreError, Tx};
 use crate::store::Store;
+use crate::store::events::tell;
 
 /// A season that is over, as it was.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +76,10 @@ async fn archive(tx: &mut Tx, rules: &Progression, now_ms: u64) -> Result<u64, S
                    SELECT $1, $2, $3, (SELECT count(*) FROM progress_counts WHERE subject = $4), $5, $6
                    WHERE NOT EXISTS (SELECT 1 FROM season_archive WHERE season = $1)";
         let subject = format!("season:{id}");
-        archived += tx.execute(sql, args![id, definition, rules.version, subject, season.until_ms, now_ms]).await?;
+        if tx.execute(sql, args![id, definition, rules.version, subject, season.until_ms, now_ms]).await? == 1 {
+            archived += 1;
+            tell(tx, || vec![fact::season_archived(id, rules.version, season.until_ms, now_ms)]).await?;
+        }
     }
     Ok(archived)
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use protocol::id::PlayerId;
 
 use crate::args;
+use crate::core::event::fact;
 use crate::core::progression::count::{COUNT_MAX, Counted};
 use crate::core::progression::{Count, Keep, Standing, count};
 use crate::core::settlement::PlayerSettlement;
 use crate::db::{List, StoreError, Tx};
 use crate::store::VerifiedResult;
+use crate::store::events::tell;
 
 /// By key for each player, so that nobody meets whom this is not about.
 const STANDINGS: &str = "\
@@ -44,7 +46,8 @@ const COUNT: &str = "\
             CASE WHEN excluded.goal = 0 THEN NULL
                  WHEN $7 = 1 AND excluded.count >= excluded.goal THEN $8
                  WHEN $7 = 1 AND progress_counts.count >= excluded.goal THEN $8
-                 WHEN $7 = 0 AND progress_counts.count + excluded.count >= excluded.goal THEN $8 END)";
+                 WHEN $7 = 0 AND progress_counts.count + excluded.count >= excluded.goal THEN $8 END)
+    RETURNING player_id, subject, period, reached_at_ms";
 
 /// Counts what a result gives to players that have an account, after their XP was written.
 pub(crate) async fn record(
@@ -98,7 +101,11 @@ pub(super) async fn add(
         rules_version,
         COUNT_MAX,
     ];
-    tx.execute(COUNT, args).await.map(drop)
+    let counted: Vec<(PlayerId, String, u64, Option<u64>)> = tx.all(COUNT, args).await?;
+    // A goal that was reached at this very moment by another result is the same event.
+    let reached = counted.iter().filter(|(.., at_ms)| *at_ms == Some(now_ms));
+    tell(tx, || reached.map(|(player, goal, period, _)| fact::goal_reached(*player, goal, *period, now_ms)).collect())
+        .await
 }
 
 type StandingRow = (PlayerId, u64, Option<u32>, Option<u64>, Option<u32>, Option<u32>);
@@ -120,7 +127,13 @@ async fn rise(tx: &mut Tx, verified: &VerifiedResult, players: &[PlayerId]) -> R
     }
     let rules = &verified.progression;
     let now = standings(tx, players).await?.into_iter().map(|(player, before)| (player, before, before.now(&rules.xp)));
-    let risen: Vec<_> = now.filter(|(_, before, now)| before != now).map(|(player, _, now)| (player, now)).collect();
+    let changed: Vec<_> = now.filter(|(_, before, now)| before != now).collect();
+    let higher = changed.iter().filter(|(_, before, now)| now.level > before.level.max(1));
+    let level = |(player, _, now): &(PlayerId, Standing, Standing)| {
+        fact::level_reached(*player, now.level, now.prestige, verified.now_ms)
+    };
+    tell(tx, || higher.map(level).collect()).await?;
+    let risen: Vec<_> = changed.into_iter().map(|(player, _, now)| (player, now)).collect();
     write(tx, &risen, rules.version).await
 }
 

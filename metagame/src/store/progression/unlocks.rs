@@ -9,12 +9,14 @@ use super::claims::give;
 use super::record::{standings, write};
 use crate::args;
 use crate::core::catalog::{Catalog, Part};
+use crate::core::event::fact;
 use crate::core::inventory::{ItemId, items, stack_id};
 use crate::core::ledger::{Entry, LedgerFault, System, book};
 use crate::core::progression::{Progression, Standing, Unlock};
 use crate::db::{Domain, List, StoreError, Tx};
 use crate::store::Store;
 use crate::store::economy::books::{self, Posted};
+use crate::store::events::tell;
 use crate::store::inventory::{Missing, stock};
 
 /// What became of an unlock.
@@ -211,6 +213,7 @@ async fn prestige(
         return Ok(Prestiged::Full(fault));
     }
     write(tx, &[(player, after)], rules.version).await?;
+    tell(tx, || vec![fact::prestige_reached(player, after.prestige, now_ms)]).await?;
     // The profile shows it, and its version is the ETag.
     tx.execute("UPDATE accounts SET version = version + 1 WHERE player_id = $1", args![player]).await?;
     Ok(Prestiged::Done { standing: after, first: true })

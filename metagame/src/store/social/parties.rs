@@ -7,12 +7,14 @@ use super::chat;
 use super::friends::between;
 use super::inbox::{self, NewMessage};
 use crate::args;
+use crate::core::event::fact;
 use crate::core::social::chat::Channel;
 use crate::core::social::party::{
     INVITE_LIFE_MS, INVITES_PER_PARTY_MAX, INVITES_PER_PLAYER_MAX, Member, Party, PartyAct, PartyRefusal,
 };
 use crate::core::social::tie::Tie;
 use crate::db::{Domain, Tx};
+use crate::store::events::tell;
 use crate::store::{Store, StoreError};
 
 /// A party that somebody makes.
@@ -234,6 +236,7 @@ async fn make_party(tx: &mut Tx, new: &NewParty) -> Result<PartyAnswer, StoreErr
     )
     .await?;
     insert_member(tx, party.id, new.player, new.now_ms).await?;
+    tell(tx, || vec![fact::party(&party, new.now_ms)]).await?;
     let view = view(tx, party).await?;
     Ok(Ok(done(view, None)))
 }
@@ -352,6 +355,9 @@ async fn take(
     };
     if after != before {
         write_changes(tx, &before, &after, now_ms).await?;
+        if is_news(&before, &after) {
+            tell(tx, || vec![fact::party(&after, now_ms)]).await?;
+        }
     }
     if let Some(ticket) = consequence.cancels {
         let sql = "INSERT INTO party_cancels (ticket_id, at_ms) VALUES ($1, $2) ON CONFLICT (ticket_id) DO NOTHING";
@@ -364,6 +370,12 @@ async fn take(
     }
     done.cancels = consequence.cancels.is_some();
     Ok(Ok(done))
+}
+
+/// Whether others are told: who is in it, who leads, whether it queues. Readiness and times to regions are for its members.
+fn is_news(before: &Party, after: &Party) -> bool {
+    before.players() != after.players()
+        || (before.leader, before.ticket, before.code.is_some()) != (after.leader, after.ticket, after.code.is_some())
 }
 
 fn done(view: PartyView, gone: Option<PlayerId>) -> PartyDone {

@@ -89,13 +89,6 @@ pub(crate) fn describe() {
     describe_histogram!(DATABASE_GROUP, "Use cases of one commit, in the embedded database");
     describe_counter!(WATCH_RESTARTS, "Watch streams that broke and were opened again, by peer");
     describe_gauge!(MAINTENANCE, "1 while maintenance keeps new tickets out");
-    describe_counter!(
-        WEBHOOK_TRIES,
-        "Tries to tell a webhook of an event, by endpoint and outcome: delivered, failed, gone"
-    );
-    describe_gauge!(WEBHOOK_PENDING, "Events that a webhook is still to be told of, by endpoint");
-    describe_gauge!(WEBHOOK_OLDEST, "Age in seconds of the oldest of these, by endpoint; 0 if there is none");
-    describe_gauge!(WEBHOOK_DEAD, "Events that were given up, by endpoint");
     describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
     describe_gauge!(RANKS_SEASONS, "Seasons of leaderboards in memory");
     describe_histogram!(
@@ -149,6 +142,13 @@ fn describe_studio() {
 }
 
 fn describe_events() {
+    describe_counter!(
+        WEBHOOK_TRIES,
+        "Tries to tell a webhook of an event, by endpoint and outcome: delivered, failed, gone"
+    );
+    describe_gauge!(WEBHOOK_PENDING, "Events that a webhook is still to be told of, by endpoint");
+    describe_gauge!(WEBHOOK_OLDEST, "Age in seconds of the oldest of these, by endpoint; 0 if there is none");
+    describe_gauge!(WEBHOOK_DEAD, "Events that were given up, by endpoint");
     describe_counter!(
         EVENTS_HANDED,
         "Events that a sink (bus, webhooks) has taken, and batches that it did not take whole because it was away or refused, by outcome"

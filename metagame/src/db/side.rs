@@ -2,6 +2,8 @@
 //! writer of its own, so nothing that it does is felt by a player.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteSynchronous;
@@ -17,6 +19,11 @@ use super::value::Args;
 #[derive(Debug)]
 pub struct SideFile(Tx);
 
+/// Events are of the database; nothing is told from here.
+fn nobody() -> Arc<AtomicBool> {
+    Arc::new(AtomicBool::new(false))
+}
+
 impl SideFile {
     /// Opens a file, makes it if there is none, and makes the tables of `schema` that it lacks. After a loss of power its last
     /// moments may be missing; it is whole all the same.
@@ -27,7 +34,7 @@ impl SideFile {
         let options = file_options(path).synchronous(SqliteSynchronous::Normal);
         let mut connection = Connection::Sqlite(options.connect().await?);
         connection.control(schema).await?;
-        Ok(Self(Tx::new(connection)))
+        Ok(Self(Tx::new(connection, &nobody())))
     }
 
     /// Opens a file that is there, to read; somebody else may be writing.
@@ -36,7 +43,7 @@ impl SideFile {
     /// [`StoreError`].
     pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         let options = file_options(path).create_if_missing(false).pragma("query_only", "ON");
-        Ok(Self(Tx::new(Connection::Sqlite(options.connect().await?))))
+        Ok(Self(Tx::new(Connection::Sqlite(options.connect().await?), &nobody())))
     }
 
     /// Runs one statement for each row, all in one transaction. After an error the file is to be opened again.

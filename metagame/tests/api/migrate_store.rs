@@ -126,8 +126,9 @@ async fn a_used_metagame_moves_to_postgres_and_its_players_notice_nothing() {
     assert!(running.to_string().contains("stop metagame"), "{running}");
     harness.stop().await;
     let moved = copy_to_postgres(&file, &url, 1, |_| {}).await.expect("moved");
-    let empty: Vec<&str> =
-        moved.tables.iter().filter(|table| table.rows == 0).map(|table| table.name.as_str()).collect();
+    // Reports of the game lie in files of their own and are not moved.
+    let moves = moved.tables.iter().filter(|table| table.name != "telemetry");
+    let empty: Vec<&str> = moves.filter(|table| table.rows == 0).map(|table| table.name.as_str()).collect();
     eprintln!("{} tables, of them empty: {empty:?}", moved.tables.len());
     assert!((empty.len() as f64) < MAY_BE_EMPTY * moved.tables.len() as f64, "this says too little: {empty:?}");
 

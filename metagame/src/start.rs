@@ -243,6 +243,10 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     workers.extend(ranking);
     let asking = app.stripe.clone().map(|stripe| stripe::reconcile::run(stripe, store.clone(), shutdown.clone()));
     workers.extend(asking.map(tokio::spawn));
+    let catching = app.stripe.clone().map(|stripe| stripe::catch_up::run(stripe, store.clone(), shutdown.clone()));
+    workers.extend(catching.map(tokio::spawn));
+    let counting = app.stripe.is_some().then(|| stripe::health::run(store.clone(), shutdown.clone()));
+    workers.extend(counting.map(tokio::spawn));
     workers.extend(relaying.map(|relay| tokio::spawn(relay.run(shutdown.clone()))));
     workers.extend(certificate.clone().map(|certificate| tokio::spawn(certificate.follow(shutdown.clone()))));
     let tls = certificate.map(|certificate| TlsAcceptor::from(certificate.server_config()));

@@ -31,6 +31,7 @@ use crate::economy;
 use crate::gamemesh::{self, GameMesh};
 use crate::gateway::fanout::Fanout;
 use crate::gateway::hub::Hub;
+use crate::gateway::register::Register;
 use crate::gateway::tls::Certificate;
 use crate::gateway::ws_ticket::WsTickets;
 use crate::gateway::{CertificateError, relay, sweep, tcp};
@@ -336,7 +337,8 @@ async fn assemble(
         privacy: Privacy::default(),
         servers: config.servers.clone(),
         social: Social::new(fanout),
-        ws_tickets: WsTickets::new(redis.clone()),
+        register: Register::new(redis.clone(), config.parts.gateway.pulse.grace_ms),
+        ws_tickets: WsTickets::new(redis),
         live,
         gamemesh: config.parts.gamemesh.clone().map(GameMesh::new),
         hub,

@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Kills of metagame and its database, on each engine.
     #[arg(long, default_value_t = 1_000)]
     money_kills: u32,
+    /// Cuts of sessions of the realtime gateway, at one gateway and at two.
+    #[arg(long, default_value_t = 20_000)]
+    cuts: u32,
     /// Kills and cut connections on the cluster.
     #[arg(long, default_value_t = 500)]
     cluster_kills: u32,
@@ -62,6 +65,8 @@ enum What {
     Local,
     /// kill -9 of metagame and of its database while money moves, with checked books.
     Money,
+    /// Connections of the realtime gateway that break anywhere, with counted messages.
+    Cuts,
     /// Kills and cut API connections on a cluster, with a checked history.
     Cluster,
     /// A full rollout of a large fleet on a real API server: servers and nodes that are nothing but objects.
@@ -69,7 +74,7 @@ enum What {
 }
 
 impl What {
-    const WITHOUT_CLUSTER: [Self; 4] = [Self::Simulate, Self::Fuzz, Self::Local, Self::Money];
+    const WITHOUT_CLUSTER: [Self; 5] = [Self::Simulate, Self::Fuzz, Self::Local, Self::Money, Self::Cuts];
     const WITH_CLUSTER: [Self; 2] = [Self::Cluster, Self::Kwok];
 }
 
@@ -81,6 +86,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             What::Fuzz => fuzz::deep(options.inputs)?,
             What::Local => local(options)?,
             What::Money => money(options)?,
+            What::Cuts => cuts(options)?,
             What::Cluster => e2e::kills(options.cluster_kills, options.seed, options.load.clone(), !options.dev)?,
             What::Kwok => kwok::run(&kwok::Size { nodes: options.nodes, servers: options.servers }, !options.dev)?,
         }
@@ -132,6 +138,21 @@ fn money(options: &Options) -> anyhow::Result<()> {
     step("kills while money moves", &mut command)
 }
 
+/// The test of a few hundred cuts, with more of them.
+fn cuts(options: &Options) -> anyhow::Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--test", "cuts"]);
+    if !options.dev {
+        command.arg("--release");
+    }
+    command.args(["--", "--nocapture", "--test-threads=1"]);
+    command.env("MUSTER_CUTS", options.cuts.to_string());
+    if let Some(seed) = options.seed {
+        command.env("MUSTER_CUTS_SEED", seed.to_string());
+    }
+    step("cuts of the realtime gateway's sessions", &mut command)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -151,7 +172,7 @@ mod tests {
     #[test]
     fn a_cluster_is_used_where_there_is_one_and_a_choice_is_obeyed() {
         assert_eq!(chosen_by(&[], false), What::WITHOUT_CLUSTER);
-        assert_eq!(chosen_by(&[], true).len(), 6);
+        assert_eq!(chosen_by(&[], true).len(), 7);
         assert_eq!(chosen_by(&["--only", "kwok,local"], false), [What::Kwok, What::Local]);
     }
 }

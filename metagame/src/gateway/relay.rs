@@ -237,6 +237,7 @@ mod tests {
             News::Refresh(players.clone()),
             News::Inbox(players.clone()),
             News::Deliver { to: players, body: (0..=255).collect() },
+            News::Moved { session: Uuid::from_u128(7), turn: 2 },
             News::Presence { player, status: 2, text: "tea \"time\"".into(), to },
         ] {
             let wire = Wire { from: Uuid::nil(), what: Said::News(news) };

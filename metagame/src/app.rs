@@ -16,6 +16,7 @@ use crate::core::progression::Progression;
 use crate::core::session::RefreshSecret;
 use crate::gamemesh::GameMesh;
 use crate::gateway::hub::Hub;
+use crate::gateway::register::Register;
 use crate::gateway::ws_ticket::WsTickets;
 use crate::idempotency::InFlight;
 use crate::identity::Identity;
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) gamemesh: Option<GameMesh>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) ws_tickets: WsTickets,
+    pub(crate) register: Register,
     pub(crate) requests: Semaphore,
     pub(crate) shutdown: Shutdown,
     pub(crate) by_address: Mutex<Buckets<IpAddr>>,

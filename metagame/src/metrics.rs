@@ -49,6 +49,7 @@ const RANKS_LOADED: &str = "muster_metagame_ranks_load_seconds";
 const RANKS_FOLLOWED: &str = "muster_metagame_ranks_followed_total";
 const PAYMENT_EVENTS: &str = "muster_metagame_payment_events_total";
 const PAYMENT_SESSIONS: &str = "muster_metagame_payment_session_failures_total";
+const PAYMENT_ORDERS: &str = "muster_metagame_payment_orders";
 const REDIS_CALLS: &str = "muster_metagame_redis_calls_total";
 const REDIS_SECONDS: &str = "muster_metagame_redis_seconds";
 const REDIS_UP: &str = "muster_metagame_redis_up";
@@ -71,7 +72,10 @@ pub(crate) fn describe() {
     describe_gauge!(SUBSCRIBERS, "Open streams of ticket events");
     describe_gauge!(GATEWAY_SESSIONS, "Sessions of the realtime gateway, those that wait for a resume included");
     describe_counter!(GATEWAY_NEWS, "News between gateways, by outcome: said, unsaid, given_up, heard, unknown");
-    describe_counter!(GATEWAY_BEGUN, "Connections to the gateway, by outcome: opened, resumed, resynced");
+    describe_counter!(
+        GATEWAY_BEGUN,
+        "Connections to the gateway, by outcome: opened, resumed, resynced, moved (from another gateway)"
+    );
     describe_counter!(
         GATEWAY_REFUSED,
         "Connections to the gateway refused, by why: silent, first_message, origin, full, handshake"
@@ -98,11 +102,17 @@ pub(crate) fn describe() {
     describe_counter!(RANKS_FOLLOWED, "Changed entries of leaderboards that were found by following the table");
     describe_counter!(
         PAYMENT_EVENTS,
-        "Events of the payment provider by outcome: done, known, before, waits, other, other_mode, unsigned, unreadable"
+        "Events of the payment provider by outcome: done, known, before, waits, missed (no webhook told of it), failed (the \
+         database), other, other_mode, unsigned, unreadable"
     );
     describe_counter!(
         PAYMENT_SESSIONS,
         "Orders for which the payment provider made no session, by why: unanswered, later, failed"
+    );
+    describe_gauge!(
+        PAYMENT_ORDERS,
+        "Orders that somebody should look at, by why: overdue (the provider has not said what became of it), pending (the money \
+         has been on its way for two weeks), mismatched (what was paid is not the price)"
     );
     describe_counter!(
         REDIS_CALLS,
@@ -119,6 +129,9 @@ pub(crate) fn describe() {
     describe_events();
     // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
     counter!(RESULTS, "outcome" => "conflict").increment(0);
+    for outcome in ["missed", "failed", "unsigned", "unreadable"] {
+        counter!(PAYMENT_EVENTS, "outcome" => outcome).increment(0);
+    }
     for kind in ["busy", "unavailable", "unknown", "failed", "unreadable"] {
         counter!(DATABASE_ERRORS, "kind" => kind).increment(0);
     }
@@ -343,6 +356,10 @@ pub(crate) fn ranks_loaded(to: &'static str, took: Duration) {
 
 pub(crate) fn payment_event(outcome: &'static str) {
     counter!(PAYMENT_EVENTS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn payment_orders(why: &'static str, count: u64) {
+    gauge!(PAYMENT_ORDERS, "why" => why).set(count as f64);
 }
 
 pub(crate) fn payment_session(why: &'static str) {

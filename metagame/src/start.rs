@@ -32,6 +32,7 @@ use crate::events::{self, EventsError};
 use crate::gamemesh::{self, GameMesh};
 use crate::gateway::fanout::Fanout;
 use crate::gateway::hub::Hub;
+use crate::gateway::register::Register;
 use crate::gateway::tls::Certificate;
 use crate::gateway::ws_ticket::WsTickets;
 use crate::gateway::{CertificateError, relay, sweep, tcp};
@@ -256,6 +257,10 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, StartE
     workers.extend(ranking);
     let asking = app.stripe.clone().map(|stripe| stripe::reconcile::run(stripe, store.clone(), shutdown.clone()));
     workers.extend(asking.map(tokio::spawn));
+    let catching = app.stripe.clone().map(|stripe| stripe::catch_up::run(stripe, store.clone(), shutdown.clone()));
+    workers.extend(catching.map(tokio::spawn));
+    let counting = app.stripe.is_some().then(|| stripe::health::run(store.clone(), shutdown.clone()));
+    workers.extend(counting.map(tokio::spawn));
     workers.extend(relaying.map(|relay| tokio::spawn(relay.run(shutdown.clone()))));
     workers.extend(certificate.clone().map(|certificate| tokio::spawn(certificate.follow(shutdown.clone()))));
     let tls = certificate.map(|certificate| TlsAcceptor::from(certificate.server_config()));
@@ -349,6 +354,7 @@ async fn assemble(
         privacy: Privacy::default(),
         servers: config.servers.clone(),
         social: Social::new(fanout),
+        register: Register::new(redis.clone(), config.parts.gateway.pulse.grace_ms),
         ws_tickets: WsTickets::new(redis.clone()),
         telemetry,
         hooks,

@@ -4,10 +4,14 @@
 //! |---|---|
 //! | this one | the few calls |
 //! | [`settings`] | keys and addresses, as an operator writes them down |
-//! | `reconcile` | asks again where a webhook did not come |
+//! | `reconcile` | asks about orders of which nothing was heard |
+//! | `catch_up` | reads the list of events for those that no webhook told of |
+//! | `health` | counts orders that somebody should look at |
 //!
 //! Its webhooks come in at `api/checkout.rs`; what they mean is decided by [`crate::core::payment`].
 
+pub(crate) mod catch_up;
+pub(crate) mod health;
 pub(crate) mod reconcile;
 pub(crate) mod settings;
 
@@ -17,7 +21,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use serde_json::Value;
 
-use crate::core::payment::event::METADATA;
+use crate::core::payment::event::{KINDS, METADATA};
 use crate::outgoing::{Answer, Destination, Outgoing, OutgoingError, Request};
 use crate::store::economy::Order;
 use settings::StripeSettings;
@@ -26,6 +30,11 @@ use settings::StripeSettings;
 const VERSION: &str = "2024-06-20";
 /// Longest that a call may take: Stripe itself asks a bank now and then.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Events of one page of their list.
+const PAGE: usize = 50;
+/// Longest page in bytes: an event has some kilobytes.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why Stripe has not done it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,8 +53,8 @@ pub(crate) enum StripeError {
         /// Its own names of the error: type and code.
         kind: String,
     },
-    /// It has answered something else than a session.
-    #[error("the answer is no session")]
+    /// It has answered something else than was asked for.
+    #[error("the answer is not what was asked for")]
     Strange,
 }
 
@@ -54,6 +63,13 @@ pub(crate) enum StripeError {
 pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) url: String,
+}
+
+/// A page of the list of events, the newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Page {
+    pub(crate) events: Vec<Value>,
+    pub(crate) has_more: bool,
 }
 
 /// The way to Stripe; cheap to clone.
@@ -110,11 +126,27 @@ impl Stripe {
 
     /// What became of a session.
     pub(crate) async fn session(&self, id: &str) -> Result<Value, StripeError> {
-        // Ids of Stripe's are letters, digits and underscores; another one would lead to another address.
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            return Err(StripeError::Strange);
-        }
+        check_id(id)?;
         self.call(Request::get(self.url(&format!("/v1/checkout/sessions/{id}")))).await
+    }
+
+    /// Events of the sorts that say something about payments, of these seconds, both included; those older than the one `after`.
+    pub(crate) async fn events(&self, since_s: u64, until_s: u64, after: Option<&str>) -> Result<Page, StripeError> {
+        let mut path = format!("/v1/events?limit={PAGE}&created%5Bgte%5D={since_s}&created%5Blte%5D={until_s}");
+        for kind in KINDS {
+            path.push_str("&types%5B%5D=");
+            path.push_str(kind);
+        }
+        if let Some(id) = after {
+            check_id(id)?;
+            path.push_str("&starting_after=");
+            path.push_str(id);
+        }
+        let mut list = self.call(Request::get(self.url(&path)).answer_max(PAGE_BYTES_MAX)).await?;
+        match (list["data"].take(), list["has_more"].as_bool()) {
+            (Value::Array(events), Some(has_more)) => Ok(Page { events, has_more }),
+            _ => Err(StripeError::Strange),
+        }
     }
 
     fn url(&self, path: &str) -> Uri {
@@ -130,6 +162,12 @@ impl Stripe {
             .timeout(PATIENCE);
         judged(&self.destination.send(request).await?)
     }
+}
+
+/// Ids of Stripe's are letters, digits and underscores; another one would lead to another address.
+fn check_id(id: &str) -> Result<(), StripeError> {
+    let is_plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_plain { Ok(()) } else { Err(StripeError::Strange) }
 }
 
 fn judged(answer: &Answer) -> Result<Value, StripeError> {

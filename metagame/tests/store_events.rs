@@ -290,6 +290,24 @@ async fn after_three_days_of_failures_an_event_is_a_dead_letter_that_can_be_sent
     }
 }
 
+/// Nobody says what time it is: instances whose clocks differ agree all the same.
+#[tokio::test]
+async fn of_several_instances_one_holds_an_endpoint_by_the_databases_clock() {
+    for (store, _keep) in stores_for(&["a"]).await {
+        let hold = async |holder: &str, ms| store.hold_endpoint("a".into(), holder.into(), ms).await.expect("asked");
+        assert_eq!((hold("one", 60_000).await, hold("two", 60_000).await), (Some(0), None));
+        assert_eq!(hold("one", 60_000).await, Some(0), "it keeps what it has");
+        store.leave_endpoint("a".into(), "two".into()).await.expect("left");
+        assert_eq!(hold("two", 60_000).await, None, "what another has is not its to leave");
+        store.leave_endpoint("a".into(), "one".into()).await.expect("left");
+        assert_eq!(
+            (hold("two", 0).await, hold("one", 60_000).await),
+            (Some(0), Some(0)),
+            "a hold that is over is nobody's"
+        );
+    }
+}
+
 /// Lets every try fail in simulated time. When the last one did.
 async fn fail_until_dead(store: &Store, schedule: Schedule) -> u64 {
     let mut now_ms = NOW;

@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Cases of schemathesis for each operation of the metagame API.
     #[arg(long, default_value_t = 200)]
     cases: u32,
+    /// Cuts of sessions of the realtime gateway, at one gateway and at two.
+    #[arg(long, default_value_t = 20_000)]
+    cuts: u32,
     /// Kills and cut connections on the cluster.
     #[arg(long, default_value_t = 500)]
     cluster_kills: u32,
@@ -67,6 +70,8 @@ enum What {
     Money,
     /// The metagame API against its document.
     Schemathesis,
+    /// Connections of the realtime gateway that break anywhere, with counted messages.
+    Cuts,
     /// Kills and cut API connections on a cluster, with a checked history.
     Cluster,
     /// A full rollout of a large fleet on a real API server: servers and nodes that are nothing but objects.
@@ -74,7 +79,8 @@ enum What {
 }
 
 impl What {
-    const WITHOUT_CLUSTER: [Self; 5] = [Self::Simulate, Self::Fuzz, Self::Local, Self::Money, Self::Schemathesis];
+    const WITHOUT_CLUSTER: [Self; 6] =
+        [Self::Simulate, Self::Fuzz, Self::Local, Self::Money, Self::Schemathesis, Self::Cuts];
     const WITH_CLUSTER: [Self; 2] = [Self::Cluster, Self::Kwok];
 }
 
@@ -87,6 +93,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             What::Local => local(options)?,
             What::Money => money(options)?,
             What::Schemathesis => schemathesis::look(options.cases, options.seed, !options.dev)?,
+            What::Cuts => cuts(options)?,
             What::Cluster => e2e::kills(options.cluster_kills, options.seed, options.load.clone(), !options.dev)?,
             What::Kwok => kwok::run(&kwok::Size { nodes: options.nodes, servers: options.servers }, !options.dev)?,
         }
@@ -136,6 +143,21 @@ fn money(options: &Options) -> anyhow::Result<()> {
         command.env("MUSTER_MONEY_SEED", seed.to_string());
     }
     step("kills while money moves", &mut command)
+}
+
+/// The test of a few hundred cuts, with more of them.
+fn cuts(options: &Options) -> anyhow::Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--test", "cuts"]);
+    if !options.dev {
+        command.arg("--release");
+    }
+    command.args(["--", "--nocapture", "--test-threads=1"]);
+    command.env("MUSTER_CUTS", options.cuts.to_string());
+    if let Some(seed) = options.seed {
+        command.env("MUSTER_CUTS_SEED", seed.to_string());
+    }
+    step("cuts of the realtime gateway's sessions", &mut command)
 }
 
 #[cfg(test)]

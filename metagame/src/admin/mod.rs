@@ -6,6 +6,7 @@
 
 mod acts;
 pub(crate) mod operator;
+mod orders;
 mod page;
 mod players;
 mod privacy;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::operator::{Operator, unknown_player};
+use super::orders::OrderBody;
 use super::sanctions::{SanctionBody, bodies, leave_queue};
 use crate::app::App;
 use crate::core::email::Email;
@@ -19,7 +20,7 @@ use crate::store::{FoundPlayer, Movement};
 
 /// Players of a list at most.
 const FOUND_MAX: u32 = 50;
-/// Movements and items that one player's page shows.
+/// Movements, orders and items that one player's page shows.
 const SHOWN_MAX: u32 = 100;
 
 pub(super) fn routes() -> Router<App> {
@@ -73,6 +74,7 @@ struct PlayerBody {
     sanctions: Vec<SanctionBody>,
     wallet: Vec<Value>,
     movements: Vec<MovementBody>,
+    orders: Vec<OrderBody>,
     items: Vec<Value>,
 }
 
@@ -158,6 +160,7 @@ async fn one(
         sanctions: bodies(&app, store.sanctions_of(player).await?).await?,
         wallet: wallet.map(|one| json!({ "currency": one.currency, "balance": one.balance })).collect(),
         movements: store.movements(player, SHOWN_MAX).await?.into_iter().map(MovementBody::from).collect(),
+        orders: store.orders_of(player, SHOWN_MAX).await?.into_iter().map(OrderBody::from).collect(),
         items: items.map(|item| json!(item)).collect(),
     }))
 }

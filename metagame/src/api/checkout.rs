@@ -244,7 +244,8 @@ async fn webhook(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
 /// Everything that follows from an event has happened before it is acknowledged; otherwise Stripe sends it again.
 async fn hear(app: &App, event: Event) -> Result<Json<ReceivedBody>, Problem> {
     let (id, kind) = (event.id.clone(), event.kind.clone());
-    let heard = app.store.hear_payment(event, service::clock::unix_ms()).await?;
+    let heard = app.store.hear_payment(event, service::clock::unix_ms()).await;
+    let heard = heard.inspect_err(|_| metrics::payment_event("failed"))?;
     metrics::payment_event(match heard {
         Heard::Done(_) => "done",
         Heard::Known => "known",

@@ -1,7 +1,5 @@
 //! Logging in and linking by the word of others: what Steam's routes and the identity providers' have in common.
 
-use std::net::IpAddr;
-
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
@@ -12,7 +10,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::core::letter::News;
 use crate::core::name::PlayerName;
-use crate::identity::federation::{self, Vouched};
+use crate::identity::federation::{self, Source, Vouched};
 use crate::metrics;
 use crate::problem::Problem;
 use crate::store::FederatedLoggedIn;
@@ -20,11 +18,9 @@ use crate::store::FederatedLoggedIn;
 /// From where a login comes, and what it says besides its proof.
 #[derive(Clone, Copy)]
 pub(super) struct Arrival<'a> {
-    pub(super) peer: IpAddr,
+    pub(super) source: Source<'a>,
     /// Name of the account, if it has to be made.
     pub(super) name: Option<&'a str>,
-    /// What tells this device from others.
-    pub(super) device: Option<&'a str>,
 }
 
 /// Begins a session for somebody for whom another system vouches.
@@ -36,7 +32,7 @@ pub(super) async fn enter(
 ) -> Result<impl IntoResponse + use<>, Problem> {
     let (name, later) = app.name_of_new(read_name(arrival.name)?);
     let (token, session) = new_session(app, method);
-    let login = federation::login(app, vouched, name, arrival.peer, arrival.device, session).await?;
+    let login = federation::login(app, vouched, name, arrival.source, session).await?;
     let done = match app.store.login_federated(login).await? {
         FederatedLoggedIn::Used => return Err(used()),
         FederatedLoggedIn::In(done) => done,

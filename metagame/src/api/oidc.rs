@@ -23,7 +23,7 @@ use crate::auth::{Caller, require_strong};
 use crate::connections::Peer;
 use crate::core::oidc::{Flow, redirect_is_allowed};
 use crate::extract::{Body, Named};
-use crate::identity::federation::{Vouched, proof_id};
+use crate::identity::federation::{Source, Vouched, proof_id};
 use crate::identity::oidc::Provider;
 use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::BegunProof;
@@ -107,9 +107,10 @@ async fn finish(
     Named(provider): Named<String>,
     Body(body): Body<FinishBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let arrival = Arrival { peer: peer.ip(), name: body.name.as_deref(), device: body.device_id.as_deref() };
+    let source = Source { peer: peer.ip(), device: body.device_id.as_deref() };
+    let arrival = Arrival { source, name: body.name.as_deref() };
     read_name(arrival.name)?;
-    let vouched = vouched(&app, &provider, peer.ip(), None, &body).await?;
+    let vouched = vouched(&app, &provider, source, None, &body).await?;
     enter(&app, vouched, "oidc", arrival).await
 }
 
@@ -142,7 +143,8 @@ async fn finish_link(
     Body(body): Body<FinishBody>,
 ) -> Result<StatusCode, Problem> {
     require_strong(&app, &caller).await?;
-    let vouched = vouched(&app, &provider, peer.ip(), Some(caller.player_id), &body).await?;
+    let source = Source { peer: peer.ip(), device: body.device_id.as_deref() };
+    let vouched = vouched(&app, &provider, source, Some(caller.player_id), &body).await?;
     attach(&app, &caller, vouched).await
 }
 
@@ -180,18 +182,18 @@ async fn begin(
 async fn vouched(
     app: &App,
     provider: &str,
-    peer: IpAddr,
+    source: Source<'_>,
     player: Option<PlayerId>,
     body: &FinishBody,
 ) -> Result<Vouched, Problem> {
     let provider = app.identity.vouchers.provider(provider)?;
-    app.identity.allow_proof(&app.store, peer).await?;
+    app.identity.allow_proof(&app.store, source).await?;
     let now_ms = service::clock::unix_ms();
     let flow = take(app, provider, player, &body.flow, now_ms).await?;
     let named = match named(provider, &flow, body, now_ms / 1_000).await {
         Ok(named) => named,
         Err(problem) => {
-            app.identity.count_refusal(&app.store, peer, &problem).await?;
+            app.identity.count_refusal(&app.store, source, &problem).await?;
             return Err(problem);
         }
     };

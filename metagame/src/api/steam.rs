@@ -1,7 +1,5 @@
 //! Logging in with a Steam account.
 
-use std::net::IpAddr;
-
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -18,7 +16,7 @@ use crate::auth::{Caller, require_strong};
 use crate::connections::Peer;
 use crate::core::steam::Ticket;
 use crate::extract::Body;
-use crate::identity::federation::{STEAM, Vouched};
+use crate::identity::federation::{STEAM, Source, Vouched};
 use crate::problem::{Problem, ProblemBody, UsualProblems};
 use crate::store::UsedProof;
 
@@ -60,9 +58,10 @@ async fn login(
     ConnectInfo(Peer(peer, _)): ConnectInfo<Peer>,
     Body(body): Body<SteamBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let arrival = Arrival { peer: peer.ip(), name: body.name.as_deref(), device: body.device_id.as_deref() };
+    let source = Source { peer: peer.ip(), device: body.device_id.as_deref() };
+    let arrival = Arrival { source, name: body.name.as_deref() };
     read_name(arrival.name)?;
-    let vouched = vouched(&app, peer.ip(), &body.ticket).await?;
+    let vouched = vouched(&app, source, &body.ticket).await?;
     enter(&app, vouched, STEAM, arrival).await
 }
 
@@ -77,19 +76,19 @@ async fn link(
     Body(body): Body<LinkSteamBody>,
 ) -> Result<StatusCode, Problem> {
     require_strong(&app, &caller).await?;
-    let vouched = vouched(&app, peer.ip(), &body.ticket).await?;
+    let vouched = vouched(&app, Source { peer: peer.ip(), device: None }, &body.ticket).await?;
     attach(&app, &caller, vouched).await
 }
 
 /// Whose ticket it is.
-async fn vouched(app: &App, peer: IpAddr, ticket: &str) -> Result<Vouched, Problem> {
+async fn vouched(app: &App, source: Source<'_>, ticket: &str) -> Result<Vouched, Problem> {
     let steam = app.identity.vouchers.steam()?;
     let ticket: Ticket = ticket.parse().map_err(|error| Problem::invalid("invalid-ticket", format!("{error}")))?;
-    app.identity.allow_proof(&app.store, peer).await?;
+    app.identity.allow_proof(&app.store, source).await?;
     let owner = match steam.authenticate(&ticket).await {
         Ok(owner) => owner,
         Err(problem) => {
-            app.identity.count_refusal(&app.store, peer, &problem).await?;
+            app.identity.count_refusal(&app.store, source, &problem).await?;
             return Err(problem);
         }
     };

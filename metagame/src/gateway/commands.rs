@@ -4,11 +4,10 @@ use protocol::id::PlayerId;
 use protocol::pb::gateway_envelope::Body;
 use protocol::pb::{self, GatewayChannelKind, GatewayStatus};
 
-use super::hub::presence;
-use super::message::{problem, shared};
+use super::entrance::verify;
+use super::message::problem;
 use super::presence::TEXT_BYTES_MAX;
 use super::session::{Session, State};
-use super::socket::verify;
 use crate::app::App;
 use crate::core::social::chat::{Channel, ChatText};
 use crate::social::SayFault;
@@ -67,7 +66,7 @@ fn set_presence(app: &App, session: &Session, wish: &pb::GatewaySetPresence) -> 
     if wish.text.len() > TEXT_BYTES_MAX || wish.text.chars().any(char::is_control) {
         return Err(format!("the text has at most {TEXT_BYTES_MAX} bytes and no control characters"));
     }
-    let to = session.lock().watchers.to_vec();
+    let to = session.watchers();
     app.social.see(session.player, status, &wish.text, to);
     Ok(())
 }
@@ -85,12 +84,12 @@ async fn say(app: &App, player: PlayerId, chat: pb::GatewaySendChat, now_ms: u64
     app.social.say(&app.store, player, channel, message_id.into_bytes(), text, now_ms).await.map(drop)
 }
 
-/// How those are seen whom the player may see.
+/// How those are seen is news whom the player may see.
 pub(super) fn push_presences(app: &App, session: &Session, now_ms: u64) {
-    let watched = session.lock().watchers.to_vec();
+    let watched = session.watchers();
     for player in watched {
-        if let Some(seen) = app.hub.presences.get(player, now_ms) {
-            session.push_latest(player, &shared(presence(player, &seen)));
+        if app.hub.presences.get(player, now_ms).is_some() {
+            session.push_latest(player);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use protocol::id::PlayerId;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::hub::Hub;
 
@@ -22,6 +23,8 @@ pub(crate) enum News {
     },
     /// A text for the members of a room.
     Room { room: String, text: String },
+    /// A session goes on at another gateway, for this time: whoever had it before lets go of it.
+    Moved { session: Uuid, turn: u64 },
     /// A player's presence, for those who may see it.
     Presence { player: PlayerId, status: i32, text: String, to: Vec<PlayerId> },
 }

@@ -10,7 +10,6 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::fanout::News;
-use super::message::shared;
 use super::presence::{PRESENCE_LIFE_MS, Presences, Seen};
 use super::rooms::Rooms;
 use super::session::{Closing, Opening, Session};
@@ -48,8 +47,8 @@ impl Hub {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new session; the player's oldest makes room where it has too many.
-    pub(super) fn open(&self, id: Uuid, opening: &Opening) -> Arc<Session> {
+    /// A new session; the player's oldest makes room where it has too many, and is returned.
+    pub(super) fn open(&self, id: Uuid, opening: &Opening) -> (Arc<Session>, Vec<Arc<Session>>) {
         let session = Arc::new(Session::open(id, opening));
         let mut tables = self.lock();
         tables.sessions.insert(id, Arc::clone(&session));
@@ -57,12 +56,18 @@ impl Hub {
         own.push(Arc::clone(&session));
         let over = own.len().saturating_sub(self.settings.sessions_per_player_max.max(1));
         let oldest: Vec<_> = own.drain(..over).collect();
-        for one in oldest {
+        for one in &oldest {
             tables.sessions.remove(&one.id);
             one.set(|state| state.close(REPLACED));
         }
         metrics::gateway_sessions(tables.sessions.len());
-        session
+        (session, oldest)
+    }
+
+    /// A session goes on elsewhere: nobody is told that anybody has gone.
+    pub(super) fn let_go(&self, session: &Session) {
+        self.remove(session);
+        session.set(|state| state.close(REPLACED));
     }
 
     /// The session of this id.
@@ -80,20 +85,20 @@ impl Hub {
         self.lock().sessions.values().cloned().collect()
     }
 
-    /// A session is over. Returns whether it was the player's last.
-    pub(super) fn remove(&self, session: &Session) -> bool {
+    /// A session is over.
+    pub(super) fn remove(&self, session: &Session) {
         let mut tables = self.lock();
-        tables.sessions.remove(&session.id);
-        let mut is_last = false;
-        if let Some(own) = tables.players.get_mut(&session.player) {
-            own.retain(|one| one.id != session.id);
-            is_last = own.is_empty();
+        // It may have gone elsewhere and come back meanwhile, as another one of the same id.
+        if tables.sessions.get(&session.id).is_some_and(|known| std::ptr::eq(&**known, session)) {
+            tables.sessions.remove(&session.id);
         }
-        if is_last {
-            tables.players.remove(&session.player);
+        if let Some(own) = tables.players.get_mut(&session.player) {
+            own.retain(|one| !std::ptr::eq(&**one, session));
+            if own.is_empty() {
+                tables.players.remove(&session.player);
+            }
         }
         metrics::gateway_sessions(tables.sessions.len());
-        is_last
     }
 
     /// Hands an ordered message to all sessions of these players.
@@ -115,6 +120,11 @@ impl Hub {
             News::Refresh(players) => each(players, super::session::State::refresh),
             News::Inbox(players) => each(players, super::session::State::look_inbox),
             News::Deliver { to, body } => self.deliver(to, &body.as_slice().into()),
+            News::Moved { session, turn } => {
+                if let Some(session) = self.find(*session).filter(|own| own.turn < *turn) {
+                    self.let_go(&session);
+                }
+            }
             News::Room { room, text } => self.rooms.say(room, text),
             News::Presence { player, status, text, to } => self.see(*player, *status, text, to),
         }
@@ -126,20 +136,17 @@ impl Hub {
             text: text.to_owned(),
             until_ms: service::clock::unix_ms() + PRESENCE_LIFE_MS,
         };
-        let body = shared(presence(player, &seen));
+        // Before anybody is told, who then looks it up.
         self.presences.set(player, seen);
         let tables = self.lock();
         for session in to.iter().filter_map(|watcher| tables.players.get(watcher)).flatten() {
-            session.push_latest(player, &body);
+            session.push_latest(player);
         }
     }
 }
 
-/// A player's presence as a message.
-pub(super) fn presence(player: PlayerId, seen: &Seen) -> Body {
-    Body::Presence(pb::GatewayPresence {
-        player_id: player.to_string(),
-        status: seen.status.into(),
-        text: seen.text.clone(),
-    })
+/// How a player is seen, as a message; `None`: it is not.
+pub(super) fn presence(player: PlayerId, seen: Option<Seen>) -> Body {
+    let (status, text) = seen.map_or((GatewayStatus::Offline, String::new()), |seen| (seen.status, seen.text));
+    Body::Presence(pb::GatewayPresence { player_id: player.to_string(), status: status.into(), text })
 }

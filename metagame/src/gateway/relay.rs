@@ -210,7 +210,7 @@ impl Listener {
         }
         let session = self.hub.of(*player).into_iter().next()?;
         let seen = self.hub.presences.get(*player, service::clock::unix_ms())?;
-        let to = session.lock().watchers.to_vec();
+        let to = session.watchers();
         Some(News::Presence { player: *player, status: seen.status.into(), text: seen.text, to })
     }
 
@@ -237,6 +237,7 @@ mod tests {
             News::Refresh(players.clone()),
             News::Inbox(players.clone()),
             News::Deliver { to: players, body: (0..=255).collect() },
+            News::Moved { session: Uuid::from_u128(7), turn: 2 },
             News::Presence { player, status: 2, text: "tea \"time\"".into(), to },
         ] {
             let wire = Wire { from: Uuid::nil(), what: Said::News(news) };

@@ -12,6 +12,8 @@ use crate::core::gateway::stream::{Body, Bounds, Out, Stream};
 use crate::core::session::SessionId;
 
 use super::message;
+use super::presence::Seen;
+use super::register::Note;
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(crate) enum Due {
     Nothing,
     /// Sends this.
     Frame(Vec<u8>),
+    /// Says how this player is seen now.
+    Presence(PlayerId),
     /// Says that something was given up, and then everything as it is.
     Resync,
     /// Looks again what the player's party, friends and blocks are.
@@ -45,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) player: PlayerId,
     /// The account's session that it logged in with.
     pub(crate) account_session: SessionId,
+    /// How often it has come from another gateway.
+    pub(super) turn: u64,
     pub(super) wake: Notify,
     /// Unix milliseconds at which the client was last heard and last pinged.
     pub(super) heard_ms: AtomicU64,
@@ -69,16 +75,19 @@ pub(super) struct State {
     closing: Option<Closing>,
     /// The party that the client knows of.
     pub(super) party: Option<(PartyId, u64)>,
-    /// Who hears of the player's presence.
+    /// Who hears of the player's presence, and whom the player sees; ascending.
     pub(super) watchers: Box<[PlayerId]>,
 }
 
 pub(super) struct Opening {
     pub(super) player: PlayerId,
     pub(super) account_session: SessionId,
-    pub(super) token: ResumeHash,
+    pub(super) tokens: ResumeTokens,
     pub(super) expires_at_ms: u64,
-    pub(super) inbox_acked: u64,
+    /// What the client has of the inbox, and of ordered messages.
+    pub(super) inbox_sent: u64,
+    pub(super) last_seq: u64,
+    pub(super) turn: u64,
     pub(super) now_ms: u64,
     pub(super) bounds: Bounds,
 }
@@ -86,13 +95,13 @@ pub(super) struct Opening {
 impl Session {
     pub(super) fn open(id: Uuid, opening: &Opening) -> Self {
         let state = State {
-            stream: Stream::new(opening.bounds),
-            tokens: ResumeTokens::new(opening.token),
+            stream: Stream::after(opening.last_seq, opening.bounds),
+            tokens: opening.tokens.clone(),
             connection: 1,
             detached_at_ms: None,
             expires_at_ms: opening.expires_at_ms,
             expiry_told: false,
-            inbox_sent: opening.inbox_acked,
+            inbox_sent: opening.inbox_sent,
             inbox_due: true,
             refresh_due: false,
             ping_due: false,
@@ -104,6 +113,7 @@ impl Session {
             id,
             player: opening.player,
             account_session: opening.account_session,
+            turn: opening.turn,
             wake: Notify::new(),
             heard_ms: AtomicU64::new(opening.now_ms),
             pinged_ms: AtomicU64::new(0),
@@ -113,6 +123,12 @@ impl Session {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who hears of the player's presence. Whoever tells them takes the locks of their sessions, so this one must not be held
+    /// meanwhile, not even as part of the call's arguments.
+    pub(super) fn watchers(&self) -> Vec<PlayerId> {
+        self.lock().watchers.to_vec()
     }
 
     /// Another connection takes the session over. Returns the connection's number and whether nothing is missing.
@@ -144,15 +160,25 @@ impl Session {
         Some((connection, is_whole))
     }
 
-    /// The client has said something over this connection. Returns whether it still serves the session.
-    pub(super) fn heard(&self, connection: u64, now_ms: u64) -> bool {
+    /// The client has said something over this connection. Returns whether that is the first time; `None`: another connection
+    /// serves the session.
+    pub(super) fn heard(&self, connection: u64, now_ms: u64) -> Option<bool> {
         self.heard_ms.store(now_ms, Ordering::Relaxed);
         let mut state = self.lock();
-        if state.connection != connection {
-            return false;
-        }
-        state.tokens.confirm();
-        true
+        (state.connection == connection).then(|| state.tokens.confirm())
+    }
+
+    /// What another gateway has to know to go on with it, and how new the tokens are: of two that differ the greater number.
+    pub(super) fn note(&self, seen: Option<Seen>) -> (ResumeTokens, u64, Note) {
+        let state = self.lock();
+        let note = Note {
+            player: self.player,
+            account_session: self.account_session,
+            expires_at_ms: state.expires_at_ms,
+            seen: seen.map(|seen| (seen.status.into(), seen.text)),
+        };
+        let is_confirmed = state.tokens.held() == Some(state.tokens.offered());
+        (state.tokens.clone(), state.connection * 2 + u64::from(is_confirmed), note)
     }
 
     /// A connection has ended.
@@ -173,10 +199,20 @@ impl Session {
         self.wake.notify_one();
     }
 
-    /// The newest of a subject.
-    pub(crate) fn push_latest(&self, subject: PlayerId, body: &Body) {
-        self.lock().stream.push_latest(subject, Body::clone(body));
+    /// This player is seen in another way.
+    pub(crate) fn push_latest(&self, subject: PlayerId) {
+        self.lock().stream.push_latest(subject);
         self.wake.notify_one();
+    }
+
+    /// Messages of the inbox up to `seq` were handed to this connection; `more` are there. What an older connection was handed
+    /// says nothing: it has gone, and the newer one goes on where the client is.
+    pub(super) fn inbox_sent(&self, connection: u64, seq: u64, more: bool) {
+        let mut state = self.lock();
+        if state.connection == connection {
+            state.inbox_sent = state.inbox_sent.max(seq);
+            state.inbox_due |= more;
+        }
     }
 
     pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
@@ -206,18 +242,12 @@ impl Session {
             None => Due::Nothing,
             Some(Out::Resync) => Due::Resync,
             Some(Out::Ordered(seq, body)) => Due::Frame(message::numbered(seq, &body)),
-            Some(Out::Latest(body)) => Due::Frame(message::numbered(0, &body)),
+            Some(Out::Latest(player)) => Due::Presence(player),
         }
     }
 }
 
 impl State {
-    /// Messages of the inbox up to `seq` were handed to the connection; `more` are there.
-    pub(super) fn inbox_sent(&mut self, seq: u64, more: bool) {
-        self.inbox_sent = self.inbox_sent.max(seq);
-        self.inbox_due |= more;
-    }
-
     pub(super) fn inbox_position(&self) -> u64 {
         self.inbox_sent
     }
@@ -234,12 +264,30 @@ impl State {
         self.ping_due = true;
     }
 
+    /// What ends the session for good goes before what ends its connection alone.
     pub(super) fn close(&mut self, closing: Closing) {
-        self.closing.get_or_insert(closing);
+        if self.closing.is_none_or(|known| known.resume && !closing.resume) {
+            self.closing = Some(closing);
+        }
     }
 
     pub(super) fn resync(&mut self) {
         self.stream.resync();
+    }
+
+    /// Those around the player are these now: how somebody new is seen is news, and whoever is not among them any more is not seen.
+    pub(super) fn watch(&mut self, watchers: Box<[PlayerId]>, is_seen: impl Fn(PlayerId) -> bool) {
+        let before = std::mem::replace(&mut self.watchers, watchers);
+        for player in before.iter().filter(|player| self.watchers.binary_search(player).is_err()) {
+            if self.stream.was_told(*player) {
+                self.stream.push_latest(*player);
+            }
+        }
+        for player in self.watchers.iter().filter(|player| before.binary_search(player).is_err()) {
+            if is_seen(*player) {
+                self.stream.push_latest(*player);
+            }
+        }
     }
 
     pub(super) fn push_ordered(&mut self, body: Body) {

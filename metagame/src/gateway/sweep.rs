@@ -10,6 +10,7 @@ use protocol::pb::{self, GatewayStatus};
 use service::Shutdown;
 
 use super::fanout::News;
+use super::hub::ENDED;
 use super::message::shared;
 use super::session::{Closing, Session};
 use crate::app::App;
@@ -17,7 +18,7 @@ use crate::core::gateway::pulse::Beat;
 
 /// How often all sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often the database is asked, in rounds: what inboxes hold, whose news can get lost between gateways, and which accounts'
+/// How often sessions are noted anew and the database is asked, in rounds: what inboxes hold, whose news can get lost between gateways, and which accounts'
 /// sessions have ended, by a logout, a ban or another password.
 const LOOK_EVERY: u32 = 30;
 /// Sessions that one statement asks for.
@@ -40,11 +41,8 @@ pub(crate) async fn look_after(app: App, shutdown: Shutdown) {
         }
         let now_ms = service::clock::unix_ms();
         let sessions = app.hub.all();
-        for session in &sessions {
-            if look_at(&app, session, now_ms) {
-                end(&app, session);
-            }
-        }
+        let over: Vec<_> = sessions.iter().filter(|session| look_at(&app, session, now_ms)).cloned().collect();
+        end(&app, &over).await;
         for player in app.hub.presences.expire(now_ms, 100) {
             // Those of connected players do not expire.
             if let Ok(to) = app.store.friends_of(player).await {
@@ -53,11 +51,15 @@ pub(crate) async fn look_after(app: App, shutdown: Shutdown) {
         }
         round = round.wrapping_add(1);
         if round.is_multiple_of(LOOK_EVERY) {
+            let sessions = app.hub.all();
+            keep(&app, &sessions).await;
             renew_presence(&app, &sessions, now_ms);
             compare_inboxes(&app, &sessions).await;
             end_logged_out(&app, &sessions).await;
         }
     }
+    // Another gateway goes on with them, or the next process at this address.
+    keep(&app, &app.hub.all()).await;
     for session in app.hub.all() {
         let jitter = service::random::u64() % COME_BACK_WITHIN_MS;
         let closing = Closing { reason: "drain", resume: true, retry_after_ms: jitter as u32 };
@@ -75,13 +77,18 @@ pub(crate) async fn look_after(app: App, shutdown: Shutdown) {
 /// Whether the session is over.
 fn look_at(app: &App, session: &Session, now_ms: u64) -> bool {
     let pulse = app.hub.settings.pulse;
-    let (detached_at_ms, expires_at_ms, told) = {
-        let state = session.lock();
-        (state.detached_at_ms, state.expires_at_ms, state.expiry_told)
+    let (expires_at_ms, told) = {
+        let mut state = session.lock();
+        if let Some(detached_at_ms) = state.detached_at_ms {
+            let is_over = now_ms.saturating_sub(detached_at_ms) >= pulse.grace_ms;
+            if is_over {
+                // Under the same lock as a resume: who comes now comes too late, and is not let in to a session that is over.
+                state.close(ENDED);
+            }
+            return is_over;
+        }
+        (state.expires_at_ms, state.expiry_told)
     };
-    if let Some(detached_at_ms) = detached_at_ms {
-        return now_ms.saturating_sub(detached_at_ms) >= pulse.grace_ms;
-    }
     if now_ms >= expires_at_ms {
         session.set(|state| state.close(EXPIRED));
     } else if now_ms + EXPIRY_NOTICE_MS >= expires_at_ms && !told {
@@ -103,12 +110,25 @@ fn look_at(app: &App, session: &Session, now_ms: u64) -> bool {
     false
 }
 
-/// A session is over: with the player's last one it is offline.
-pub(super) fn end(app: &App, session: &Session) {
-    if app.hub.remove(session) {
-        let to = session.lock().watchers.to_vec();
-        app.social.publish(offline(session.player, to));
+/// Sessions are over: with the player's last one it is offline, unless that goes on at another gateway.
+pub(super) async fn end(app: &App, sessions: &[Arc<Session>]) {
+    if sessions.is_empty() {
+        return;
     }
+    sessions.iter().for_each(|session| app.hub.remove(session));
+    let elsewhere = app.register.end(sessions).await;
+    for session in sessions.iter().filter(|session| !elsewhere.contains(&session.id)) {
+        if app.hub.of(session.player).is_empty() {
+            let to = session.watchers();
+            app.social.publish(offline(session.player, to));
+        }
+    }
+}
+
+/// Notes sessions as they are now, and lets go of those that another gateway has.
+pub(super) async fn keep(app: &App, sessions: &[Arc<Session>]) {
+    let moved = app.register.keep(sessions, &app.hub.presences, service::clock::unix_ms()).await;
+    moved.iter().for_each(|session| app.hub.let_go(session));
 }
 
 fn offline(player: protocol::id::PlayerId, to: Vec<protocol::id::PlayerId>) -> News {
@@ -144,7 +164,7 @@ async fn end_logged_out(app: &App, sessions: &[Arc<Session>]) {
         let Ok(living) = app.store.living_sessions(&ids).await else { return };
         let living: std::collections::HashSet<_> = living.into_iter().map(|session| session.0).collect();
         for session in some.iter().filter(|session| !living.contains(&session.account_session.0)) {
-            session.set(|state| state.close(super::hub::ENDED));
+            session.set(|state| state.close(ENDED));
         }
     }
 }

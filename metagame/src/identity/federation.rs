@@ -23,12 +23,14 @@ use crate::vault::BlindIndex;
 pub(crate) const STEAM: &str = "steam";
 /// Purpose of what an owner calls an identity, sealed under the account's key.
 pub(crate) const SEALED_NAME: &str = "identity name";
-/// Proofs from one network that may be refused in 10 to 15 minutes.
+/// Proofs from one network that may be refused in 10 to 15 minutes, and from one device.
 const NETWORK_FAILURES_MAX: u64 = 200;
+const DEVICE_FAILURES_MAX: u64 = 20;
 /// Proofs that may be begun because of one network in that time.
 const NETWORK_BEGUN_MAX: u64 = 2_000;
-/// Logins to one account in that time.
+/// Logins to one account in that time, and from one device, to whichever accounts: a café's computer has many players.
 const ACCOUNT_LOGINS_MAX: u64 = 60;
+const DEVICE_LOGINS_MAX: u64 = 120;
 
 /// Those who vouch.
 #[derive(Debug, Default)]
@@ -91,17 +93,37 @@ pub(crate) fn proof_id(secret: &[u8]) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
+/// From where a proof comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) peer: IpAddr,
+    /// What tells the device from others, where the client says it. One that says nothing counts as its network.
+    pub(crate) device: Option<&'a str>,
+}
+
 impl Identity {
-    /// Refuses proofs from a network of which too many were refused.
-    pub(crate) async fn allow_proof(&self, store: &Store, peer: IpAddr) -> Result<(), Problem> {
-        let failures = store.tallied(self.proof_failures(peer), service::clock::unix_ms()).await?;
-        if failures < NETWORK_FAILURES_MAX { Ok(()) } else { Err(too_many("proofs")) }
+    /// Refuses proofs from a network or device of which too many were refused.
+    pub(crate) async fn allow_proof(&self, store: &Store, source: Source<'_>) -> Result<(), Problem> {
+        let now_ms = service::clock::unix_ms();
+        for (tally, most) in self.proof_failures(source) {
+            if store.tallied(tally, now_ms).await? >= most {
+                return Err(too_many("proofs"));
+            }
+        }
+        Ok(())
     }
 
     /// Counts a proof that was refused: one that is wrong, not one that nobody could check.
-    pub(crate) async fn count_refusal(&self, store: &Store, peer: IpAddr, problem: &Problem) -> Result<(), Problem> {
+    pub(crate) async fn count_refusal(
+        &self,
+        store: &Store,
+        source: Source<'_>,
+        problem: &Problem,
+    ) -> Result<(), Problem> {
         if problem.is_unauthenticated() {
-            store.tally_within(self.proof_failures(peer), u64::MAX, service::clock::unix_ms()).await?;
+            for (tally, _) in self.proof_failures(source) {
+                store.tally_within(tally, u64::MAX, service::clock::unix_ms()).await?;
+            }
         }
         Ok(())
     }
@@ -113,8 +135,11 @@ impl Identity {
         if allowed { Ok(()) } else { Err(too_many("proofs")) }
     }
 
-    fn proof_failures(&self, peer: IpAddr) -> BlindIndex {
-        self.vault.blind_index("proof failures of network", &network(peer))
+    /// What a refused proof counts against, and how many each bears.
+    fn proof_failures(&self, source: Source<'_>) -> impl Iterator<Item = (BlindIndex, u64)> + use<> {
+        let network = self.vault.blind_index("proof failures of network", &network(source.peer));
+        let device = source.device.map(|one| self.vault.blind_index("proof failures of device", one.as_bytes()));
+        [(network, NETWORK_FAILURES_MAX)].into_iter().chain(device.map(|device| (device, DEVICE_FAILURES_MAX)))
     }
 
     /// Where an account elsewhere is found again.
@@ -124,23 +149,26 @@ impl Identity {
     }
 }
 
-/// What the store needs to log somebody in. Counts against the account.
+/// What the store needs to log somebody in. Counts against the account and the device.
 pub(crate) async fn login(
     app: &App,
     vouched: Vouched,
     name: Option<PlayerName>,
-    peer: IpAddr,
-    device: Option<&str>,
+    source: Source<'_>,
     session: NewSession,
 ) -> Result<FederatedLogin, Problem> {
     let vault = &app.identity.vault;
-    let tally = vault.blind_index("logins of account", &vouched.subject.0);
-    if !app.store.tally_within(tally, ACCOUNT_LOGINS_MAX, session.now_ms).await? {
-        return Err(too_many("logins"));
+    let account = vault.blind_index("logins of account", &vouched.subject.0);
+    let device = source.device.map(|device| vault.blind_index("logins of device", device.as_bytes()));
+    let counted = [(account, ACCOUNT_LOGINS_MAX)].into_iter().chain(device.map(|device| (device, DEVICE_LOGINS_MAX)));
+    for (tally, most) in counted {
+        if !app.store.tally_within(tally, most, session.now_ms).await? {
+            return Err(too_many("logins"));
+        }
     }
     let new_player = PlayerId::from_time(session.now_ms, service::random::bytes());
     let (key, wrapped) = vault.new_account_key(new_player);
-    let keys = app.identity.guard_keys(vouched.subject, peer, device);
+    let keys = app.identity.guard_keys(vouched.subject, source.peer, source.device);
     Ok(FederatedLogin {
         provider: vouched.provider,
         subject: vouched.subject,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::args;
 use crate::core::event::Event;
-use crate::db::{Domain, Engine, Tx};
+use crate::db::{Domain, Engine, Sql, Tx};
 
 /// A later event of a match waits until the earlier one is delivered or given up.
 const DUE: &str = "\
@@ -19,6 +19,15 @@ const DUE: &str = "\
         SELECT 1 FROM webhook_deliveries AS earlier WHERE earlier.endpoint = $1
         AND earlier.match_id = own.match_id AND earlier.sequence < own.sequence AND earlier.state = 'pending')
     ORDER BY next_at_ms, own.sequence LIMIT $3";
+
+/// By the database's own clock, which all instances share.
+const HOLD: Sql = Sql::by_engine(
+    "UPDATE webhook_endpoints SET holder = $1, held_until_ms = CAST(unixepoch('subsec') * 1000 AS INTEGER) + $2
+     WHERE name = $3 AND (holder = $1 OR held_until_ms <= CAST(unixepoch('subsec') * 1000 AS INTEGER)) RETURNING revivals",
+    "UPDATE webhook_endpoints SET holder = $1, held_until_ms = CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) + $2
+     WHERE name = $3 AND (holder = $1 OR held_until_ms <= CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint))
+     RETURNING revivals",
+);
 
 impl Store {
     /// Names the endpoints that are told of events from now on. Others keep what they have not been told of, in case
@@ -58,8 +67,8 @@ impl Store {
         }
     }
 
-    /// Takes an endpoint until `until_ms`, or keeps it: of several instances one sends at a time. How often an operator
-    /// has had something sent again, or `None` while another instance holds it.
+    /// Takes an endpoint for `hold_ms` by the database's clock, or keeps it: of several instances one sends at a time, whatever their
+    /// own clocks say. How often an operator has had something sent again, or `None` while another instance holds it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -67,13 +76,10 @@ impl Store {
         &self,
         endpoint: String,
         holder: String,
-        now_ms: u64,
-        until_ms: u64,
+        hold_ms: u64,
     ) -> Result<Option<u64>, StoreError> {
-        let sql = "UPDATE webhook_endpoints SET holder = $1, held_until_ms = $2
-                   WHERE name = $3 AND (holder = $1 OR held_until_ms <= $4) RETURNING revivals";
-        let mut held: Vec<u64> =
-            self.db.statement_returning(Domain::Events, sql, args![holder, until_ms, endpoint, now_ms]).await?;
+        let args = args![holder, hold_ms, endpoint];
+        let mut held: Vec<u64> = self.db.statement_returning(Domain::Events, HOLD, args).await?;
         Ok(held.pop())
     }
 

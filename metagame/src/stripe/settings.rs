@@ -22,7 +22,7 @@ const MINUTES: std::ops::RangeInclusive<u64> = 40..=1_440;
 pub struct StripeSettings {
     /// Where it is.
     pub address: Uri,
-    /// The secret key, `sk_…`, or a restricted one, `rk_…`, with rights on checkout sessions.
+    /// The secret key, `sk_…`, or a restricted one, `rk_…`, that may write checkout sessions and read events.
     pub key: SecretText,
     /// Secrets of the webhook, `whsec_…`.
     pub secrets: Vec<SigningSecret>,
@@ -36,6 +36,8 @@ pub struct StripeSettings {
     pub is_live: bool,
     /// How often orders are looked for of which nothing was heard.
     pub look_every: Duration,
+    /// How often the list of events is read for those that no webhook told of.
+    pub list_every: Duration,
 }
 
 /// Every fault of the settings.
@@ -109,6 +111,7 @@ pub fn read_stripe(path: &Path) -> Result<StripeSettings, StripeFaults> {
             cancel_url: file.cancel_url,
             session_life: Duration::from_secs(file.session_minutes * 60),
             look_every: Duration::from_secs(30),
+            list_every: Duration::from_secs(10 * 60),
         }),
         _ => Err(StripeFaults { faults }),
     }

@@ -130,7 +130,7 @@ impl Worker {
             }
         }
         self.measure(now_ms).await?;
-        if !self.hold(now_ms).await? {
+        if !self.hold().await? {
             return Ok(HOLD_AGAIN);
         }
         let free = self.health.at_once().saturating_sub(self.under_way.len());
@@ -152,14 +152,13 @@ impl Worker {
     }
 
     /// Whether this instance is the one that sends.
-    async fn hold(&mut self, now_ms: u64) -> Result<bool, StoreError> {
+    async fn hold(&mut self) -> Result<bool, StoreError> {
         if self.hold.asked_at.is_some_and(|at| at.elapsed() < HOLD_AGAIN) {
             return Ok(self.hold.revivals.is_some());
         }
-        let until_ms = now_ms.saturating_add(millis(HOLD));
         let (endpoint, holder) = (self.desk.name.clone(), self.hold.holder.clone());
         let asked_at = Instant::now();
-        let revivals = self.store.hold_endpoint(endpoint, holder, now_ms, until_ms).await?;
+        let revivals = self.store.hold_endpoint(endpoint, holder, millis(HOLD)).await?;
         self.hold.asked_at = Some(asked_at);
         let before = std::mem::replace(&mut self.hold.revivals, revivals);
         // An operator may have asked another instance to send something again.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::{Path as UrlPath, State};
+use axum::extract::{Path as UrlPath, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -31,6 +31,10 @@ struct Kept {
     forms: Vec<BTreeMap<String, String>>,
     /// Statuses that the next calls are answered with.
     failures: Vec<u16>,
+    /// The list of events, the oldest first.
+    events: Vec<Value>,
+    /// Queries for it.
+    queries: Vec<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Default)]
@@ -43,6 +47,7 @@ impl FakeStripe {
         let router = Router::new()
             .route("/v1/checkout/sessions", post(make))
             .route("/v1/checkout/sessions/{id}", get(show))
+            .route("/v1/events", get(list))
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         format!("http://{address}")
@@ -97,6 +102,35 @@ async fn show(State(fake): State<FakeStripe>, UrlPath(id): UrlPath<String>) -> (
     found.map_or((StatusCode::NOT_FOUND, Json(json!({}))), |session| (StatusCode::OK, Json(session)))
 }
 
+/// Their list of events, in pages of three at most, so that there are several.
+async fn list(State(fake): State<FakeStripe>, RawQuery(query): RawQuery) -> (StatusCode, Json<Value>) {
+    let query = query.unwrap_or_default();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let pairs: Vec<_> = pairs.map(|(name, value)| (percent_decoded(name), percent_decoded(value))).collect();
+    let kinds: Vec<String> = pairs.iter().filter(|(name, _)| name == "types[]").map(|(_, kind)| kind.clone()).collect();
+    let query: BTreeMap<String, String> = pairs.into_iter().collect();
+    let second = |name: &str| query[name].parse::<u64>().expect("a second");
+    let (since, until) = (second("created[gte]"), second("created[lte]"));
+    let most = query["limit"].parse::<usize>().expect("a number").min(3);
+    fake.kept(|kept| {
+        kept.queries.push(query.clone());
+        let is_wanted = |event: &&Value| {
+            let at = event["created"].as_u64().expect("a second");
+            (since..=until).contains(&at) && kinds.iter().any(|kind| event["type"] == **kind)
+        };
+        let mut all: Vec<Value> = kept.events.iter().rev().filter(is_wanted).cloned().collect();
+        if let Some(after) = query.get("starting_after") {
+            let Some(at) = all.iter().position(|event| event["id"] == **after) else {
+                return (StatusCode::BAD_REQUEST, Json(json!({ "error": { "type": "invalid_request_error" } })));
+            };
+            all.drain(..=at);
+        }
+        let has_more = all.len() > most;
+        all.truncate(most);
+        (StatusCode::OK, Json(json!({ "object": "list", "data": all, "has_more": has_more })))
+    })
+}
+
 fn percent_decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {
@@ -125,7 +159,7 @@ pub(crate) fn settings(folder: &Path, address: &str) -> StripeSettings {
     );
     write(folder, "stripe.toml", &settings);
     let mut settings = read_stripe(&folder.join("stripe.toml")).expect("good settings");
-    settings.look_every = Duration::from_millis(50);
+    (settings.look_every, settings.list_every) = (Duration::from_millis(50), Duration::from_millis(50));
     settings
 }
 
@@ -299,4 +333,107 @@ async fn without_stripe_nothing_is_sold_for_money_and_nothing_personal_is_kept_w
         let found = kept.iter().any(|bytes| bytes.windows(needle.len()).any(|window| window == needle.as_bytes()));
         assert!(!found, "{needle} is in the database");
     }
+}
+
+#[tokio::test]
+async fn an_operator_sees_a_players_orders_and_what_moved_because_of_them() {
+    let (harness, fake) = start().await;
+    let ada = harness.login(1).await;
+    let order = checkout(&harness, &ada, "k1", &json!({ "offer": "gems-100" })).await.text("order_id").to_owned();
+    let open = checkout(&harness, &ada, "k2", &json!({ "offer": "gems-100" })).await.text("order_id").to_owned();
+    let session = fake.becomes(&order, "complete", "paid");
+    tell(&harness, SECRETS[0], &event("evt_1", "checkout.session.completed", &session)).await;
+    let disputed =
+        json!({ "id": "dp_1", "payment_intent": session["payment_intent"], "amount": 499, "status": "needs_response" });
+    tell(&harness, SECRETS[0], &event("evt_2", "charge.dispute.created", &disputed)).await;
+    let seen = harness.look(&format!("/players/{}", ada.id)).await;
+    let orders: Vec<&Value> = seen.body["orders"].as_array().expect("orders").iter().collect();
+    let of = |id: &str| orders.iter().find(|one| one["order_id"] == *id).copied().expect("the order");
+    let (one, other) = (of(&order), of(&open));
+    assert_eq!((&one["state"], &one["paid"], &one["held"]), (&json!("disputed"), &json!(499), &json!(499)));
+    assert_eq!((&one["payment"], &one["entries"]), (&session["payment_intent"], &json!(2)));
+    assert_eq!((&other["state"], &other["paid"], &other["session"]), (&json!("open"), &json!(0), &json!("cs_test_1")));
+    let moved: Vec<(&str, i64)> = seen.body["movements"]
+        .as_array()
+        .expect("movements")
+        .iter()
+        .map(|one| (one["cause"].as_str().expect("a cause"), one["amount"].as_i64().expect("an amount")))
+        .collect();
+    let cause = |n: u32| format!("payment:{order}:{n}");
+    assert_eq!(moved, [(cause(2).as_str(), -100), (cause(1).as_str(), 100)], "the newest first");
+    let strange = harness.look("/players/00000000-0000-4000-8000-000000000000").await;
+    assert_eq!(strange.problem(), "unknown-player");
+}
+
+/// Everything after the payment goes unheard: a webhook whose endpoint is wrong for days.
+#[tokio::test]
+async fn refunds_and_disputes_of_which_no_webhook_tells_are_found_in_the_list_of_events() {
+    let (harness, fake) = start().await;
+    let ada = harness.login(1).await;
+    let mut orders = Vec::new();
+    for n in 0..5 {
+        let made = checkout(&harness, &ada, &format!("k{n}"), &json!({ "offer": "gems-100" })).await;
+        orders.push(made.text("order_id").to_owned());
+    }
+    let payments: Vec<Value> = orders
+        .iter()
+        .map(|order| {
+            let session = fake.becomes(order, "complete", "paid");
+            let body = event(&format!("evt_paid_{order}").replace('-', ""), "checkout.session.completed", &session);
+            fake.kept(|kept| kept.events.push(serde_json::from_str(&body).expect("JSON")));
+            session["payment_intent"].clone()
+        })
+        .collect();
+    until("all are paid", async || (gems(&harness, &ada).await == 500).then_some(())).await;
+    assert!(fake.kept(|kept| kept.queries.iter().any(|query| query.contains_key("starting_after"))), "by pages");
+    let happened = [
+        (
+            "evt_refund_half",
+            "charge.refunded",
+            json!({ "id": "ch_0", "payment_intent": payments[0], "amount_refunded": 250 }),
+        ),
+        (
+            "evt_refund_all",
+            "charge.refunded",
+            json!({ "id": "ch_1", "payment_intent": payments[1], "amount_refunded": 499 }),
+        ),
+        (
+            "evt_dispute",
+            "charge.dispute.created",
+            json!({ "id": "dp_2", "payment_intent": payments[2], "amount": 499, "status": "needs_response" }),
+        ),
+        (
+            "evt_lost",
+            "charge.dispute.closed",
+            json!({ "id": "dp_3", "payment_intent": payments[3], "amount": 499, "status": "lost" }),
+        ),
+        // Nothing of ours, something that cannot be read, and the other mode: none of them keeps the rest from being heard.
+        ("evt_other", "customer.created", json!({})),
+        ("evt_broken", "charge.refunded", json!({ "id": "ch_9" })),
+    ];
+    fake.kept(|kept| {
+        let tell =
+            |(id, kind, object): &(&str, &str, Value)| serde_json::from_str(&event(id, kind, object)).expect("JSON");
+        kept.events.extend(happened.iter().map(tell));
+        let mut live: Value =
+            tell(&("evt_live", "charge.refunded", json!({ "payment_intent": payments[4], "amount_refunded": 499 })));
+        live["livemode"] = true.into();
+        kept.events.push(live);
+    });
+    let wanted = ["partly_refunded", "refunded", "disputed", "lost", "paid"];
+    for (order, wanted) in orders.iter().zip(wanted) {
+        until(wanted, async || (state(&harness, &ada, order).await == wanted).then_some(())).await;
+    }
+    // Half of the first stay, the third is held, the fifth untouched.
+    assert_eq!(gems(&harness, &ada).await, 50 + 100);
+    let late = &happened[0];
+    assert_eq!(
+        tell(&harness, SECRETS[0], &event(late.0, late.1, &late.2)).await.status,
+        200,
+        "the webhook comes at last"
+    );
+    assert_eq!(gems(&harness, &ada).await, 50 + 100, "and changes nothing");
+    let before = fake.kept(|kept| kept.queries.last().expect("a query")["created[gte]"].clone());
+    let before: u64 = before.parse().expect("a second");
+    assert!(service::clock::unix_s() - before < 3_600, "what was read is not read again, but for the last minutes");
 }

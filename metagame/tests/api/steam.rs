@@ -62,6 +62,39 @@ async fn a_ticket_that_steam_does_not_know_is_refused_and_so_is_a_network_of_the
 }
 
 #[tokio::test]
+async fn a_device_of_refused_tickets_is_refused_before_steam_is_asked_and_others_of_its_network_are_not() {
+    let (harness, steam) = start("").await;
+    let try_on = async |ticket: &str, device: &str| {
+        let body = json!({ "ticket": ticket, "device_id": device });
+        harness.post("/v1/auth/steam", None, &body).await
+    };
+    let unknown = "00".repeat(40);
+    for _ in 0..20 {
+        assert_eq!(try_on(&unknown, "one").await.problem(), "steam-ticket-refused");
+    }
+    let asked = steam.asked().len();
+    let limited = try_on(&steam.ticket(ADA), "one").await;
+    assert_eq!((limited.status.as_u16(), limited.problem()), (429, "too-many-requests"));
+    assert_eq!(steam.asked().len(), asked, "Steam is left alone");
+    assert_eq!(try_on(&steam.ticket(ADA), "two").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_device_bears_so_many_logins_to_whichever_accounts() {
+    let (harness, steam) = start("").await;
+    let login_on = async |account: u64, device: &str| {
+        let body = json!({ "ticket": steam.ticket(account), "device_id": device });
+        harness.post("/v1/auth/steam", None, &body).await
+    };
+    for n in 0..120 {
+        assert_eq!(login_on(ADA + n % 3, "one").await.status, 200, "{n}");
+    }
+    let limited = login_on(ADA + 3, "one").await;
+    assert_eq!((limited.status.as_u16(), limited.problem()), (429, "too-many-requests"));
+    assert_eq!(login_on(ADA + 3, "two").await.status, 200);
+}
+
+#[tokio::test]
 async fn who_may_not_log_in_is_a_matter_of_settings() {
     let (harness, steam) = start("refuse_borrowed = true\n").await;
     let rows = [

@@ -24,6 +24,12 @@ export function when(ms) {
 
 export const number = (value) => new Intl.NumberFormat().format(value);
 
+/** An amount in minor units of a currency: 499 of eur is 4.99 €. */
+export function money(minor, currency) {
+  const format = new Intl.NumberFormat(undefined, { style: "currency", currency });
+  return format.format(minor / 10 ** format.resolvedOptions().maximumFractionDigits);
+}
+
 export const badge = (text, tone) => h("span", { class: "badge", "data-tone": tone }, text);
 
 /** A panel with a title, and what is at the end of its line. */

@@ -1,7 +1,7 @@
 // One player: what holds against it, where it is logged in, what it has, and what was done to it.
 
 import { download, order, read } from "/ui/api.js";
-import { ask, badge, choice, field, h, number, panel, table, when } from "/ui/dom.js";
+import { ask, badge, choice, field, h, money, number, panel, table, when } from "/ui/dom.js";
 import { actsTable, decide, standing } from "/ui/lists.js";
 import { act } from "/ui/page.js";
 
@@ -14,9 +14,9 @@ export async function player(id) {
   document.title = `${one.name} · Muster`;
   const parts = [head(one, path)];
   if (!one.erased_at_ms) {
-    parts.push(sanctions(one, path), h("div", { class: "columns" }, sessions(one, path), wallet(one)), movements(one), items(one));
+    parts.push(sanctions(one, path), h("div", { class: "columns" }, sessions(one, path), wallet(one)), orders(one), movements(one), items(one));
   } else {
-    parts.push(movements(one));
+    parts.push(orders(one), movements(one));
   }
   parts.push(panel("Audit log of this player", log.next_before && h("span", { class: "soft" }, "the newest 20"), actsTable(log.acts, false)));
   return parts;
@@ -78,11 +78,28 @@ function movements(one) {
   const columns = [["When", "tight"], ["What"], ["Who"], ["Amount", "number"], ["Afterwards", "number"]];
   const holder = h("div");
   const fill = (kind) => holder.replaceChildren(table(columns, rows(one.movements.filter((it) => !kind || it.cause.startsWith(kind))), "Nothing."));
-  const filter = choice("kind", [["", "Everything"], ["purchase:", "Purchases"], ["operator:", "By operators"], ["trade:", "Trades"]]);
+  const filter = choice("kind", [["", "Everything"], ["purchase:", "Purchases"], ["payment:", "Payments"], ["operator:", "By operators"], ["trade:", "Trades"]]);
   filter.setAttribute("aria-label", "Which movements");
   filter.addEventListener("change", () => fill(filter.value));
   fill("");
   return panel("Ledger", filter, holder);
+}
+
+const TONES = { paid: "good", disputed: "bad", lost: "bad", mismatched: "bad", partly_refunded: "warn", refunded: "warn", pending: "warn" };
+
+/** What is out of the ordinary with an order's money, in words. */
+function peculiarities(it) {
+  const parts = [it.paid > 0 && it.paid !== it.amount && `${money(it.paid, it.money)} paid`, it.taken > 0 && `${money(it.taken, it.money)} gone again`,
+    it.held > 0 && `${money(it.held, it.money)} held by a bank`, it.items_owed > 0 && `${number(it.items_owed)} items owed`];
+  return parts.filter(Boolean).join(", ");
+}
+
+function orders(one) {
+  const rows = one.orders.map((it) => [when(it.made_at_ms), [`${number(it.quantity)} × ${it.offer}`, h("span", { class: "under mono" }, it.order_id)],
+    [badge(it.state.replace("_", " "), TONES[it.state]), h("span", { class: "under" }, peculiarities(it))],
+    h("span", { class: "mono soft" }, it.payment || it.session || "–"), money(it.amount, it.money)]);
+  const shown = one.orders.length === 100 && h("span", { class: "soft" }, "the newest 100");
+  return panel("Orders", shown, table([["When", "tight"], ["What"], ["State"], ["At Stripe"], ["Price", "number"]], rows, "None."));
 }
 
 function items(one) {

@@ -21,6 +21,21 @@ impl ResumeTokens {
         Self { held: None, offered }
     }
 
+    /// Of a session that goes on elsewhere than where it was: its token was shown there, and the next one offered.
+    pub fn taken(shown: ResumeHash, offered: ResumeHash) -> Self {
+        Self { held: Some(shown), offered }
+    }
+
+    /// The token that the client is known to have, if any is.
+    pub fn held(&self) -> Option<&ResumeHash> {
+        self.held.as_ref()
+    }
+
+    /// The token that was offered last.
+    pub fn offered(&self) -> &ResumeHash {
+        &self.offered
+    }
+
     /// A connection shows a token; if it is good, `next` is offered to it. Returns whether it was.
     pub fn present(&mut self, shown: ResumeHash, next: ResumeHash) -> bool {
         if shown == self.offered {
@@ -33,9 +48,9 @@ impl ResumeTokens {
         true
     }
 
-    /// The client has spoken over the newest connection, so it has what was offered there.
-    pub fn confirm(&mut self) {
-        self.held = Some(self.offered);
+    /// The client has spoken over the newest connection, so it has what was offered there. Returns whether that is news.
+    pub fn confirm(&mut self) -> bool {
+        self.held.replace(self.offered) != Some(self.offered)
     }
 }
 
@@ -50,9 +65,12 @@ mod tests {
         assert!(tokens.present([1; 32], [3; 32]), "the answer with the second was lost");
         assert!(!tokens.present([2; 32], [4; 32]), "and that one is nobody's");
         assert!(tokens.present([3; 32], [4; 32]));
-        tokens.confirm();
+        assert!(tokens.confirm() && !tokens.confirm());
         assert!(!tokens.present([3; 32], [5; 32]), "the client has the next one");
         assert!(tokens.present([4; 32], [5; 32]));
         assert!(!tokens.present([9; 32], [6; 32]));
+        let mut taken = ResumeTokens::taken([5; 32], [6; 32]);
+        assert!(taken.present([5; 32], [7; 32]) && taken.present([7; 32], [8; 32]));
+        assert_eq!((taken.held(), taken.offered()), (Some(&[7; 32]), &[8; 32]));
     }
 }

@@ -1,12 +1,14 @@
-//! What a session has still to hear: a bounded ring of ordered messages, and the newest of each subject.
+//! What a session has still to hear: a bounded ring of ordered messages, and of which subjects there is news.
 //!
 //! An ordered message has a number and stays in the ring until it is acknowledged or the ring is full, so that a connection
-//! that broke is followed by one that goes on where it was. Of a subject (a friend's presence) the newest alone is kept. A
-//! client that does not read fast enough first loses what waits for its turn of the subjects, then the oldest ordered messages;
-//! either way it is told to [resynchronise](Out::Resync), and what it is told then is everything as it is. Durable messages are
+//! that broke is followed by one that goes on where it was. Of a subject (a friend's presence) nothing is kept but that there is
+//! news of it: what it is now is looked up when its turn comes, so it is never old, and a client that does not read costs a
+//! name per subject. As the last word may be lost with the connection that it went over, a resumed one is told of every
+//! subject again of which the session was ever told. A client that does not read fast enough loses the oldest ordered
+//! messages; it is told to [resynchronise](Out::Resync), and what it is told then is everything as it is. Durable messages are
 //! not here at all: they are in the inbox, from where each connection reads at its own pace.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Encoded message, shared by all who get it.
@@ -17,14 +19,16 @@ pub type Body = Arc<[u8]>;
 pub struct Bounds {
     /// Ordered messages.
     pub messages_max: usize,
-    /// Bytes of ordered messages and of those by subject, together.
+    /// Their bytes, together.
     pub bytes_max: usize,
+    /// Subjects: more than a player has friends and a party members.
+    pub subjects_max: usize,
 }
 
 impl Default for Bounds {
     /// Half a minute of a lively chat.
     fn default() -> Self {
-        Self { messages_max: 128, bytes_max: 32 * 1024 }
+        Self { messages_max: 128, bytes_max: 32 * 1024, subjects_max: 1_024 }
     }
 }
 
@@ -36,13 +40,13 @@ struct Ordered {
 
 /// What goes out next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Out {
+pub enum Out<S> {
     /// Something was given up: say so, and then everything as it is.
     Resync,
     /// An ordered message.
     Ordered(u64, Body),
-    /// The newest of a subject.
-    Latest(Body),
+    /// How this subject is now.
+    Latest(S),
 }
 
 /// What a session has still to hear. `S` names subjects.
@@ -50,19 +54,39 @@ pub enum Out {
 pub struct Stream<S> {
     bounds: Bounds,
     ring: VecDeque<Ordered>,
-    latest: BTreeMap<S, Body>,
+    /// Subjects with news.
+    due: BTreeSet<S>,
+    /// Subjects of which a connection was told.
+    told: BTreeSet<S>,
     bytes: usize,
     /// Number of the newest ordered message.
     newest: u64,
     /// Number of the newest that was handed to a connection.
     sent: u64,
     resync: bool,
+    /// What was sent before a resync was said last: a client that has nothing newer may not have heard it.
+    resynced_after: Option<u64>,
 }
 
-impl<S: Ord> Stream<S> {
+impl<S: Ord + Copy> Stream<S> {
     /// An empty one.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, ring: VecDeque::new(), latest: BTreeMap::new(), bytes: 0, newest: 0, sent: 0, resync: false }
+        Self::after(0, bounds)
+    }
+
+    /// An empty one whose first message follows that of number `last_seq`.
+    pub fn after(last_seq: u64, bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            ring: VecDeque::new(),
+            due: BTreeSet::new(),
+            told: BTreeSet::new(),
+            bytes: 0,
+            newest: last_seq,
+            sent: last_seq,
+            resync: false,
+            resynced_after: None,
+        }
     }
 
     /// Adds an ordered message.
@@ -73,18 +97,22 @@ impl<S: Ord> Stream<S> {
         self.shrink();
     }
 
-    /// Replaces what waits of a subject.
-    pub fn push_latest(&mut self, subject: S, body: Body) {
-        self.bytes += body.len();
-        if let Some(older) = self.latest.insert(subject, body) {
-            self.bytes -= older.len();
+    /// There is news of a subject.
+    pub fn push_latest(&mut self, subject: S) {
+        if self.due.len() < self.bounds.subjects_max {
+            self.due.insert(subject);
         }
-        self.shrink();
+    }
+
+    /// Whether a connection was told of a subject.
+    pub fn was_told(&self, subject: S) -> bool {
+        self.told.contains(&subject)
     }
 
     /// What goes out next, if anything does.
-    pub fn pop(&mut self) -> Option<Out> {
+    pub fn pop(&mut self) -> Option<Out<S>> {
         if std::mem::take(&mut self.resync) {
+            self.resynced_after = Some(self.sent);
             return Some(Out::Resync);
         }
         if let Some(first) = self.ring.front()
@@ -96,14 +124,16 @@ impl<S: Ord> Stream<S> {
             self.sent = ordered.seq;
             return Some(Out::Ordered(ordered.seq, Arc::clone(&ordered.body)));
         }
-        let (_, body) = self.latest.pop_first()?;
-        self.bytes -= body.len();
-        Some(Out::Latest(body))
+        let subject = self.due.pop_first()?;
+        if self.told.len() < self.bounds.subjects_max {
+            self.told.insert(subject);
+        }
+        Some(Out::Latest(subject))
     }
 
     /// Whether something goes out.
     pub fn is_due(&self) -> bool {
-        self.resync || self.sent < self.newest || !self.latest.is_empty()
+        self.resync || self.sent < self.newest || !self.due.is_empty()
     }
 
     /// Ordered messages up to `seq` have arrived.
@@ -117,19 +147,22 @@ impl<S: Ord> Stream<S> {
         }
     }
 
-    /// A new connection goes on after `last_seq`: what the ring still has follows. Where that leaves a gap, a resync is
-    /// said first. Returns whether there is none.
+    /// A new connection goes on after `last_seq`: what the ring still has follows, and every subject that was told. Where that
+    /// leaves a gap, a resync is said first. Returns whether there is none.
     pub fn resume(&mut self, last_seq: u64) -> bool {
         let first = self.ring.front().map_or(self.newest + 1, |first| first.seq);
-        let is_whole = last_seq <= self.newest && last_seq + 1 >= first;
+        self.resynced_after = self.resynced_after.filter(|after| last_seq <= *after);
+        let has_heard = self.resynced_after.is_none();
+        let is_whole = has_heard && last_seq <= self.newest && last_seq + 1 >= first;
         self.sent = last_seq.clamp(first - 1, self.newest);
+        self.due.extend(&self.told);
         self.resync |= !is_whole;
         is_whole
     }
 
-    /// What was kept by subject is stale: say everything as it is.
+    /// Say everything as it is.
     pub fn resync(&mut self) {
-        self.give_up_latest();
+        self.due.extend(&self.told);
         self.resync = true;
     }
 
@@ -139,13 +172,9 @@ impl<S: Ord> Stream<S> {
     }
 
     fn shrink(&mut self) {
-        if self.is_over() && !self.latest.is_empty() && self.ring.len() <= self.bounds.messages_max {
-            self.resync();
-        }
-        while self.is_over() && !self.ring.is_empty() {
+        while self.is_over() {
             if self.ring.front().is_some_and(|first| first.seq > self.sent) {
-                self.give_up_latest();
-                self.resync = true;
+                self.resync();
             }
             self.drop_oldest();
         }
@@ -161,12 +190,6 @@ impl<S: Ord> Stream<S> {
             self.bytes -= oldest.body.len();
         }
     }
-
-    fn give_up_latest(&mut self) {
-        let given_up: usize = self.latest.values().map(|body| body.len()).sum();
-        self.latest.clear();
-        self.bytes -= given_up;
-    }
 }
 
 #[cfg(test)]
@@ -175,13 +198,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn stream(messages_max: usize, bytes_max: usize) -> Stream<u8> {
-        Stream::new(Bounds { messages_max, bytes_max })
+        Stream::new(Bounds { messages_max, bytes_max, subjects_max: 4 })
     }
 
     fn body(length: usize) -> Body {
         vec![7; length].into()
     }
 
+    /// Numbers of ordered messages; 0 for what has none.
     fn seqs(stream: &mut Stream<u8>) -> Vec<u64> {
         let out = std::iter::from_fn(|| stream.pop());
         out.map(|one| if let Out::Ordered(seq, _) = one { seq } else { 0 }).collect()
@@ -213,24 +237,41 @@ mod tests {
     }
 
     #[test]
-    fn of_a_subject_the_newest_alone_is_kept() {
+    fn a_subject_waits_once_and_is_told_again_to_a_new_connection() {
         let mut stream = stream(3, 1_000);
-        stream.push_latest(1, body(5));
-        stream.push_latest(2, body(6));
-        stream.push_latest(1, body(7));
-        assert_eq!((stream.pop(), stream.pop()), (Some(Out::Latest(body(7))), Some(Out::Latest(body(6)))));
-        assert_eq!((stream.pop(), stream.bytes()), (None, 0));
+        stream.push_latest(1);
+        stream.push_latest(2);
+        stream.push_latest(1);
+        assert_eq!((stream.pop(), stream.pop(), stream.pop()), (Some(Out::Latest(1)), Some(Out::Latest(2)), None));
+        stream.push_latest(3);
+        assert!(stream.resume(0) && stream.was_told(2) && !stream.was_told(3));
+        assert_eq!(seqs(&mut stream).len(), 3, "what was on its way may be lost");
+        (0..9).for_each(|subject| stream.push_latest(subject));
+        assert_eq!(seqs(&mut stream).len(), 4, "they are bounded");
     }
 
     #[test]
-    fn overflow_takes_subjects_first_and_keeps_ordered_messages() {
+    fn subjects_cost_no_ordered_message_and_no_resync() {
         let mut stream = stream(8, 100);
-        stream.push_latest(1, body(50));
-        stream.push_ordered(body(40));
-        assert!(stream.pop() == Some(Out::Ordered(1, body(40))), "all fits");
-        stream.push_ordered(body(40));
-        assert_eq!(stream.pop(), Some(Out::Resync), "the subject had to go");
-        assert_eq!(seqs(&mut stream), [2], "no ordered message was lost");
+        for subject in 0..100 {
+            stream.push_latest(subject % 3);
+            assert!(stream.bytes() == 0);
+        }
+        stream.push_ordered(body(100));
+        assert_eq!(stream.pop(), Some(Out::Ordered(1, body(100))));
+        assert_eq!(stream.pop(), Some(Out::Latest(0)));
+    }
+
+    #[test]
+    fn numbers_go_on_after_those_that_the_client_has() {
+        let mut stream: Stream<u8> = Stream::after(7, Bounds::default());
+        stream.resync();
+        stream.push_ordered(body(1));
+        assert_eq!((stream.pop(), stream.pop()), (Some(Out::Resync), Some(Out::Ordered(8, body(1)))));
+        assert!(!stream.resume(7), "the resync may have been lost on its way");
+        assert_eq!((stream.pop(), stream.pop()), (Some(Out::Resync), Some(Out::Ordered(8, body(1)))));
+        assert!(stream.resume(8), "what came after it has arrived");
+        assert!(!stream.resume(6));
     }
 
     proptest! {
@@ -240,16 +281,28 @@ mod tests {
         fn ordered_messages_arrive_once_and_in_order_or_a_resync_is_said(
             steps in prop::collection::vec((0..6_u8, 1..60_usize), 1..200)
         ) {
-            let bounds = Bounds { messages_max: 6, bytes_max: 150 };
+            let bounds = Bounds { messages_max: 6, bytes_max: 150, subjects_max: 4 };
             let mut stream: Stream<u8> = Stream::new(bounds);
             let (mut received, mut pushed, mut told) = (0_u64, 0_u64, false);
+            // Of four subjects: the last word, the one that was sent last, the one that the client has.
+            let (mut at, mut words, mut sent_at, mut heard) = (0_u64, [0; 4], [0; 4], [0; 4]);
             // What is on its way when a connection is cut is lost.
-            let mut on_the_way: VecDeque<Out> = VecDeque::new();
+            let mut on_the_way: VecDeque<Out<u8>> = VecDeque::new();
             for (what, size) in steps {
                 match what {
                     0 => { stream.push_ordered(body(size)); pushed += 1; }
-                    1 => stream.push_latest(size as u8 % 4, body(size)),
-                    2 => on_the_way.extend(stream.pop()),
+                    1 => {
+                        let subject = size as u8 % 4;
+                        (at, words[usize::from(subject)]) = (at + 1, at + 1);
+                        stream.push_latest(subject);
+                    }
+                    2 => {
+                        let out = stream.pop();
+                        if let Some(Out::Latest(subject)) = out {
+                            sent_at[usize::from(subject)] = words[usize::from(subject)];
+                        }
+                        on_the_way.extend(out);
+                    }
                     3 => match on_the_way.pop_front() {
                         Some(Out::Ordered(seq, _)) => {
                             prop_assert!(seq > received, "twice");
@@ -257,7 +310,9 @@ mod tests {
                             (received, told) = (seq, false);
                         }
                         Some(Out::Resync) => told = true,
-                        _ => {}
+                        // What goes out is how it was when it went out; that is at most as new as now.
+                        Some(Out::Latest(subject)) => heard[usize::from(subject)] = sent_at[usize::from(subject)],
+                        None => {}
                     },
                     4 => stream.ack(received),
                     _ => {
@@ -269,12 +324,17 @@ mod tests {
             }
             told |= !stream.resume(received);
             while let Some(out) = stream.pop() {
-                if let Out::Ordered(seq, _) = out {
-                    prop_assert!(seq == received + 1 || told);
-                    (received, told) = (seq, false);
+                match out {
+                    Out::Ordered(seq, _) => {
+                        prop_assert!(seq == received + 1 || told);
+                        (received, told) = (seq, false);
+                    }
+                    Out::Latest(subject) => heard[usize::from(subject)] = words[usize::from(subject)],
+                    Out::Resync => {}
                 }
             }
             prop_assert_eq!(received, pushed, "what came last arrives");
+            prop_assert_eq!(heard, words, "and so does the last word of every subject");
         }
     }
 }

@@ -6,6 +6,22 @@ use uuid::Uuid;
 
 /// The name in the provider's metadata under which an order is found again.
 pub const METADATA: &str = "muster_order";
+/// The sorts that are listened to, as the provider names them.
+pub const KINDS: [&str; 13] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "charge.refunded",
+    "charge.refund.updated",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+];
 /// Longest id of the provider's that is taken.
 const ID_BYTES_MAX: usize = 255;
 
@@ -105,13 +121,20 @@ pub enum EventFault {
     Field(&'static str),
 }
 
-/// Reads an event.
+/// Reads an event as it was sent.
 ///
 /// # Errors
 /// [`EventFault`].
 pub fn parse(body: &[u8]) -> Result<Parsed, EventFault> {
-    let whole: Value = serde_json::from_slice(body).map_err(|_| EventFault::Json)?;
-    let (id, kind) = (text(&whole, "id")?, text(&whole, "type")?);
+    read(&serde_json::from_slice(body).map_err(|_| EventFault::Json)?)
+}
+
+/// Reads an event.
+///
+/// # Errors
+/// [`EventFault`].
+pub fn read(whole: &Value) -> Result<Parsed, EventFault> {
+    let (id, kind) = (text(whole, "id")?, text(whole, "type")?);
     let object = &whole["data"]["object"];
     let Some(news) = news(&kind, object)? else { return Ok(Parsed::Other { kind }) };
     Ok(Parsed::Event(Event {
@@ -207,7 +230,7 @@ mod tests {
     const ORDER: &str = "6f1c0b1e-5a1f-4d3a-9c52-0d5f0a7c1e11";
 
     #[expect(clippy::needless_pass_by_value, reason = "tests read better without a borrow of each json!")]
-    fn read(kind: &str, object: Value) -> Event {
+    fn told(kind: &str, object: Value) -> Event {
         let body = json!({ "id": "evt_1", "type": kind, "created": 1_800_000_000, "livemode": false,
                            "data": { "object": object } });
         match parse(body.to_string().as_bytes()).expect("an event") {
@@ -224,13 +247,13 @@ mod tests {
 
     #[test]
     fn a_completed_session_is_paid_only_if_it_says_so() {
-        let event = read("checkout.session.completed", session("paid"));
+        let event = told("checkout.session.completed", session("paid"));
         assert_eq!((event.order, event.intent.as_deref()), (ORDER.parse().ok(), Some("pi_1")));
         assert_eq!(event.news, News::Paid { subtotal: 499, total: 594, money: "eur".into() });
-        assert_eq!(read("checkout.session.completed", session("unpaid")).news, News::Pending);
-        assert!(matches!(read("checkout.session.async_payment_succeeded", session("paid")).news, News::Paid { .. }));
-        assert_eq!(read("checkout.session.async_payment_failed", session("unpaid")).news, News::Closed);
-        assert_eq!(read("checkout.session.expired", session("unpaid")).news, News::Closed);
+        assert_eq!(told("checkout.session.completed", session("unpaid")).news, News::Pending);
+        assert!(matches!(told("checkout.session.async_payment_succeeded", session("paid")).news, News::Paid { .. }));
+        assert_eq!(told("checkout.session.async_payment_failed", session("unpaid")).news, News::Closed);
+        assert_eq!(told("checkout.session.expired", session("unpaid")).news, News::Closed);
     }
 
     #[test]
@@ -248,11 +271,11 @@ mod tests {
     #[test]
     fn refunds_and_disputes_are_found_by_their_payment() {
         let charge = json!({ "id": "ch_1", "payment_intent": { "id": "pi_1" }, "amount": 594, "amount_refunded": 100 });
-        let refunded = read("charge.refunded", charge);
+        let refunded = told("charge.refunded", charge);
         assert_eq!((refunded.intent.as_deref(), refunded.news), (Some("pi_1"), News::Refunded { amount: 100 }));
         let refund = json!({ "id": "re_1", "payment_intent": "pi_1", "amount": 100, "status": "failed" });
         let failed = News::RefundFailed { refund: "re_1".into(), amount: 100 };
-        assert_eq!(read("refund.failed", refund).news, failed);
+        assert_eq!(told("refund.failed", refund).news, failed);
         for (status, stand) in [
             ("warning_needs_response", Stand::Inquiry),
             ("warning_closed", Stand::Inquiry),
@@ -264,7 +287,21 @@ mod tests {
         ] {
             let dispute = json!({ "id": "dp_1", "payment_intent": "pi_1", "amount": 594, "status": status });
             let due = News::Dispute { dispute: "dp_1".into(), amount: 594, stand };
-            assert_eq!(read("charge.dispute.updated", dispute).news, due, "{status}");
+            assert_eq!(told("charge.dispute.updated", dispute).news, due, "{status}");
+        }
+    }
+
+    #[test]
+    fn every_sort_that_is_listened_to_says_something_and_no_other_does() {
+        let mut object = session("paid");
+        for (name, value) in [("amount", json!(5)), ("amount_refunded", json!(5)), ("status", json!("failed"))] {
+            object[name] = value;
+        }
+        for kind in KINDS {
+            assert_eq!(told(kind, object.clone()).kind, kind);
+        }
+        for kind in ["charge.succeeded", "refund.created", "payment_intent.succeeded", "invoice.paid"] {
+            assert_eq!(news(kind, &object), Ok(None), "{kind}");
         }
     }
 

@@ -174,7 +174,8 @@ impl Facts {
         let held = self.disputed(|stand| stand == Stand::Open).min(paid.total - taken);
         let lost = self.disputed(|stand| stand == Stand::Lost);
         let state = match () {
-            () if !is_paid => OrderState::Mismatched,
+            // Until it is paid back: then nothing is left to look at.
+            () if !is_paid && (taken < paid.total || paid.total == 0) => OrderState::Mismatched,
             () if held > 0 => OrderState::Disputed,
             () if lost > 0 => OrderState::Lost,
             () if taken == 0 => OrderState::Paid,
@@ -273,7 +274,8 @@ mod tests {
     #[test]
     fn another_price_is_nobodys_goods() {
         let little = News::Paid { subtotal: 1, total: 1, money: "eur".into() };
-        checked(&[(little, 1)], OrderState::Mismatched, (0, 0));
+        checked(&[(little.clone(), 1)], OrderState::Mismatched, (0, 0));
+        checked(&[(little, 1), (News::Refunded { amount: 1 }, 2)], OrderState::Refunded, (0, 0));
         let taxed = News::Paid { subtotal: 499, total: 594, money: "eur".into() };
         checked(&[(taxed.clone(), 1)], OrderState::Paid, (100, 0));
         checked(&[(taxed, 1), (News::Refunded { amount: 297 }, 2)], OrderState::PartlyRefunded, (50, 0));

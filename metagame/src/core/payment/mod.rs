@@ -16,6 +16,6 @@ pub mod facts;
 pub mod position;
 pub mod signature;
 
-pub use event::{Event, EventFault, News, Parsed, SessionNews, Stand, parse, session_news};
+pub use event::{Event, EventFault, News, Parsed, SessionNews, Stand, parse, read, session_news};
 pub use facts::{Due, Facts, OrderState, Price};
 pub use position::{CurrencyPart, Gives, GoodsPart, GoodsShare, Position};

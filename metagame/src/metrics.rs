@@ -90,7 +90,10 @@ pub(crate) fn describe() {
         DATABASE_RETRIES,
         "Use cases that were run again, by domain and kind: busy (met another), unavailable"
     );
-    describe_histogram!(DATABASE_GROUP, "Use cases of one commit, in the embedded database");
+    describe_histogram!(
+        DATABASE_GROUP,
+        "Use cases that share a commit: in the embedded database, and logins and profiles in PostgreSQL"
+    );
     describe_counter!(WATCH_RESTARTS, "Watch streams that broke and were opened again, by peer");
     describe_gauge!(MAINTENANCE, "1 while maintenance keeps new tickets out");
     describe_counter!(LIMITED, "Requests refused to protect the service, by limit");
@@ -100,6 +103,18 @@ pub(crate) fn describe() {
         "Seconds that reading a season of a leaderboard took, by where to: memory, redis"
     );
     describe_counter!(RANKS_FOLLOWED, "Changed entries of leaderboards that were found by following the table");
+    describe_payments();
+    describe_others();
+    describe_events();
+    // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
+    counter!(RESULTS, "outcome" => "conflict").increment(0);
+    for kind in ["busy", "unavailable", "unknown", "failed", "unreadable"] {
+        counter!(DATABASE_ERRORS, "kind" => kind).increment(0);
+    }
+    describe_studio();
+}
+
+fn describe_payments() {
     describe_counter!(
         PAYMENT_EVENTS,
         "Events of the payment provider by outcome: done, known, before, waits, missed (no webhook told of it), failed (the \
@@ -114,6 +129,13 @@ pub(crate) fn describe() {
         "Orders that somebody should look at, by why: overdue (the provider has not said what became of it), pending (the money \
          has been on its way for two weeks), mismatched (what was paid is not the price)"
     );
+    for outcome in ["missed", "failed", "unsigned", "unreadable"] {
+        counter!(PAYMENT_EVENTS, "outcome" => outcome).increment(0);
+    }
+}
+
+/// Those that metagame asks.
+fn describe_others() {
     describe_counter!(
         REDIS_CALLS,
         "Calls to Redis by part and outcome: done, refused, away, skipped (it was away a moment ago)"
@@ -126,16 +148,6 @@ pub(crate) fn describe() {
     describe_histogram!(OUTGOING_SECONDS, "Seconds until an answer was read whole, by destination");
     describe_gauge!(OUTGOING_UP, "1 while a destination answers, 0 while it is taken to be gone");
     describe_gauge!(REDIS_UP, "1 while Redis answers; absent where none is configured");
-    describe_events();
-    // A counter that appears with its first event has not risen for Prometheus, so alarms would miss it.
-    counter!(RESULTS, "outcome" => "conflict").increment(0);
-    for outcome in ["missed", "failed", "unsigned", "unreadable"] {
-        counter!(PAYMENT_EVENTS, "outcome" => outcome).increment(0);
-    }
-    for kind in ["busy", "unavailable", "unknown", "failed", "unreadable"] {
-        counter!(DATABASE_ERRORS, "kind" => kind).increment(0);
-    }
-    describe_studio();
 }
 
 /// What a studio adds of its own.

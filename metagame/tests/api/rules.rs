@@ -289,15 +289,18 @@ async fn without_a_hook_happens_what_the_studio_has_chosen_and_it_is_never_waite
     let ada = harness.login(1).await;
     let broken: [Manners; 4] = [None, Some((500, "{\"allow\": true}")), Some((200, "yes")), Some((204, ""))];
     for (n, manners) in broken.into_iter().enumerate() {
-        (open.behave(manners), closed.behave(YES));
+        open.behave(manners);
+        closed.behave(YES);
         let name = format!("Ada {n}");
         assert_eq!(rename(&harness, &ada, &name).await.text("name"), name, "{manners:?}");
-        (open.behave(YES), closed.behave(manners));
+        open.behave(YES);
+        closed.behave(manners);
         let refused = rename(&harness, &ada, "Other").await;
         assert_eq!((refused.status.as_u16(), refused.problem()), (503, "rule-unavailable"), "{manners:?}");
         assert!(refused.headers.contains_key("retry-after") && refused.text("rule") == "closed");
     }
-    (open.behave(NO), closed.behave(Some((500, ""))));
+    open.behave(NO);
+    closed.behave(Some((500, "")));
     let refused = rename(&harness, &ada, "Other").await;
     assert_eq!(refused.problem(), "refused-by-rule", "a refusal says more than silence");
     closed.behave(YES);

@@ -37,7 +37,7 @@ async fn look(harness: &Harness, phases: &str, cases: u32, seed: &str) -> String
     command.current_dir(harness.folder.path()).kill_on_drop(true).stdin(Stdio::null());
     let output = command.output().await.expect("python3 is installed");
     let (said, faults) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    println!("{said}");
+    eprintln!("{said}");
     let hint = "schemathesis found something, or is missing (`cargo xtask test` installs it)";
     assert!(output.status.success(), "{hint}: {faults}");
     said.into_owned()
@@ -50,7 +50,7 @@ async fn schemathesis_finds_nothing_that_the_document_does_not_say() {
     let said = |variable: &str| std::env::var(variable).ok();
     let more = said("MUSTER_SCHEMATHESIS_CASES").map(|cases| cases.parse::<u32>().expect("a number of cases"));
     let (cases, seed) = (more.unwrap_or(CASES), said("MUSTER_SCHEMATHESIS_SEED").unwrap_or_else(|| "1".into()));
-    println!("schemathesis: {cases} cases for each operation, seed {seed}");
+    eprintln!("schemathesis: {cases} cases for each operation, seed {seed}");
     let alone = if more.is_some() { "examples,coverage,fuzzing" } else { "examples,coverage" };
     let text = look(&whole.harness, alone, cases, &seed).await;
     assert!(text.contains("Coverage") && text.contains("No issues found"), "it has run: {text}");

@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn given(name: &str, body: Value) -> Given {
-        let body = body.as_object().cloned().unwrap_or_default();
+        let Value::Object(body) = body else { panic!("{body} is no object") };
         Given { event_id: [1; 16], name: name.into(), version: 1, at_ms: None, player: Some(player(1)), body }
     }
 

@@ -139,7 +139,10 @@ mod tests {
 
     use super::*;
 
-    /// Doubles numbers once the gate has a permit, counting groups; 7 fails its group.
+    const FAILS: u32 = 1_007;
+    const PANICS: u32 = 1_008;
+
+    /// Doubles numbers once the gate has a permit, counting groups.
     fn doubling(gate: &Arc<Semaphore>, groups: &Arc<AtomicUsize>) -> Lanes<u32, u32> {
         let (gate, groups) = (Arc::clone(gate), Arc::clone(groups));
         Lanes::new(Duration::from_secs(5), move |numbers: Vec<u32>| {
@@ -147,8 +150,8 @@ mod tests {
             Box::pin(async move {
                 gate.acquire().await.expect("never closed").forget();
                 groups.fetch_add(1, Ordering::SeqCst);
-                assert!(!numbers.contains(&8), "a panic of a group");
-                let fault = numbers.contains(&7).then(|| StoreError::Failed("seven".into()));
+                assert!(!numbers.contains(&PANICS), "a panic of a group");
+                let fault = numbers.contains(&FAILS).then(|| StoreError::Failed("as asked".into()));
                 fault.map_or_else(|| Ok(numbers.iter().map(|n| n * 2).collect()), Err)
             })
         })
@@ -193,9 +196,9 @@ mod tests {
         let (gate, groups) = (Arc::new(Semaphore::new(10)), Arc::new(AtomicUsize::new(0)));
         let lanes = doubling(&gate, &groups);
         let fault = |outcome: Outcome<u32>| outcome.expect_err("it fails").to_string();
-        assert_eq!(fault(lanes.submit(7).await), "the database failed: seven");
+        assert_eq!(fault(lanes.submit(FAILS).await), "the database failed: as asked");
         for _ in 0..=LANES {
-            assert_eq!(fault(lanes.submit(8).await), "the database failed: the use case panicked");
+            assert_eq!(fault(lanes.submit(PANICS).await), "the database failed: the use case panicked");
         }
         assert_eq!(lanes.submit(2).await.expect("done"), 4);
     }

@@ -7,7 +7,7 @@
 //! - [`Database::write`] writes: all or nothing, as if no other use case ran meanwhile. What it is given may run more
 //!   than once;
 //! - [`Database::statement`] writes with one statement, in one round trip;
-//! - [`Lanes`] make one statement of what has queued, for the few use cases that come by the thousand.
+//! - lanes make one statement of what has queued, for the few use cases that come by the thousand.
 //!
 //! On PostgreSQL a write is a SERIALIZABLE transaction that is repeated when it met another; on SQLite there is one
 //! writer, which commits in groups. Each [`Domain`] has connections of its own. Every use case ends within its domain's

@@ -29,7 +29,7 @@ const LOGINS: &str = "\
                            new_player blob $7, name text $8, event_id text $11, subject text $12, data text $13)),
     known AS (
         SELECT n, identities.player_id, CASE WHEN barred_until_ms > at_ms THEN barred_until_ms END AS barred FROM login
-        JOIN identities ON provider = $9 AND subject = device
+        JOIN identities ON provider = $9 AND identities.subject = device
         JOIN accounts ON accounts.player_id = identities.player_id),
     linked AS (
         INSERT INTO identities (provider, subject, player_id, linked_at_ms)

@@ -207,8 +207,20 @@ mod tests {
     async fn nobody_waits_longer_than_the_patience_and_whoever_went_away_in_the_queue_is_left_out() {
         let (gate, groups) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
         let lanes = doubling(&gate, &groups);
-        let outcomes = join_all((0..10).map(|n| lanes.submit(n))).await;
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(StoreError::Unknown))), "{outcomes:?}");
+        let submit = |n: u32| {
+            let lanes = lanes.clone();
+            tokio::spawn(async move { lanes.submit(n).await })
+        };
+        let mut callers = Vec::new();
+        for open in 1..=LANES {
+            callers.push(submit(1));
+            until(&lanes, 0, open).await;
+        }
+        callers.extend((0..8).map(submit));
+        for caller in callers {
+            let outcome = caller.await.expect("no panic");
+            assert!(matches!(outcome, Err(StoreError::Unknown)), "{outcome:?}");
+        }
         gate.add_permits(10);
         until(&lanes, 0, 0).await;
         assert_eq!(groups.load(Ordering::SeqCst), LANES, "the groups that had begun, and no other");

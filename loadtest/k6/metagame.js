@@ -146,7 +146,7 @@ function look({ queue }) {
   const tag = profile.headers.Etag;
   const known = call('profile', 'GET', '/v1/players/me', [200, 304], { token, headers: { 'If-None-Match': tag } });
   check(known, { 'what is known is not sent again': (r) => r.status === 304 || r.headers.Etag !== tag });
-  const board = call('leaderboard', 'GET', `/v1/leaderboards/${queue}/entries?limit=20`, [200], { token });
+  const board = call('leaderboard', 'GET', `/v1/leaderboards/${queue}?limit=20`, [200], { token });
   check(board, { 'a leaderboard is in order': (r) => r.json('entries').every((one, n, all) => n === 0 || all[n - 1].rank <= one.rank) });
   const bag = call('inventory', 'GET', '/v1/players/me/inventory?limit=50', [200], { token });
   check(bag, { 'an inventory has a page': (r) => Array.isArray(r.json('items')) });

@@ -25,7 +25,6 @@ use crate::limits::Buckets;
 use crate::live::Live;
 use crate::matches::Matches;
 use crate::metrics;
-use crate::outgoing::Outgoing;
 use crate::privacy::Privacy;
 use crate::problem::Problem;
 use crate::ranks::Ranks;
@@ -62,9 +61,6 @@ pub(crate) struct Shared {
     pub(crate) privacy: Privacy,
     /// Judges the tokens of servers; without it there are none.
     pub(crate) servers: Option<Verifier>,
-    /// The way to others.
-    #[expect(dead_code, reason = "for logins and payments: the first of them removes this line")]
-    pub(crate) outgoing: Outgoing,
     pub(crate) in_flight: InFlight,
     pub(crate) telemetry: Intake,
     /// Who is asked before acts, besides the rules that are data.

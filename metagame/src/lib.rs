@@ -29,7 +29,6 @@ mod limits;
 mod live;
 mod matches;
 mod metrics;
-#[cfg_attr(not(test), expect(dead_code, reason = "for logins: when they are there, this line goes"))]
 mod outgoing;
 mod privacy;
 mod problem;
@@ -59,7 +58,7 @@ pub use db::{
     CopiedTable, CopyError, DatabaseLimits, DatabaseLocation, PostgresUrl, StoreCopy, check_database, copy_to_postgres,
 };
 pub use economy::{CatalogError, Economy, read_catalog};
-pub use events::{BusName, BusNameError, BusPlace, BusSettings, BusUrlError, EventsError, NatsUrl};
+pub use events::{BusName, BusNameError, BusPlace, BusSettings, BusUrlError, EventsError, NatsAccess, NatsUrl};
 pub use gamemesh::GameMeshSettings;
 pub use gateway::{CertificateError, CertificateFiles, GatewaySettings, Roles, TcpSettings};
 pub use identity::IdentityError;

@@ -326,7 +326,6 @@ async fn assemble(
     let allocator = upstream("allocator", &config.allocator_url, ALLOCATOR_AUDIENCE)?;
     let gate = Arc::new(Gate::load(store.clone()).await?);
     let keys = Arc::new(AllocatorKeys::load(allocator.clone(), store.clone()).await?);
-    let outgoing = Outgoing::new(config.parts.outgoing.clone());
     let hooks = Hooks::new(&config.parts.live.integrations.hooks, &outgoing)?;
     let live = Arc::new(Live::start(store.clone(), &config.parts.live).await?);
     Ok(App::new(Shared {
@@ -347,7 +346,6 @@ async fn assemble(
         results: Results::new(store.clone(), keys, Arc::clone(&config.parts.progression)),
         webhooks,
         stripe: config.parts.economy.stripe.clone().map(|settings| Stripe::new(settings, &outgoing)),
-        outgoing,
         in_flight: InFlight::default(),
         ranks,
         kv,

@@ -1,10 +1,12 @@
 //! What the store must do, on both databases.
 
+#[path = "stores/results.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod results;
 mod stores;
 
 use std::collections::BTreeMap;
 
-use metagame::Progression;
 use metagame::core::device::{DeviceHash, device_hash};
 use metagame::core::leaderboard::Board;
 use metagame::core::match_event::Placement;
@@ -19,9 +21,9 @@ use metagame::store::{
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, TestRunner};
-use protocol::certificate::{CertificateClaims, MatchResult, Participation, PlayerResult};
+use protocol::certificate::{Participation, PlayerResult};
 use protocol::id::{MatchId, PlayerId, TicketId};
-use sha2::{Digest as _, Sha256};
+use results::{of_match, played, verified};
 use stores::stores;
 use uuid::Uuid;
 
@@ -71,35 +73,11 @@ fn match_id(n: u8) -> MatchId {
 }
 
 fn part(player_id: PlayerId, team: u32, place: u32, participation: Participation) -> PlayerResult {
-    PlayerResult { player_id, team, place, score: 5, participation, stats: BTreeMap::from([("kills".into(), 3)]) }
+    PlayerResult { participation, ..played(player_id, team, place, BTreeMap::from([("kills".into(), 3)])) }
 }
 
 fn result(n: u8, ended_at_ms: u64, players: Vec<PlayerResult>) -> VerifiedResult {
-    let result = MatchResult {
-        match_id: match_id(n),
-        game: "arena".into(),
-        started_at_ms: ended_at_ms - 20_000,
-        ended_at_ms,
-        ticks: 1_200,
-        tick_rate_hz: 60,
-        state_hash: "0".repeat(16),
-        reason: "finished".into(),
-        trace_id: "t".repeat(32),
-        players,
-    };
-    let claims = CertificateClaims {
-        iss: "muster-allocator".into(),
-        mid: result.match_id,
-        roster: String::new(),
-        queue: "duel".into(),
-        build: "1".into(),
-        jkt: "thumbprint".into(),
-        iat: 0,
-        exp: u64::MAX,
-    };
-    let body = serde_json::to_string(&result).expect("plain data");
-    let body_hash = Sha256::digest(&body).into();
-    VerifiedResult { claims, result, body, body_hash, progression: Progression::default().into(), now_ms: NOW }
+    verified(of_match(n, ended_at_ms, players), &Default::default(), NOW)
 }
 
 fn opened(n: u8, players: &[PlayerId], placed_at_ms: u64) -> MatchOpened {

@@ -1,21 +1,22 @@
 //! Events of matches and their deliveries, on both databases.
 
+#[path = "stores/results.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod results;
 mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use metagame::Progression;
 use metagame::core::match_event::{EventKind, Placement};
 use metagame::core::match_state::Report;
 use metagame::core::webhook::{Next, Schedule};
 use metagame::store::{
     Delivery, EVENT_LIFE_MS, MatchOpened, MatchReport, Order, Recorded, Seat, Settled, Settlement, Store, Subscription,
-    VerifiedResult,
 };
-use protocol::certificate::{CertificateClaims, MatchResult, Participation, PlayerResult};
+use protocol::certificate::MatchResult;
 use protocol::id::{MatchId, PlayerId};
+use results::{of_match, played, verified};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use stores::{Keep, stores};
 
 const NOW: u64 = 1_700_000_000_000;
@@ -69,40 +70,11 @@ async fn told(store: &Store, n: u8, report: Report, at_ms: u64) -> bool {
 }
 
 async fn ended(store: &Store, n: u8, ticks: u32, now_ms: u64) -> Recorded {
-    let part = |n: u8| PlayerResult {
-        player_id: player(n),
-        team: u32::from(n),
-        place: u32::from(n) + 1,
-        score: 7,
-        participation: Participation::Played,
-        stats: BTreeMap::from([("kills".into(), 3)]),
-    };
-    let result = MatchResult {
-        match_id: match_id(n),
-        game: "arena".into(),
-        started_at_ms: NOW + 1_000,
-        ended_at_ms: NOW + 21_000,
-        ticks,
-        tick_rate_hz: 60,
-        state_hash: "0".repeat(16),
-        reason: "finished".into(),
-        trace_id: String::new(),
-        players: vec![part(0), part(1)],
-    };
-    let claims = CertificateClaims {
-        iss: "muster-allocator".into(),
-        mid: result.match_id,
-        roster: String::new(),
-        queue: "duel".into(),
-        build: "1.1".into(),
-        jkt: "thumbprint".into(),
-        iat: 0,
-        exp: u64::MAX,
-    };
-    let body = serde_json::to_string(&result).expect("plain data");
-    let body_hash = Sha256::digest(&body).into();
-    let verified =
-        VerifiedResult { claims, result, body, body_hash, progression: Progression::default().into(), now_ms };
+    let part = |n: u8| played(player(n), u32::from(n), u32::from(n) + 1, BTreeMap::from([("kills".into(), 3)]));
+    let result = MatchResult { ticks, trace_id: String::new(), ..of_match(n, NOW + 21_000, vec![part(0), part(1)]) };
+    let mut verified = verified(result, &Default::default(), now_ms);
+    // Another than the match was opened on.
+    verified.claims.build = "1.1".into();
     store.record_result(verified).await.expect("record")
 }
 
@@ -166,7 +138,7 @@ async fn a_match_is_one_start_and_one_end_however_often_it_is_told() {
             (&"1.1".into(), &false.into(), &"trace".into())
         );
         let winner = &end["teams"][0]["players"][0];
-        assert_eq!((&winner["name"], &winner["place"], &winner["score"]), (&"Name 0".into(), &1.into(), &7.into()));
+        assert_eq!((&winner["name"], &winner["place"], &winner["score"]), (&"Name 0".into(), &1.into(), &5.into()));
         assert_eq!(winner["stats"]["kills"], 3);
     }
 }

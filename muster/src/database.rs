@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use metagame::DatabaseLocation;
+use metagame::store::Store;
+use metagame::{DatabaseLimits, DatabaseLocation};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
+use crate::parts::given;
 
 /// The file in the data folder, where nothing else is said.
 const FILE: &str = "metagame.db";
@@ -40,15 +42,26 @@ impl std::fmt::Debug for DatabaseOptions {
 impl DatabaseOptions {
     /// Where it is; `data` is the data folder.
     pub(crate) fn location(&self, data: &Path) -> Result<DatabaseLocation, Failure> {
-        let given = match (&self.database, &self.database_file) {
-            (Some(given), _) => given.clone(),
-            (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
-                Failure::setup(format!("cannot read --database-file {}: {error}", file.display()))
-                    .help("check the path and that this user may read it")
-            })?,
-            (None, None) => return Ok(DatabaseLocation::File(data.join(FILE))),
+        let Some(given) = given(self.database.as_ref(), "--database-file", self.database_file.as_deref())? else {
+            return Ok(DatabaseLocation::File(data.join(FILE)));
         };
         DatabaseLocation::parse(&given).map_err(Failure::setup)
+    }
+
+    /// Opens it for one look at it, and closes it again.
+    pub(crate) fn look<T>(
+        &self,
+        data: &Path,
+        look: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let location = self.location(data)?;
+        let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
+        runtime.block_on(async {
+            let store = Store::open(&location, DatabaseLimits::default()).await.map_err(Failure::setup)?;
+            let seen = look(&store).await?;
+            store.close().await;
+            Ok(seen)
+        })
     }
 }
 

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use metagame::store::Store;
 use metagame::store::economy::Verified;
-use metagame::{DatabaseLimits, Economy, read_catalog, read_stripe};
+use metagame::{Economy, read_catalog, read_stripe};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -63,14 +62,7 @@ pub(crate) enum LedgerTask {
 /// Checks the books.
 pub(crate) fn ledger(options: &LedgerOptions) -> Result<ExitCode, Failure> {
     let LedgerTask::Verify { data, database, output } = &options.task;
-    let location = database.location(data)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
-    let verified = runtime.block_on(async {
-        let store = Store::open(&location, DatabaseLimits::default()).await.map_err(Failure::setup)?;
-        let verified = store.verify_ledger().await.map_err(Failure::run)?;
-        store.close().await;
-        Ok::<_, Failure>(verified)
-    })?;
+    let verified = database.look(data, async |store| store.verify_ledger().await.map_err(Failure::run))?;
     answer(&match output {
         Output::Text => text(&verified),
         Output::Json => whole(&verified),

@@ -73,11 +73,7 @@ impl std::fmt::Debug for PartOptions {
 impl PartOptions {
     /// What they say.
     pub(crate) fn read(&self) -> Result<Parts, Failure> {
-        let redis = match (&self.redis, &self.redis_file) {
-            (Some(url), _) => Some(url.clone()),
-            (None, Some(file)) => Some(read("--redis-file", file)?),
-            (None, None) => None,
-        };
+        let redis = given(self.redis.as_ref(), "--redis-file", self.redis_file.as_deref())?;
         let redis = redis.map(|url| url.parse().map_err(Failure::setup)).transpose()?;
         let boards = match &self.leaderboards {
             Some(file) => Boards::parse(&read("--leaderboards", file)?)
@@ -123,6 +119,15 @@ pub(crate) fn read(flag: &str, file: &Path) -> Result<String, Failure> {
         Failure::setup(format!("cannot read {flag} {}: {error}", file.display()))
             .help("check the path and that this user may read it")
     })
+}
+
+/// What was given, or what the file holds that `flag` names, or nothing.
+pub(crate) fn given(given: Option<&String>, flag: &str, file: Option<&Path>) -> Result<Option<String>, Failure> {
+    match (given, file) {
+        (Some(given), _) => Ok(Some(given.clone())),
+        (None, Some(file)) => read(flag, file).map(Some),
+        (None, None) => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use metagame::core::act::ActsVerified;
 use metagame::core::receipt::verify_file;
-use metagame::store::Store;
 use metagame::vault::Vault;
-use metagame::{DatabaseLimits, OPERATOR, OPERATOR_AUDIENCE};
+use metagame::{OPERATOR, OPERATOR_AUDIENCE};
 use protocol::token::{SERVICE_TYP, ServiceClaims};
 use serde_json::json;
 
@@ -82,14 +81,7 @@ pub(crate) fn receipt(options: &ReceiptOptions) -> Result<ExitCode, Failure> {
 /// Checks the log of acts.
 pub(crate) fn audit(options: &AuditOptions) -> Result<ExitCode, Failure> {
     let AuditTask::Verify { data, database, output } = &options.task;
-    let location = database.location(data)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::setup)?;
-    let verified = runtime.block_on(async {
-        let store = Store::open(&location, DatabaseLimits::default()).await.map_err(Failure::setup)?;
-        let verified = store.verify_acts().await.map_err(Failure::run)?;
-        store.close().await;
-        Ok::<_, Failure>(verified)
-    })?;
+    let verified = database.look(data, async |store| store.verify_acts().await.map_err(Failure::run))?;
     answer(&match output {
         Output::Text => text(&verified),
         Output::Json => whole(&verified),

@@ -65,7 +65,7 @@ impl Keeper {
         self.shell.id()
     }
 
-    #[cfg(test)]
+    /// Where it keeps its files; there as long as it is.
     pub(crate) fn folder(&self) -> PathBuf {
         self.folder.clone()
     }

@@ -2,8 +2,10 @@
 
 mod keeper;
 pub mod nats;
+pub mod page;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod single;
 pub mod tokens;
 pub mod wait;

@@ -2,13 +2,14 @@
 //!
 //! A machine without one fails these tests.
 
+use std::ops::{Deref, DerefMut};
 use std::process::{Command, Stdio};
 
-use crate::keeper::Keeper;
+use crate::single::Single;
 
-/// What keeps a server. Its streams are in the folder, so they are there again after a kill.
-const KEEPER: &str = r#"
-folder=$1; port=$2; limit=$3
+/// How it starts. Its streams are in the folder, so they are there again after a kill.
+const SCRIPT: &str = r#"
+folder=$1; port=$2; limit=$3; more=$4
 start() {
     : >"$folder/log"
     nats-server --config "$folder/config" >>"$folder/log" 2>&1 </dev/null &
@@ -19,20 +20,9 @@ start() {
     done
     echo "started"
 }
-trap '' INT TERM HUP
-mkdir -m 700 "$folder" || exit 1
-printf 'listen: "127.0.0.1:%s"\njetstream { store_dir: "%s/streams", max_file_store: %s }\n' "$port" "$folder" "$limit" >"$folder/config"
-start
-while read -r order; do
-    case "$order" in
-        start) start ;;
-        kill) kill -KILL "$server"; wait "$server" 2>/dev/null; echo "done" ;;
-        freeze) kill -STOP "$server"; echo "done" ;;
-        thaw) kill -CONT "$server"; echo "done" ;;
-    esac
-done
-kill -KILL "$server" 2>/dev/null; wait "$server" 2>/dev/null
-rm -rf "$folder"
+prepare() {
+    printf 'listen: "127.0.0.1:%s"\njetstream { store_dir: "%s/streams", max_file_store: %s }\n%s\n' "$port" "$folder" "$limit" "$more" >"$folder/config"
+}
 "#;
 
 /// Room for streams, in bytes: more than any test needs.
@@ -40,7 +30,7 @@ const ROOM: &str = "67108864";
 
 /// A running server.
 #[derive(Debug)]
-pub struct NatsServer(Keeper);
+pub struct NatsServer(Single);
 
 impl NatsServer {
     /// Starts an empty server.
@@ -48,52 +38,48 @@ impl NatsServer {
     /// # Panics
     /// If there is none; says how to install it.
     pub fn start() -> Self {
-        Self::try_start().unwrap_or_else(|fault| panic!("{fault}"))
+        Self::start_with("")
     }
 
-    fn try_start() -> Result<Self, String> {
+    /// Starts an empty server with these lines in its configuration.
+    ///
+    /// # Panics
+    /// If there is none; says how to install it.
+    pub fn start_with(more: &str) -> Self {
+        Self::try_start(more).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    fn try_start(more: &str) -> Result<Self, String> {
         let found = Command::new("nats-server").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         found.map_err(|_| {
             "the tests need NATS 2.9 or newer: install nats-server (Debian: sudo apt-get install nats-server)"
                 .to_owned()
         })?;
-        Keeper::start("NATS", &mut Command::new("sh"), KEEPER, &[ROOM.as_ref()]).map(Self)
+        Single::launch("NATS", SCRIPT, &[ROOM.as_ref(), more.as_ref()]).map(Self)
+    }
+
+    /// What it has logged since it was started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("log")).unwrap_or_default()
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.0.port())
+        format!("nats://127.0.0.1:{}", self.port())
     }
+}
 
-    /// Ends it without warning. Its streams stay.
-    ///
-    /// # Panics
-    /// If its keeper does not obey.
-    pub fn kill(&mut self) {
-        self.0.order("kill", "done");
+/// Killing, freezing and starting it again.
+impl Deref for NatsServer {
+    type Target = Single;
+
+    fn deref(&self) -> &Single {
+        &self.0
     }
+}
 
-    /// Starts it again on the same port.
-    ///
-    /// # Panics
-    /// If it does not start.
-    pub fn start_again(&mut self) {
-        self.0.order("start", "started");
-    }
-
-    /// Its connections stay open and nothing answers any more, until [`thaw`](Self::thaw).
-    ///
-    /// # Panics
-    /// If its keeper does not obey.
-    pub fn freeze(&mut self) {
-        self.0.order("freeze", "done");
-    }
-
-    /// It goes on.
-    ///
-    /// # Panics
-    /// If its keeper does not obey.
-    pub fn thaw(&mut self) {
-        self.0.order("thaw", "done");
+impl DerefMut for NatsServer {
+    fn deref_mut(&mut self) -> &mut Single {
+        &mut self.0
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! It starts in some ten milliseconds, so each test that needs one has its own. A machine without Redis fails these tests.
 
+use std::ops::{Deref, DerefMut};
 use std::process::{Command, Stdio};
 
-use crate::keeper::Keeper;
+use crate::single::Single;
 
-/// What keeps a server. A snapshot is written only when a test asks for one.
-const KEEPER: &str = r#"
+/// How it starts. A snapshot is written only when a test asks for one, so a kill leaves nothing but that.
+const SCRIPT: &str = r#"
 folder=$1; port=$2
+prepare() { :; }
 start() {
     redis-server --port "$port" --bind 127.0.0.1 --dir "$folder" --save "" --appendonly no >>"$folder/log" 2>&1 </dev/null &
     server=$!
@@ -18,24 +20,11 @@ start() {
     done
     echo "started"
 }
-trap '' INT TERM HUP
-mkdir -m 700 "$folder" || exit 1
-start
-while read -r order; do
-    case "$order" in
-        start) start ;;
-        kill) kill -KILL "$server"; wait "$server" 2>/dev/null; echo "done" ;;
-        freeze) kill -STOP "$server"; echo "done" ;;
-        thaw) kill -CONT "$server"; echo "done" ;;
-    esac
-done
-kill -KILL "$server" 2>/dev/null; wait "$server" 2>/dev/null
-rm -rf "$folder"
 "#;
 
 /// A running server.
 #[derive(Debug)]
-pub struct RedisServer(Keeper);
+pub struct RedisServer(Single);
 
 impl RedisServer {
     /// Starts an empty server.
@@ -54,22 +43,12 @@ impl RedisServer {
                     .to_owned()
             })?;
         }
-        Keeper::start("Redis", &mut Command::new("sh"), KEEPER, &[]).map(Self)
+        Single::launch("Redis", SCRIPT, &[]).map(Self)
     }
 
     /// Its address.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port())
-    }
-
-    /// The id of a process that all of its own descend from.
-    pub fn pid(&self) -> u32 {
-        self.0.pid()
-    }
-
-    /// Its port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
-        self.0.port()
     }
 
     /// Has it do something by `redis-cli`; what that prints.
@@ -88,37 +67,20 @@ impl RedisServer {
         assert!(output.status.success(), "redis-cli {words:?}: {text}");
         text
     }
+}
 
-    /// Ends it without warning. What it held is gone, but for what a `SAVE` wrote down.
-    ///
-    /// # Panics
-    /// If its keeper does not obey.
-    pub fn kill(&mut self) {
-        self.0.order("kill", "done");
+/// Killing, freezing and starting it again.
+impl Deref for RedisServer {
+    type Target = Single;
+
+    fn deref(&self) -> &Single {
+        &self.0
     }
+}
 
-    /// Starts it again on the same port.
-    ///
-    /// # Panics
-    /// If it does not start.
-    pub fn start_again(&mut self) {
-        self.0.order("start", "started");
-    }
-
-    /// Its connections stay open and nothing answers any more, until [`thaw`](Self::thaw).
-    ///
-    /// # Panics
-    /// If its keeper does not obey.
-    pub fn freeze(&mut self) {
-        self.0.order("freeze", "done");
-    }
-
-    /// It goes on.
-    ///
-    /// # Panics
-    /// If its keeper does not obey.
-    pub fn thaw(&mut self) {
-        self.0.order("thaw", "done");
+impl DerefMut for RedisServer {
+    fn deref_mut(&mut self) -> &mut Single {
+        &mut self.0
     }
 }
 

@@ -187,7 +187,7 @@ impl Stage {
         [
             cpu_seconds(self.metagame.id()),
             keeper(self.postgres.as_ref().map(Server::pid)),
-            keeper(self.redis.as_ref().map(RedisServer::pid)),
+            keeper(self.redis.as_ref().map(|redis| redis.pid())),
             own_cpu_seconds(self),
         ]
     }
@@ -222,7 +222,7 @@ fn own_cpu_seconds(stage: &Stage) -> f64 {
     let children = [
         Some(stage.metagame.id()),
         stage.postgres.as_ref().map(Server::pid),
-        stage.redis.as_ref().map(RedisServer::pid),
+        stage.redis.as_ref().map(|redis| redis.pid()),
     ];
     cpu_seconds(std::process::id()) - children.into_iter().flatten().map(cpu_seconds).sum::<f64>()
 }

@@ -186,11 +186,6 @@ pub(crate) enum OutgoingError {
 }
 
 impl OutgoingError {
-    /// Whether the other may have received the request, and done what it asks.
-    pub(crate) fn may_have_arrived(&self) -> bool {
-        matches!(self, Self::Unanswered(_) | Self::TooLong(_))
-    }
-
     /// In metrics.
     pub(super) fn outcome(&self) -> &'static str {
         match self {

@@ -7,6 +7,8 @@ mod fsync;
 mod layer;
 mod migrate_store;
 mod races;
+#[path = "../stores/results.rs"]
+mod results;
 mod schema;
 #[path = "../stores/mod.rs"]
 mod stores;

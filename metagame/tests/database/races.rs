@@ -1,21 +1,20 @@
 //! What SQLite's one writer hides: the same thing many times at once, on many connections.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use metagame::Progression;
 use metagame::args;
 use metagame::core::device::device_hash;
 use metagame::core::match_state::Report;
 use metagame::core::session::{RefreshSecret, RefreshToken, SessionId};
 use metagame::db::{Domain, Sql};
 use metagame::store::{DeviceLogin, LoggedIn, MatchReport, Recorded, Rotated, Rotation, Store, VerifiedResult};
-use protocol::certificate::{CertificateClaims, MatchResult, Participation, PlayerResult};
 use protocol::id::{MatchId, PlayerId};
-use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::results::{in_order, of_match, verified};
 use super::stores::{Keep, stores};
 
 const NOW: u64 = 1_700_000_000_000;
@@ -44,39 +43,8 @@ pub(super) fn login(device: u32, n: u8) -> DeviceLogin {
 }
 
 pub(super) fn result(n: u8, players: &[PlayerId]) -> VerifiedResult {
-    let part = |(place, player_id): (usize, &PlayerId)| PlayerResult {
-        player_id: *player_id,
-        team: place as u32,
-        place: place as u32 + 1,
-        score: 5,
-        participation: Participation::Played,
-        stats: Default::default(),
-    };
-    let result = MatchResult {
-        match_id: MatchId::from_entropy([n; 16]),
-        game: "arena".into(),
-        started_at_ms: NOW - 20_000,
-        ended_at_ms: NOW,
-        ticks: 1_200,
-        tick_rate_hz: 60,
-        state_hash: "0".repeat(16),
-        reason: "finished".into(),
-        trace_id: "t".repeat(32),
-        players: players.iter().enumerate().map(part).collect(),
-    };
-    let claims = CertificateClaims {
-        iss: "muster-allocator".into(),
-        mid: result.match_id,
-        roster: String::new(),
-        queue: "duel".into(),
-        build: "1".into(),
-        jkt: "thumbprint".into(),
-        iat: 0,
-        exp: u64::MAX,
-    };
-    let body = serde_json::to_string(&result).expect("plain data");
-    let body_hash = Sha256::digest(&body).into();
-    VerifiedResult { claims, result, body, body_hash, progression: Progression::default().into(), now_ms: NOW }
+    let players = in_order(players, &BTreeMap::new());
+    verified(of_match(n, NOW, players), &Arc::default(), NOW)
 }
 
 fn lost(n: u8) -> MatchReport {

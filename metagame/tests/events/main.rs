@@ -3,6 +3,8 @@
 mod hands;
 mod nats;
 mod relay;
+#[path = "../stores/results.rs"]
+mod results;
 #[path = "../stores/mod.rs"]
 mod stores;
 mod stream;

@@ -20,15 +20,14 @@ use metagame::store::economy::{NewOrder, Ordered, Purchase, Purchased};
 use metagame::store::social::{Entrance, NewParty, PartyStep};
 use metagame::store::{MatchOpened, MatchReport, NewSanction, Order, Seat, Store, VerifiedResult, Wants};
 use metagame::{DatabaseLimits, DatabaseLocation};
-use protocol::certificate::{CertificateClaims, MatchResult, Participation, PlayerResult};
 use protocol::id::{MatchId, PartyId, PlayerId, TicketId};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use testkit::postgres::{TestDatabase, shared};
 use testkit::proxy::{CutAt, Proxy};
 use uuid::Uuid;
 
 use super::hands::{MARK, NOW, backlog, catalog, give, listen, player, told};
+use super::results::{in_order, of_match, verified};
 use super::stores::{Keep, stores};
 
 /// Everything that waits for the bus.
@@ -177,39 +176,8 @@ fn match_id(n: u8) -> MatchId {
 }
 
 fn result(n: u8, players: &[PlayerId], progression: &Arc<Progression>) -> VerifiedResult {
-    let part = |(place, player_id): (usize, &PlayerId)| PlayerResult {
-        player_id: *player_id,
-        team: place as u32,
-        place: place as u32 + 1,
-        score: 5,
-        participation: Participation::Played,
-        stats: BTreeMap::from([("kills".to_owned(), 5)]),
-    };
-    let result = MatchResult {
-        match_id: match_id(n),
-        game: "arena".into(),
-        started_at_ms: NOW - 20_000,
-        ended_at_ms: NOW,
-        ticks: 1_200,
-        tick_rate_hz: 60,
-        state_hash: "0".repeat(16),
-        reason: "finished".into(),
-        trace_id: "t".repeat(32),
-        players: players.iter().enumerate().map(part).collect(),
-    };
-    let claims = CertificateClaims {
-        iss: "muster-allocator".into(),
-        mid: result.match_id,
-        roster: String::new(),
-        queue: "duel".into(),
-        build: "1".into(),
-        jkt: "thumbprint".into(),
-        iat: 0,
-        exp: u64::MAX,
-    };
-    let body = serde_json::to_string(&result).expect("plain data");
-    let body_hash = Sha256::digest(&body).into();
-    VerifiedResult { claims, result, body, body_hash, progression: Arc::clone(progression), now_ms: NOW }
+    let stats = BTreeMap::from([("kills".to_owned(), 5)]);
+    verified(of_match(n, NOW, in_order(players, &stats)), progression, NOW)
 }
 
 /// A match between players with marked names, from its ticket to its start.

@@ -4,5 +4,7 @@ mod hands;
 mod kv;
 mod loadouts;
 mod progression;
+#[path = "../stores/results.rs"]
+mod results;
 #[path = "../stores/mod.rs"]
 mod stores;

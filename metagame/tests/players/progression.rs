@@ -11,13 +11,12 @@ use metagame::db::Domain;
 use metagame::store::economy::{Grant, GrantLine, grant};
 use metagame::store::progression::{Claimed, Prestiged, Unlocked};
 use metagame::store::{Recorded, Store, VerifiedResult};
-use protocol::certificate::{CertificateClaims, MatchResult, Participation, PlayerResult};
-use protocol::id::{MatchId, PlayerId};
-use sha2::{Digest as _, Sha256};
+use protocol::id::PlayerId;
 use testkit::proxy::CutAt;
 use tokio::task::JoinSet;
 
 use super::hands::{NOW, STATES, behind, inject, player};
+use super::results::{in_order, of_match, verified};
 use super::stores::{Keep, stores};
 
 const CATALOG: &str = r#"
@@ -48,39 +47,8 @@ async fn worlds() -> Vec<(Store, Keep)> {
 
 /// A match that the first player won, with so many kills for each.
 fn result(n: u8, players: &[PlayerId], kills: i64, rules: &Arc<Progression>) -> VerifiedResult {
-    let part = |(place, player_id): (usize, &PlayerId)| PlayerResult {
-        player_id: *player_id,
-        team: place as u32,
-        place: place as u32 + 1,
-        score: 5,
-        participation: Participation::Played,
-        stats: BTreeMap::from([("kills".to_owned(), kills), ("longest_streak".to_owned(), kills)]),
-    };
-    let result = MatchResult {
-        match_id: MatchId::from_entropy([n; 16]),
-        game: "arena".into(),
-        started_at_ms: NOW - 20_000,
-        ended_at_ms: NOW,
-        ticks: 1_200,
-        tick_rate_hz: 60,
-        state_hash: "0".repeat(16),
-        reason: "finished".into(),
-        trace_id: "t".repeat(32),
-        players: players.iter().enumerate().map(part).collect(),
-    };
-    let claims = CertificateClaims {
-        iss: "muster-allocator".into(),
-        mid: result.match_id,
-        roster: String::new(),
-        queue: "duel".into(),
-        build: "1".into(),
-        jkt: "thumbprint".into(),
-        iat: 0,
-        exp: u64::MAX,
-    };
-    let body = serde_json::to_string(&result).expect("plain data");
-    let body_hash = Sha256::digest(&body).into();
-    VerifiedResult { claims, result, body, body_hash, progression: Arc::clone(rules), now_ms: NOW }
+    let stats = BTreeMap::from([("kills".to_owned(), kills), ("longest_streak".to_owned(), kills)]);
+    verified(of_match(n, NOW, in_order(players, &stats)), rules, NOW)
 }
 
 async fn play(store: &Store, n: u8, players: &[PlayerId], kills: i64) {

@@ -12,6 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Bytes that the system holds of what is not on its way yet. What a slow client has still to hear waits in its session, where
+/// the newest replaces what is old, and not in the system, where megabytes of it would.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 16 * 1_024;
+
+/// Small messages go out at once, and large ones no sooner than the client takes them. A failure only costs time.
+pub(crate) fn prompt(tcp: &TcpStream) {
+    let _ = tcp.set_nodelay(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
 /// A listener that waits for a free place before it takes the next connection; until then they queue in the kernel.
 pub(crate) struct BoundedListener {
     tcp: TcpListener,
@@ -31,8 +43,7 @@ impl Listener for BoundedListener {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
         let (tcp, address) = Listener::accept(&mut self.tcp).await;
-        // Small answers go out at once. A failure only costs time.
-        let _ = tcp.set_nodelay(true);
+        prompt(&tcp);
         let place = Place(Arc::new(Mutex::new(Some(place))));
         (Connection { tcp, place }, address)
     }

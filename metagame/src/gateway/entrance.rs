@@ -15,7 +15,7 @@ use super::fanout::News;
 use super::message::{envelope, problem};
 use super::presence::PRESENCE_LIFE_MS;
 use super::register::{Taken, seen_by};
-use super::session::{Opening, Session};
+use super::session::{Opening, Resume, Session};
 use super::socket::{refresh, snapshot};
 use super::sweep;
 use super::ws_ticket::Proof;
@@ -205,13 +205,15 @@ async fn go_on(app: &App, asked: &pb::GatewayResume, now_ms: u64) -> Result<(Arc
 async fn resume_own(app: &App, session: &Arc<Session>, resuming: &Resuming<'_>) -> Result<Option<u64>, Refusal> {
     let expires_at_ms = resuming.expiry(session.player, session.lock().expires_at_ms)?;
     let (asked, now_ms) = (resuming.asked, resuming.now_ms);
-    let resumed = session.resume(resuming.shown, resuming.next.1, asked.last_seq, asked.last_inbox_seq, now_ms);
-    let Some((connection, is_whole)) = resumed else { return Ok(None) };
-    session.set(|state| {
-        (state.expires_at_ms, state.expiry_told) = (expires_at_ms, false);
-        // What news may have missed.
-        state.refresh();
+    let resumed = session.resume(&Resume {
+        shown: resuming.shown,
+        next: resuming.next.1,
+        last_seq: asked.last_seq,
+        last_inbox: asked.last_inbox_seq,
+        expires_at_ms,
+        now_ms,
     });
+    let Some((connection, is_whole)) = resumed else { return Ok(None) };
     if !app.register.keep(std::slice::from_ref(session), &app.hub.presences, now_ms).await.is_empty() {
         app.hub.let_go(session);
         return Ok(None);

@@ -1,6 +1,5 @@
 //! A session: what a player's client has still to hear, whether a connection serves it or not.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::id::{PartyId, PlayerId};
@@ -52,9 +51,6 @@ pub(crate) struct Session {
     /// How often it has come from another gateway.
     pub(super) turn: u64,
     pub(super) wake: Notify,
-    /// Unix milliseconds at which the client was last heard and last pinged.
-    pub(super) heard_ms: AtomicU64,
-    pub(super) pinged_ms: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -63,6 +59,10 @@ pub(super) struct State {
     tokens: ResumeTokens,
     /// Counts connections: an older one has nothing to say any more.
     connection: u64,
+    /// Unix milliseconds at which the client was last known to live: it spoke, or took what had to wait for it.
+    pub(super) alive_ms: u64,
+    /// Unix milliseconds at which it was last pinged.
+    pub(super) pinged_ms: u64,
     /// Since when no connection serves it.
     pub(super) detached_at_ms: Option<u64>,
     /// Unix milliseconds at which its access token expires.
@@ -92,12 +92,26 @@ pub(super) struct Opening {
     pub(super) bounds: Bounds,
 }
 
+/// What another connection takes a session over with.
+pub(super) struct Resume {
+    pub(super) shown: ResumeHash,
+    /// The token that is offered next.
+    pub(super) next: ResumeHash,
+    /// What the client has of ordered messages, and of the inbox.
+    pub(super) last_seq: u64,
+    pub(super) last_inbox: u64,
+    pub(super) expires_at_ms: u64,
+    pub(super) now_ms: u64,
+}
+
 impl Session {
     pub(super) fn open(id: Uuid, opening: &Opening) -> Self {
         let state = State {
             stream: Stream::after(opening.last_seq, opening.bounds),
             tokens: opening.tokens.clone(),
             connection: 1,
+            alive_ms: opening.now_ms,
+            pinged_ms: 0,
             detached_at_ms: None,
             expires_at_ms: opening.expires_at_ms,
             expiry_told: false,
@@ -115,8 +129,6 @@ impl Session {
             account_session: opening.account_session,
             turn: opening.turn,
             wake: Notify::new(),
-            heard_ms: AtomicU64::new(opening.now_ms),
-            pinged_ms: AtomicU64::new(0),
             state: Mutex::new(state),
         }
     }
@@ -131,28 +143,23 @@ impl Session {
         self.lock().watchers.to_vec()
     }
 
-    /// Another connection takes the session over. Returns the connection's number and whether nothing is missing.
-    pub(super) fn resume(
-        &self,
-        shown: ResumeHash,
-        next: ResumeHash,
-        last_seq: u64,
-        last_inbox: u64,
-        now_ms: u64,
-    ) -> Option<(u64, bool)> {
+    /// Another connection takes the session over, all at once: who looks meanwhile whether the client is dead or its token has
+    /// expired sees it before or after. Returns the connection's number and whether nothing is missing.
+    pub(super) fn resume(&self, resume: &Resume) -> Option<(u64, bool)> {
         let mut state = self.lock();
-        if state.closing.is_some_and(|closing| !closing.resume) || !state.tokens.present(shown, next) {
+        if state.closing.is_some_and(|closing| !closing.resume) || !state.tokens.present(resume.shown, resume.next) {
             return None;
         }
         state.connection += 1;
-        state.detached_at_ms = None;
-        state.closing = None;
+        (state.alive_ms, state.pinged_ms) = (resume.now_ms, 0);
+        (state.expires_at_ms, state.expiry_told) = (resume.expires_at_ms, false);
+        (state.detached_at_ms, state.closing) = (None, None);
         // What the client has is known better by the client; what it says it has is not sent again.
-        state.inbox_sent = last_inbox;
+        state.inbox_sent = resume.last_inbox;
         state.inbox_due = true;
-        let is_whole = state.stream.resume(last_seq);
-        self.heard_ms.store(now_ms, Ordering::Relaxed);
-        self.pinged_ms.store(0, Ordering::Relaxed);
+        // What news may have missed.
+        state.refresh_due = true;
+        let is_whole = state.stream.resume(resume.last_seq);
         let connection = state.connection;
         drop(state);
         // The connection before, if it still waits for something.
@@ -163,9 +170,20 @@ impl Session {
     /// The client has said something over this connection. Returns whether that is the first time; `None`: another connection
     /// serves the session.
     pub(super) fn heard(&self, connection: u64, now_ms: u64) -> Option<bool> {
-        self.heard_ms.store(now_ms, Ordering::Relaxed);
         let mut state = self.lock();
-        (state.connection == connection).then(|| state.tokens.confirm())
+        if state.connection != connection {
+            return None;
+        }
+        state.alive_ms = now_ms;
+        Some(state.tokens.confirm())
+    }
+
+    /// The client has taken over this connection what had to wait for it.
+    pub(super) fn took(&self, connection: u64, now_ms: u64) {
+        let mut state = self.lock();
+        if state.connection == connection {
+            state.alive_ms = now_ms;
+        }
     }
 
     /// What another gateway has to know to go on with it, and how new the tokens are: of two that differ the greater number.
@@ -235,12 +253,17 @@ impl Session {
         if std::mem::take(&mut state.refresh_due) {
             return Due::Refresh;
         }
-        if std::mem::take(&mut state.inbox_due) {
+        // A resync goes before all that a client learns of.
+        if !state.stream.is_resync_due() && std::mem::take(&mut state.inbox_due) {
             return Due::Inbox(state.inbox_sent);
         }
         match state.stream.pop() {
             None => Due::Nothing,
-            Some(Out::Resync) => Due::Resync,
+            Some(Out::Resync) => {
+                // The notice may be among what was given up.
+                state.expiry_told = false;
+                Due::Resync
+            }
             Some(Out::Ordered(seq, body)) => Due::Frame(message::numbered(seq, &body)),
             Some(Out::Latest(player)) => Due::Presence(player),
         }

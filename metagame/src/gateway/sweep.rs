@@ -2,7 +2,6 @@
 //! expire, and inboxes whose news got lost.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use protocol::pb::gateway_envelope::Body;
@@ -12,9 +11,9 @@ use service::Shutdown;
 use super::fanout::News;
 use super::hub::ENDED;
 use super::message::shared;
-use super::session::{Closing, Session};
+use super::session::{Closing, Session, State};
 use crate::app::App;
-use crate::core::gateway::pulse::Beat;
+use crate::core::gateway::pulse::{Beat, Pulse};
 
 /// How often all sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -74,40 +73,54 @@ pub(crate) async fn look_after(app: App, shutdown: Shutdown) {
     }
 }
 
+/// What a look at a session found.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// Its connection has something to do.
+    News,
+    /// The session is over.
+    Over,
+}
+
 /// Whether the session is over.
 fn look_at(app: &App, session: &Session, now_ms: u64) -> bool {
-    let pulse = app.hub.settings.pulse;
-    let (expires_at_ms, told) = {
-        let mut state = session.lock();
-        if let Some(detached_at_ms) = state.detached_at_ms {
-            let is_over = now_ms.saturating_sub(detached_at_ms) >= pulse.grace_ms;
-            if is_over {
-                // Under the same lock as a resume: who comes now comes too late, and is not let in to a session that is over.
-                state.close(ENDED);
-            }
-            return is_over;
+    let found = look(&mut session.lock(), app.hub.settings.pulse, now_ms);
+    if found == Found::News {
+        session.wake.notify_one();
+    }
+    found == Found::Over
+}
+
+/// Under one lock, as a resume is: whoever comes back while this is decided is neither taken for dead nor let in to a session
+/// that is over.
+fn look(state: &mut State, pulse: Pulse, now_ms: u64) -> Found {
+    if let Some(detached_at_ms) = state.detached_at_ms {
+        if now_ms.saturating_sub(detached_at_ms) < pulse.grace_ms {
+            return Found::Nothing;
         }
-        (state.expires_at_ms, state.expiry_told)
-    };
+        state.close(ENDED);
+        return Found::Over;
+    }
+    let expires_at_ms = state.expires_at_ms;
+    let mut found = Found::Nothing;
     if now_ms >= expires_at_ms {
-        session.set(|state| state.close(EXPIRED));
-    } else if now_ms + EXPIRY_NOTICE_MS >= expires_at_ms && !told {
-        let notice = shared(Body::Expiring(pb::GatewayExpiring { expires_at_ms }));
-        session.set(|state| {
-            state.expiry_told = true;
-            state.push_ordered(notice);
-        });
+        state.close(EXPIRED);
+        found = Found::News;
+    } else if now_ms + EXPIRY_NOTICE_MS >= expires_at_ms && !state.expiry_told {
+        state.expiry_told = true;
+        state.push_ordered(shared(Body::Expiring(pb::GatewayExpiring { expires_at_ms })));
+        found = Found::News;
     }
-    let heard_ms = session.heard_ms.load(Ordering::Relaxed);
-    match pulse.beat(now_ms, heard_ms, session.pinged_ms.load(Ordering::Relaxed)) {
-        Beat::Fine => {}
+    match pulse.beat(now_ms, state.alive_ms, state.pinged_ms) {
+        Beat::Fine => return found,
         Beat::Ping => {
-            session.pinged_ms.store(now_ms, Ordering::Relaxed);
-            session.set(super::session::State::ping);
+            state.pinged_ms = now_ms;
+            state.ping();
         }
-        Beat::Dead => session.set(|state| state.close(IDLE)),
+        Beat::Dead => state.close(IDLE),
     }
-    false
+    Found::News
 }
 
 /// Sessions are over: with the player's last one it is offline, unless that goes on at another gateway.
@@ -151,7 +164,7 @@ async fn compare_inboxes(app: &App, sessions: &[Arc<Session>]) {
         for (player, last_seq) in heads {
             for session in app.hub.of(player) {
                 if session.lock().inbox_position() < last_seq {
-                    session.set(super::session::State::look_inbox);
+                    session.set(State::look_inbox);
                 }
             }
         }

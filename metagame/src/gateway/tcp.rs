@@ -13,6 +13,7 @@ use super::framed::Framed;
 use super::socket;
 use super::tls::CertificateFiles;
 use crate::app::App;
+use crate::connections::prompt;
 use crate::metrics;
 
 /// How long a handshake may take.
@@ -54,8 +55,7 @@ pub(crate) async fn serve(app: App, listener: Listener, tls: Option<TlsAcceptor>
             metrics::gateway_refused("full");
             continue;
         };
-        // Small messages go out at once. A failure only costs time.
-        let _ = stream.set_nodelay(true);
+        prompt(&stream);
         tokio::spawn(one(app.clone(), stream, peer, tls.clone(), Arc::clone(&handshakes), place));
     }
 }

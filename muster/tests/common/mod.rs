@@ -1,6 +1,8 @@
 //! Running the real program as a child process.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod instance;
+
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;

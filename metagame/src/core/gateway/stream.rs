@@ -5,7 +5,8 @@
 //! news of it: what it is now is looked up when its turn comes, so it is never old, and a client that does not read costs a
 //! name per subject. As the last word may be lost with the connection that it went over, a resumed one is told of every
 //! subject again of which the session was ever told. A client that does not read fast enough loses the oldest ordered
-//! messages; it is told to [resynchronise](Out::Resync), and what it is told then is everything as it is. Durable messages are
+//! messages; it is told to [resynchronise](Out::Resync), and what it is told then is everything as it is: what had waited until then is
+//! older than that and goes, or the ring would be full before all of it is in. Durable messages are
 //! not here at all: they are in the inbox, from where each connection reads at its own pace.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -19,7 +20,7 @@ pub type Body = Arc<[u8]>;
 pub struct Bounds {
     /// Ordered messages.
     pub messages_max: usize,
-    /// Their bytes, together.
+    /// Their bytes, together; one alone may have more.
     pub bytes_max: usize,
     /// Subjects: more than a player has friends and a party members.
     pub subjects_max: usize,
@@ -64,7 +65,7 @@ pub struct Stream<S> {
     /// Number of the newest that was handed to a connection.
     sent: u64,
     resync: bool,
-    /// What was sent before a resync was said last: a client that has nothing newer may not have heard it.
+    /// What was there before a resync was said last: a client that has nothing newer may not have heard it.
     resynced_after: Option<u64>,
 }
 
@@ -112,7 +113,9 @@ impl<S: Ord + Copy> Stream<S> {
     /// What goes out next, if anything does.
     pub fn pop(&mut self) -> Option<Out<S>> {
         if std::mem::take(&mut self.resync) {
-            self.resynced_after = Some(self.sent);
+            self.ring.clear();
+            (self.bytes, self.sent) = (0, self.newest);
+            self.resynced_after = Some(self.newest);
             return Some(Out::Resync);
         }
         if let Some(first) = self.ring.front()
@@ -129,6 +132,11 @@ impl<S: Ord + Copy> Stream<S> {
             self.told.insert(subject);
         }
         Some(Out::Latest(subject))
+    }
+
+    /// Whether a resync is said next.
+    pub fn is_resync_due(&self) -> bool {
+        self.resync
     }
 
     /// Whether something goes out.
@@ -172,7 +180,8 @@ impl<S: Ord + Copy> Stream<S> {
     }
 
     fn shrink(&mut self) {
-        while self.is_over() {
+        // The newest stays, however long: a message that never fits would be asked for again and again.
+        while self.is_over() && self.ring.len() > 1 {
             if self.ring.front().is_some_and(|first| first.seq > self.sent) {
                 self.resync();
             }
@@ -229,11 +238,15 @@ mod tests {
     fn a_ring_that_does_not_reach_back_says_resync_and_goes_on() {
         let mut stream = stream(3, 1_000);
         (0..5).for_each(|_| stream.push_ordered(body(10)));
-        assert_eq!(seqs(&mut stream), [0, 3, 4, 5], "a slow client is told");
+        assert_eq!(seqs(&mut stream), [0], "a slow client is told");
+        (0..3).for_each(|_| stream.push_ordered(body(10)));
+        assert_eq!(seqs(&mut stream), [6, 7, 8], "what follows has all the room");
         assert!(!stream.resume(1));
-        assert_eq!(seqs(&mut stream), [0, 3, 4, 5]);
+        assert_eq!(seqs(&mut stream), [0]);
         assert!(!stream.resume(99), "what was never sent was not received");
         assert_eq!(seqs(&mut stream), [0]);
+        stream.push_ordered(body(2_000));
+        assert_eq!(seqs(&mut stream), [9], "what is too long goes out alone");
     }
 
     #[test]
@@ -266,11 +279,14 @@ mod tests {
     fn numbers_go_on_after_those_that_the_client_has() {
         let mut stream: Stream<u8> = Stream::after(7, Bounds::default());
         stream.resync();
+        assert_eq!(stream.pop(), Some(Out::Resync));
         stream.push_ordered(body(1));
-        assert_eq!((stream.pop(), stream.pop()), (Some(Out::Resync), Some(Out::Ordered(8, body(1)))));
+        assert_eq!(stream.pop(), Some(Out::Ordered(8, body(1))));
         assert!(!stream.resume(7), "the resync may have been lost on its way");
-        assert_eq!((stream.pop(), stream.pop()), (Some(Out::Resync), Some(Out::Ordered(8, body(1)))));
-        assert!(stream.resume(8), "what came after it has arrived");
+        assert_eq!((stream.pop(), stream.pop()), (Some(Out::Resync), None));
+        stream.push_ordered(body(1));
+        assert_eq!(stream.pop(), Some(Out::Ordered(9, body(1))));
+        assert!(stream.resume(9), "what came after it has arrived");
         assert!(!stream.resume(6));
     }
 
@@ -284,10 +300,12 @@ mod tests {
             let bounds = Bounds { messages_max: 6, bytes_max: 150, subjects_max: 4 };
             let mut stream: Stream<u8> = Stream::new(bounds);
             let (mut received, mut pushed, mut told) = (0_u64, 0_u64, false);
+            // The newest message when a resync went out that has arrived: what it says as it is holds everything until then.
+            let mut covered = 0;
             // Of four subjects: the last word, the one that was sent last, the one that the client has.
             let (mut at, mut words, mut sent_at, mut heard) = (0_u64, [0; 4], [0; 4], [0; 4]);
             // What is on its way when a connection is cut is lost.
-            let mut on_the_way: VecDeque<Out<u8>> = VecDeque::new();
+            let mut on_the_way: VecDeque<(Out<u8>, u64)> = VecDeque::new();
             for (what, size) in steps {
                 match what {
                     0 => { stream.push_ordered(body(size)); pushed += 1; }
@@ -301,17 +319,17 @@ mod tests {
                         if let Some(Out::Latest(subject)) = out {
                             sent_at[usize::from(subject)] = words[usize::from(subject)];
                         }
-                        on_the_way.extend(out);
+                        on_the_way.extend(out.map(|out| (out, pushed)));
                     }
                     3 => match on_the_way.pop_front() {
-                        Some(Out::Ordered(seq, _)) => {
-                            prop_assert!(seq > received, "twice");
+                        Some((Out::Ordered(seq, _), _)) => {
+                            prop_assert!(seq > received.max(covered), "twice");
                             prop_assert!(seq == received + 1 || told, "{seq} after {received} without a resync");
                             (received, told) = (seq, false);
                         }
-                        Some(Out::Resync) => told = true,
+                        Some((Out::Resync, at)) => (told, covered) = (true, at),
                         // What goes out is how it was when it went out; that is at most as new as now.
-                        Some(Out::Latest(subject)) => heard[usize::from(subject)] = sent_at[usize::from(subject)],
+                        Some((Out::Latest(subject), _)) => heard[usize::from(subject)] = sent_at[usize::from(subject)],
                         None => {}
                     },
                     4 => stream.ack(received),
@@ -330,10 +348,10 @@ mod tests {
                         (received, told) = (seq, false);
                     }
                     Out::Latest(subject) => heard[usize::from(subject)] = words[usize::from(subject)],
-                    Out::Resync => {}
+                    Out::Resync => (told, covered) = (true, pushed),
                 }
             }
-            prop_assert_eq!(received, pushed, "what came last arrives");
+            prop_assert_eq!(received.max(covered), pushed, "what came last arrives");
             prop_assert_eq!(heard, words, "and so does the last word of every subject");
         }
     }

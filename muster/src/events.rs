@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use metagame::{BusName, BusPlace, BusSettings};
+use metagame::{BusName, BusPlace, BusSettings, NatsAccess};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
-use crate::parts::read;
+use crate::parts::given;
 
 /// Where events go.
 #[derive(Clone, Default, Args, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub(crate) struct EventOptions {
     /// Credentials of a NATS user (a .creds file).
     #[arg(long, env = "MUSTER_EVENTS_CREDENTIALS", value_name = "FILE", help_heading = "Parts of metagame")]
     pub(crate) events_credentials: Option<PathBuf>,
+    /// Certificates (PEM) that a NATS server's is checked against, where the system does not trust its issuer.
+    #[arg(long, env = "MUSTER_EVENTS_CA", value_name = "FILE", help_heading = "Parts of metagame")]
+    pub(crate) events_ca: Option<PathBuf>,
     /// What the stream of events is called: the key in Redis, the first words of the subjects in NATS [default: muster.events].
     #[arg(long, env = "MUSTER_EVENTS_NAME", value_name = "NAME", help_heading = "Parts of metagame")]
     pub(crate) events_name: Option<String>,
@@ -48,10 +51,8 @@ impl std::fmt::Debug for EventOptions {
 impl EventOptions {
     /// What they say; `has_redis`: whether there is a Redis.
     pub(crate) fn read(&self, has_redis: bool) -> Result<Option<BusSettings>, Failure> {
-        let bus = match (&self.events, &self.events_file) {
-            (Some(bus), _) => bus.clone(),
-            (None, Some(file)) => read("--events-file", file)?,
-            (None, None) => return self.nothing(),
+        let Some(bus) = given(self.events.as_ref(), "--events-file", self.events_file.as_deref())? else {
+            return self.nothing();
         };
         let bus = bus.trim();
         let place = if bus == "redis" {
@@ -61,12 +62,15 @@ impl EventOptions {
             }
             BusPlace::Redis
         } else {
-            BusPlace::Nats { url: bus.parse().map_err(Failure::setup)?, credentials: self.events_credentials.clone() }
+            let access = NatsAccess { credentials: self.events_credentials.clone(), roots: self.events_ca.clone() };
+            BusPlace::Nats { url: bus.parse().map_err(Failure::setup)?, access }
         };
         let is_redis = matches!(place, BusPlace::Redis);
-        if is_redis && self.events_credentials.is_some() {
-            return Err(Failure::setup("--events-credentials are those of a NATS server, and --events is redis")
-                .help("put a user and a password for Redis into the address of --redis-file"));
+        if is_redis && (self.events_credentials.is_some() || self.events_ca.is_some()) {
+            return Err(Failure::setup(
+                "--events-credentials and --events-ca are for a NATS server, and --events is redis",
+            )
+            .help("put a user and a password for Redis into the address of --redis-file"));
         }
         if !is_redis && self.events_keep.is_some() {
             return Err(Failure::setup("--events-keep is for a stream in Redis")
@@ -82,9 +86,12 @@ impl EventOptions {
 
     /// What is meant for a bus is a mistake without one.
     fn nothing(&self) -> Result<Option<BusSettings>, Failure> {
-        if self.events_credentials.is_some() || self.events_name.is_some() || self.events_keep.is_some() {
-            return Err(Failure::setup("--events-credentials, --events-name and --events-keep need --events")
-                .help("name the bus: --events redis, or --events nats://host:4222"));
+        let files = self.events_credentials.is_some() || self.events_ca.is_some();
+        if files || self.events_name.is_some() || self.events_keep.is_some() {
+            return Err(Failure::setup(
+                "--events-credentials, --events-ca, --events-name and --events-keep need --events",
+            )
+            .help("name the bus: --events redis, or --events nats://host:4222"));
         }
         Ok(None)
     }
@@ -123,7 +130,9 @@ mod tests {
             (EventOptions { events_keep: Some(0), ..options("redis") }, true, "--events-keep 0"),
             (EventOptions { events_keep: Some(9), ..options("nats://x") }, true, "in Redis"),
             (EventOptions { events_credentials: creds.clone(), ..options("redis") }, true, "--events-credentials"),
-            (EventOptions { events_credentials: creds, ..EventOptions::default() }, true, "need --events"),
+            (EventOptions { events_credentials: creds.clone(), ..EventOptions::default() }, true, "need --events"),
+            (EventOptions { events_ca: creds.clone(), ..options("redis") }, true, "--events-ca"),
+            (EventOptions { events_ca: creds, ..EventOptions::default() }, true, "need --events"),
         ];
         for (options, has_redis, reason) in wrong {
             let fault = format!("{:?}{options:?}", options.read(has_redis).expect_err(reason));

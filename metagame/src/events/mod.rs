@@ -32,7 +32,7 @@ use relay::{Relay, RelayTiming};
 use stream::RedisStream;
 
 pub(crate) use admin::routes;
-pub use settings::{BusName, BusNameError, BusPlace, BusSettings, BusUrlError, NatsUrl};
+pub use settings::{BusName, BusNameError, BusPlace, BusSettings, BusUrlError, NatsAccess, NatsUrl};
 
 /// Name of the sink outside, whichever it is: what waits for one goes to the other if the settings change.
 pub const BUS: &str = "bus";
@@ -143,9 +143,7 @@ async fn open(settings: &BusSettings, source: String, redis: Option<&Redis>) -> 
             let redis = redis.ok_or(EventsError::NoRedis)?.clone();
             Arc::new(RedisStream::new(redis, settings.name.clone(), settings.keep, source))
         }
-        BusPlace::Nats { url, credentials } => {
-            Arc::new(Nats::open(url, credentials.as_deref(), &settings.name, source).await?)
-        }
+        BusPlace::Nats { url, access } => Arc::new(Nats::open(url, access, &settings.name, source).await?),
     })
 }
 

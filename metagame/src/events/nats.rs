@@ -3,7 +3,7 @@
 //! This is the one file that knows the client library. It connects in the background, for ever; while it is not connected nothing
 //! is handed to it, because it would keep messages that the relay has long sent again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -13,8 +13,10 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::{Client, ConnectOptions};
 use futures_util::future::{BoxFuture, join_all};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
-use super::{BusName, Handed, NatsUrl, Sink, SinkFault};
+use super::{BusName, Handed, NatsAccess, NatsUrl, Sink, SinkFault};
 use crate::core::event::{Event, rounds};
 
 /// Longest that an acknowledgement may take.
@@ -37,13 +39,34 @@ pub enum NatsError {
     #[error("cannot use the credentials of NATS in {path}: {error}; give the .creds file of a user that may publish")]
     Credentials {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What is wrong.
         error: std::io::Error,
+    },
+    /// The certificates that servers are checked against cannot be used.
+    #[error(
+        "cannot use the certificates for NATS in {path}: {reason}; give a PEM file with the certificate of whoever signed the server's"
+    )]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// The library refuses the settings.
     #[error("cannot prepare the connection to NATS: {0}")]
     Connect(#[from] async_nats::ConnectError),
+}
+
+/// The library reads the file anew for each connection, and only then would say what is wrong with it.
+fn readable(roots: &Path) -> Result<(), NatsError> {
+    let refused = |reason: String| NatsError::Roots { path: roots.to_owned(), reason };
+    let all: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(roots).and_then(Iterator::collect).map_err(|error| refused(error.to_string()));
+    if all?.is_empty() {
+        return Err(refused("there is no certificate in it".to_owned()));
+    }
+    Ok(())
 }
 
 /// A stream of a NATS server.
@@ -60,21 +83,26 @@ impl Nats {
     ///
     /// # Errors
     /// [`NatsError`].
-    pub async fn open(
-        url: &NatsUrl,
-        credentials: Option<&Path>,
-        name: &BusName,
-        source: String,
-    ) -> Result<Self, NatsError> {
+    pub async fn open(url: &NatsUrl, access: &NatsAccess, name: &BusName, source: String) -> Result<Self, NatsError> {
         let mut options = ConnectOptions::new()
             .name("muster-metagame")
             .connection_timeout(CONNECT_MAX)
             .retry_on_initial_connect()
             .max_reconnects(None)
             .reconnect_delay_callback(|tries| RECONNECT_MAX.min(Duration::from_millis(50 * tries as u64)));
-        if let Some(path) = credentials {
-            let refused = |error| NatsError::Credentials { path: path.to_owned(), error };
+        if let Some(path) = &access.roots {
+            readable(path)?;
+            options = options.add_root_certificates(path.clone());
+        }
+        if let Some(path) = &access.credentials {
+            let refused = |error| NatsError::Credentials { path: path.clone(), error };
             options = options.credentials_file(path).await.map_err(refused)?;
+        }
+        if let Some((user, password)) = url.user() {
+            options = match password {
+                Some(password) => options.user_and_password(user, password),
+                None => options.token(user),
+            };
         }
         let client = options.connect(url.servers.clone()).await?;
         let jetstream = ContextBuilder::new().timeout(ANSWER_MAX).build(client.clone());

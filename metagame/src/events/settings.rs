@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use async_nats::ServerAddr;
+use percent_encoding::percent_decode_str;
 
 /// The bus outside.
 #[derive(Debug, Clone)]
@@ -31,9 +32,18 @@ pub enum BusPlace {
     Nats {
         /// Its address.
         url: NatsUrl,
-        /// File with a user's JWT and seed, as `nsc` writes it.
-        credentials: Option<PathBuf>,
+        /// What lets metagame in, besides a password in the address.
+        access: NatsAccess,
     },
+}
+
+/// How metagame and a NATS server know each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NatsAccess {
+    /// File with a user's JWT and seed, as `nsc` writes it.
+    pub credentials: Option<PathBuf>,
+    /// File with the certificates (PEM) of whoever signed the server's, where that is none of those that the system trusts.
+    pub roots: Option<PathBuf>,
 }
 
 impl fmt::Display for BusPlace {
@@ -68,6 +78,15 @@ impl FromStr for NatsUrl {
         };
         let servers: Option<Vec<ServerAddr>> = text.trim().split(',').map(|one| server(one.trim())).collect();
         servers.map(|servers| Self { servers }).ok_or(BusUrlError)
+    }
+}
+
+impl NatsUrl {
+    /// The user that an address names, with the password; a user without one is a token. The library does not look there.
+    pub(super) fn user(&self) -> Option<(String, Option<String>)> {
+        let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let server = self.servers.iter().find(|server| server.has_user_pass())?;
+        Some((plain(server.username()?), server.password().map(plain)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use metagame::core::catalog::file;
-use metagame::{BusName, BusPlace, BusSettings, DatabaseLocation, PostgresUrl, copy_to_postgres};
+use metagame::{BusName, BusPlace, BusSettings, DatabaseLocation, NatsAccess, PostgresUrl, copy_to_postgres};
 use protocol::id::PartyId;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -102,7 +102,8 @@ async fn a_used_metagame_moves_to_postgres_and_its_players_notice_nothing() {
         let catalog = file::parse(include_str!("../economy/catalog.toml")).expect("a catalog");
         config.parts.economy.catalog = Arc::new(catalog);
         // Nobody is there: events wait, and move with the rest.
-        let place = BusPlace::Nats { url: "nats://127.0.0.1:1".parse().expect("an address"), credentials: None };
+        let place =
+            BusPlace::Nats { url: "nats://127.0.0.1:1".parse().expect("an address"), access: NatsAccess::default() };
         config.parts.events = Some(BusSettings { place, name: BusName::default(), keep: BusSettings::KEEP });
     })
     .await;

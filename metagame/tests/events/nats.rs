@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, pending};
 use metagame::core::event::Event;
 use metagame::events::nats::Nats;
-use metagame::events::{BusName, Handed, Sink};
+use metagame::events::{BusName, Handed, NatsAccess, Sink};
 use serde_json::Value;
 use testkit::nats::NatsServer;
 use testkit::wait::until;
@@ -17,7 +17,8 @@ use super::hands::{assert_in_order, backlog, give, player, run, told};
 
 async fn sink(server: &NatsServer) -> Arc<Nats> {
     let url = server.url().parse().expect("an address");
-    Arc::new(Nats::open(&url, None, &BusName::default(), "/muster/test".into()).await.expect("a way"))
+    let access = NatsAccess::default();
+    Arc::new(Nats::open(&url, &access, &BusName::default(), "/muster/test".into()).await.expect("a way"))
 }
 
 async fn jetstream(server: &NatsServer) -> async_nats::jetstream::Context {
@@ -163,4 +164,60 @@ async fn a_stream_that_is_full_refuses_and_no_later_event_overtakes() {
         assert_eq!(events.len(), 21);
         assert_in_order(&events, &[ada], 20);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls_and_a_password_hears_from_whoever_trusts_it_and_knows_the_password() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [certificate, key] = ["server.crt", "server.key"].map(|name| folder.path().join(name));
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let more = format!(
+        "tls {{ cert_file: {certificate:?}, key_file: {key:?} }}\nauthorization {{ user: muster, password: \"hu@sh\" }}"
+    );
+    let trusting = NatsAccess { roots: Some(certificate), credentials: None };
+    for (store, _keep) in told().await {
+        let server = NatsServer::start_with(&more);
+        let open = async |password: &str, access: &NatsAccess| {
+            let url = format!("tls://muster:{password}@127.0.0.1:{}", server.port()).parse().expect("an address");
+            Arc::new(Nats::open(&url, access, &BusName::default(), "/muster/test".into()).await.expect("a way"))
+        };
+        player(&store, 1).await;
+        for (password, access, says) in
+            [("hu%40sh", &NatsAccess::default(), "TLS handshake error"), ("guess", &trusting, "authentication error")]
+        {
+            let _refused = run(&store, open(password, access).await);
+            until(says, async || server.log().contains(says).then_some(())).await;
+            assert_eq!((backlog(&store).await.taken, backlog(&store).await.pending), (0, 1));
+        }
+        let _relay = run(&store, open("hu%40sh", &trusting).await);
+        until("everything is taken", async || (backlog(&store).await.pending == 0).then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn certificates_that_are_none_are_refused_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let roots = folder.path().join("ca.crt");
+    for text in [None, Some("nothing"), Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")] {
+        if let Some(text) = text {
+            std::fs::write(&roots, text).expect("written");
+        }
+        let access = NatsAccess { roots: Some(roots.clone()), credentials: None };
+        let url = "tls://127.0.0.1:1".parse().expect("an address");
+        let refused = Nats::open(&url, &access, &BusName::default(), "/muster/test".into()).await.expect_err("none");
+        assert!(refused.to_string().contains("ca.crt"), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_address_opens_a_server_that_asks_for_one() {
+    let [(store, _keep), ..] = &told().await[..] else { panic!("a store on each engine") };
+    let server = NatsServer::start_with("authorization { token: hush }");
+    let url = format!("nats://hush@127.0.0.1:{}", server.port()).parse().expect("an address");
+    let sink = Nats::open(&url, &NatsAccess::default(), &BusName::default(), "/muster/test".into()).await;
+    let _relay = run(store, Arc::new(sink.expect("a way")));
+    player(store, 1).await;
+    until("everything is taken", async || (backlog(store).await.pending == 0).then_some(())).await;
 }

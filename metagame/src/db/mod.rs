@@ -140,13 +140,19 @@ impl Database {
     }
 
     /// Groups of a use case, each of which `run` does with one statement: one outcome for each of the group, in their order.
-    pub(crate) fn lanes<I, T, F>(&self, domain: Domain, run: F) -> Lanes<I, T>
+    /// Nothing on SQLite, whose writer groups by itself and whose reads cost no round trip.
+    pub(crate) fn lanes<I, T>(
+        &self,
+        domain: Domain,
+        run: fn(Self, Vec<I>) -> BoxFuture<'static, Result<Vec<T>, StoreError>>,
+    ) -> Option<Lanes<I, T>>
     where
         I: Send + 'static,
         T: Send + 'static,
-        F: Fn(Vec<I>) -> BoxFuture<'static, Result<Vec<T>, StoreError>> + Send + Sync + 'static,
     {
-        Lanes::new(self.pool(domain).patience, run)
+        let db = self.clone();
+        let lanes = || Lanes::new(self.pool(domain).patience, move |inputs| run(db.clone(), inputs));
+        (self.engine() == Engine::Postgres).then(lanes)
     }
 
     /// Changes what tables there are, by a text that is made at run time: tables of days. Doing it twice must be as good as once.

@@ -68,11 +68,13 @@ local found = redis.call('ZRANGE', set, from, from + limit - 1, 'WITHSCORES')
 local better = 0
 if #found > 0 then better = redis.call('ZCOUNT', set, '-inf', '(' .. found[2]) end
 local answer = {redis.call('ZCARD', set), from, better}
-for i = 1, #found, 2 do
-    local held = redis.call('HGET', hash, string.sub(found[i], 9, 24))
-    answer[#answer + 1] = found[i]
-    answer[#answer + 1] = found[i + 1]
-    answer[#answer + 1] = held and string.sub(held, 41) or '0'
+local players = {}
+for i = 1, #found, 2 do players[#players + 1] = string.sub(found[i], 9, 24) end
+local held = #players > 0 and redis.call('HMGET', hash, unpack(players)) or {}
+for i = 1, #players do
+    answer[#answer + 1] = found[2 * i - 1]
+    answer[#answer + 1] = found[2 * i]
+    answer[#answer + 1] = held[i] and string.sub(held[i], 41) or '0'
 end
 return answer
 ";

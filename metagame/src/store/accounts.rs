@@ -14,7 +14,7 @@ use crate::core::name::PlayerName;
 use crate::core::progression::Standing;
 use crate::core::rating::Rating;
 use crate::core::session::{Family, SessionId, TokenHash, Verdict};
-use crate::db::{Database, Domain, Engine, FromRow, Lanes, List, Row, Tx};
+use crate::db::{Database, Domain, FromRow, Lanes, List, Row, Tx};
 
 impl Store {
     /// Replaces a refresh token by its successor, or ends its family.
@@ -138,14 +138,7 @@ async fn rotate_refresh(tx: &mut Tx, rotation: &Rotation) -> Result<Rotated, Sto
 pub(super) type Profiles = Option<Lanes<PlayerId, Option<Profile>>>;
 
 pub(super) fn profiles(db: &Database) -> Profiles {
-    let lanes = || {
-        let grouped = db.clone();
-        db.lanes(Domain::Players, move |players: Vec<PlayerId>| {
-            let db = grouped.clone();
-            Box::pin(async move { read_profiles(&db, &players).await })
-        })
-    };
-    (db.engine() == Engine::Postgres).then(lanes)
+    db.lanes(Domain::Players, |db, players: Vec<PlayerId>| Box::pin(async move { read_profiles(&db, &players).await }))
 }
 
 /// A row per rating, and one without where there is none. One statement is one moment: the ETag must not name a version

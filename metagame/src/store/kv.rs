@@ -7,7 +7,7 @@ use protocol::id::PlayerId;
 use super::{Store, StoreError};
 use crate::args;
 use crate::core::kv::{Held, Kept, Moment, Outcome, Place, Request, Usage, decide};
-use crate::db::{Domain, FromRow, List, Row, Sql, Tx};
+use crate::db::{Database, Domain, FromRow, Lanes, List, Row, Sql, Tx};
 
 /// A value of a list, without the value itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn kv_value(&self, place: &Place) -> Result<Option<Kept>, StoreError> {
+        if let Some(values) = &self.values {
+            return values.submit(place.clone()).await;
+        }
         let args = args![place.player, place.collection, place.key];
         self.db.optional(Domain::Players, VALUE, args).await
     }
@@ -97,14 +100,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn kv_values(&self, places: &[Place]) -> Result<Vec<Option<Kept>>, StoreError> {
-        let rows: Vec<(u64, String, u64, u64)> = self.db.all(Domain::Players, VALUES, places_args(places)).await?;
-        let mut values = vec![None; places.len()];
-        for (n, value, version, updated_at_ms) in rows {
-            if let Some(slot) = usize::try_from(n).ok().and_then(|n| values.get_mut(n)) {
-                *slot = Some(Kept { value, version, updated_at_ms });
-            }
-        }
-        Ok(values)
+        read_values(&self.db, places).await
     }
 
     /// Keys of a player's collection after this one.
@@ -143,6 +139,24 @@ impl Store {
         let input = (requests, now_ms);
         self.db.write(Domain::Players, input, |tx, (requests, now_ms)| Box::pin(write(tx, requests, *now_ms))).await
     }
+}
+
+/// The groups in which values are read; nothing where the database is a file, which costs no round trip.
+pub(super) type Values = Option<Lanes<Place, Option<Kept>>>;
+
+pub(super) fn values(db: &Database) -> Values {
+    db.lanes(Domain::Players, |db, places: Vec<Place>| Box::pin(async move { read_values(&db, &places).await }))
+}
+
+async fn read_values(db: &Database, places: &[Place]) -> Result<Vec<Option<Kept>>, StoreError> {
+    let rows: Vec<(u64, String, u64, u64)> = db.all(Domain::Players, VALUES, places_args(places)).await?;
+    let mut values = vec![None; places.len()];
+    for (n, value, version, updated_at_ms) in rows {
+        if let Some(slot) = usize::try_from(n).ok().and_then(|n| values.get_mut(n)) {
+            *slot = Some(Kept { value, version, updated_at_ms });
+        }
+    }
+    Ok(values)
 }
 
 async fn write(tx: &mut Tx, requests: &[Request], now_ms: u64) -> Result<Vec<Outcome>, StoreError> {

@@ -15,7 +15,7 @@ use crate::args;
 use crate::core::event::{EventType, NewEvent, fact};
 use crate::core::name::PlayerName;
 use crate::core::session::Family;
-use crate::db::{Database, Domain, Engine, Lanes, List, ToValue, Tx, Value};
+use crate::db::{Database, Domain, Lanes, List, ToValue, Tx, Value};
 
 const DEVICE: &str = "device";
 
@@ -63,14 +63,9 @@ const LOGINS: &str = "\
 pub(super) type Logins = Option<Lanes<DeviceLogin, Option<LoggedIn>>>;
 
 pub(super) fn logins(db: &Database) -> Logins {
-    let lanes = || {
-        let grouped = db.clone();
-        db.lanes(Domain::Identity, move |logins| {
-            let db = grouped.clone();
-            Box::pin(async move { login_devices(&db, &logins).await })
-        })
-    };
-    (db.engine() == Engine::Postgres).then(lanes)
+    db.lanes(Domain::Identity, |db, logins: Vec<DeviceLogin>| {
+        Box::pin(async move { login_devices(&db, &logins).await })
+    })
 }
 
 impl Store {

@@ -85,6 +85,7 @@ pub struct Store {
     catalog: Arc<Catalog>,
     logins: logins::Logins,
     profiles: accounts::Profiles,
+    values: kv::Values,
     /// Hears of changed entries of leaderboards.
     entries: leaderboards::EntryObserver,
 }
@@ -107,6 +108,7 @@ impl Store {
         Self {
             logins: logins::logins(&db),
             profiles: accounts::profiles(&db),
+            values: kv::values(&db),
             db,
             news: watch::Sender::new(()),
             entries: leaderboards::EntryObserver::default(),

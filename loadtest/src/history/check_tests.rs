@@ -226,6 +226,35 @@ fn a_server_that_dies_before_it_can_register_with_a_new_allocator_is_missed_late
 }
 
 #[test]
+fn a_server_that_dies_with_a_recorded_result_before_it_can_register_leaves_a_match_that_is_over() {
+    // It played a fourth match and dies at 15,000.
+    let history = |back_ms: u64, listed: &[u8]| {
+        let mut history: Vec<_> = good().into_iter().filter(|entry| entry.at_ms < 12_200).collect();
+        history.extend([
+            at(13_000, started(4, "d")),
+            at(13_100, joined(1, 4)),
+            at(14_000, Event::Stopped { service: "allocator".into() }),
+            at(back_ms, Event::Running { service: "allocator".into() }),
+            at(15_000, Event::ServerKilled { server: "d".into() }),
+            at(15_900, told(1, 4, "ended")),
+            at(30_000, account(1, listed.len() as u64, listed)),
+            at(30_300, Event::Finished { results: listed.len() as u64, spooled: 0 }),
+        ]);
+        history
+    };
+    assert_eq!(check(&history(14_900, &[4, 3, 1]), 1), Vec::<String>::new());
+    for unexplained in [history(14_100, &[3, 1]), history(14_900, &[3, 1])] {
+        let faults = check(&unexplained, 1);
+        assert!(faults.iter().any(|fault| fault.contains("neither ended nor was lost")), "{faults:?}");
+    }
+    // It had the time to register.
+    let mut known = history(14_100, &[4, 3, 1]);
+    known.retain(|entry| !matches!(entry.event, Event::ServerKilled { .. }));
+    known.push(at(19_200, Event::ServerKilled { server: "d".into() }));
+    assert!(check(&known, 1).iter().any(|fault| fault.contains("neither ended nor was lost")));
+}
+
+#[test]
 fn an_outage_after_the_word_excuses_nothing() {
     let mut history = good();
     history.push(at(8_800, Event::Stopped { service: "allocator".into() }));

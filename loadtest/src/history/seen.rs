@@ -14,6 +14,8 @@ const UNSEEN_MS: u64 = 1_000;
 
 /// How the reason begins for which a match ends that is given back.
 const RELEASED: &str = "released";
+/// The service that hears from servers of the end of their matches.
+const ALLOCATOR: &str = "allocator";
 
 /// A room of a match, by the word of its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,8 @@ pub(super) struct Match {
     pub(super) ended_ms: Option<u64>,
     /// It ended because its caller gave it back before anyone could play it: no result is due.
     pub(super) was_given_back: bool,
-    /// When the last of its rooms was gone, by its servers' own word or with them.
+    /// When the last of its rooms was gone, by its servers' own word or with them; or its server with a result that is recorded,
+    /// while no allocator could hear of it.
     pub(super) gone_ms: Option<u64>,
     pub(super) lost_ms: Option<u64>,
     pub(super) panicked_ms: Option<u64>,
@@ -55,6 +58,13 @@ pub(super) struct Match {
 struct Outage {
     from_ms: u64,
     until_ms: Option<u64>,
+}
+
+impl Outage {
+    /// Whether it goes on, or was over so shortly before that game servers may not have registered with the new allocator yet.
+    fn is_settling(self, at_ms: u64) -> bool {
+        self.from_ms <= at_ms && self.until_ms.is_none_or(|until_ms| at_ms <= until_ms + REGISTERED_WITHIN_MS)
+    }
 }
 
 /// What a history says.
@@ -212,6 +222,12 @@ impl Seen {
         for it in self.matches.values_mut().filter(|it| !it.rooms.is_empty()) {
             let ends: Option<Vec<u64>> = it.rooms.iter().map(end_ms).collect();
             it.gone_ms = ends.and_then(|ends| ends.into_iter().max());
+        }
+        // On a cluster servers write down no rooms.
+        let away = self.outages.get(ALLOCATOR).map_or(&[][..], Vec::as_slice);
+        for it in self.matches.values_mut().filter(|it| it.rooms.is_empty() && it.has_result) {
+            let killed_ms = killed_ms.get(&it.server).copied().filter(|at_ms| it.started_ms <= Some(*at_ms));
+            it.gone_ms = killed_ms.filter(|at_ms| away.iter().any(|outage| outage.is_settling(*at_ms)));
         }
     }
 

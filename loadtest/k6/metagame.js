@@ -1,5 +1,5 @@
 // Players of a Muster installation between their matches, for k6 (https://k6.io): device login, refresh, profile, leaderboard,
-// inventory, a purchase and its repetition, a party. The book's chapter "Testing with bots" says how to run it.
+// inventory, a purchase and its repetition, a party. The book's chapter "Load by k6" says how to run it.
 //
 //   k6 run -e URL=http://127.0.0.1:7100 loadtest/k6/metagame.js
 //

@@ -14,7 +14,8 @@ use clap::{Args, ValueEnum};
 use crate::command::{aside, cargo, root};
 use archive::Image;
 
-/// A target folder of its own, so that the static build and the ordinary one do not throw each other's work away.
+/// A target folder of its own, so that the static build and the ordinary one do not throw each other's work away. Other checkouts build
+/// there as well: what they have in common is built once.
 const TARGET_FOLDER: &str = "target/image";
 /// Named to cargo even where it is the host: only then do procedural macros stay free of the flags for the program.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
@@ -84,7 +85,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Muster's image from any checkout, and the stand-in's where a name for it is given, for tests on a cluster. Their archives.
+/// Muster's image from any checkout, and the stand-in's where a name for it is given, for tests on a cluster. Their archives. The
+/// programs are those of the checkout that came last.
 pub(crate) fn for_tests(
     tree: &Path,
     folder: &Path,
@@ -117,17 +119,17 @@ pub(crate) fn of_cpp(source: &Path, program: &str, tag: &str, folder: &Path) -> 
 }
 
 /// Muster's program as the image has it; it runs on this machine too.
-pub(crate) fn muster(tree: &Path, release: bool) -> PathBuf {
-    built(tree, &MUSTER, release)
+pub(crate) fn muster(release: bool) -> PathBuf {
+    built(&MUSTER, release)
 }
 
 /// The stand-in's.
-pub(crate) fn standin(tree: &Path, release: bool) -> PathBuf {
-    built(tree, &STANDIN, release)
+pub(crate) fn standin(release: bool) -> PathBuf {
+    built(&STANDIN, release)
 }
 
-fn built(tree: &Path, program: &Program, release: bool) -> PathBuf {
-    tree.join(TARGET_FOLDER).join(TRIPLE).join(if release { "release" } else { "debug" }).join(program.name)
+fn built(program: &Program, release: bool) -> PathBuf {
+    root().join(TARGET_FOLDER).join(TRIPLE).join(if release { "release" } else { "debug" }).join(program.name)
 }
 
 fn build(tree: &Path, program: &Program, profile: Profile) -> anyhow::Result<PathBuf> {
@@ -135,7 +137,7 @@ fn build(tree: &Path, program: &Program, profile: Profile) -> anyhow::Result<Pat
         Profile::Dev => ("dev", "debug"),
         Profile::Release => ("release", "release"),
     };
-    let target = tree.join(TARGET_FOLDER);
+    let target = root().join(TARGET_FOLDER);
     let mut command = cargo();
     command
         .current_dir(tree)

@@ -35,7 +35,7 @@ impl Agones {
         let log = root().join("target/e2e/standin.log");
         std::fs::create_dir_all(root().join("target/e2e"))?;
         let log = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(crate::image::standin(&root(), release));
+        let mut command = Command::new(crate::image::standin(release));
         command.args(["controller", "--namespaces", &namespaces.join(","), "--sidecar-image", STANDIN_IMAGE]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let standin = command.spawn().context("cannot start the Agones stand-in")?;

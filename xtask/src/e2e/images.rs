@@ -28,9 +28,10 @@ pub(crate) fn bring(options: &Options) -> anyhow::Result<()> {
          them yourself and say --no-images",
     )?;
     let out = root().join("target/e2e");
-    let mut archives =
-        crate::image::for_tests(&root(), &out.join("present"), IMAGE, Some(STANDIN_IMAGE), options.release)?;
-    archives.extend(previous(&out.join("previous"), options.release)?);
+    let mut archives = previous(&out.join("previous"), options.release)?;
+    // Last: its program checks histories.
+    let present = crate::image::for_tests(&root(), &out.join("present"), IMAGE, Some(STANDIN_IMAGE), options.release)?;
+    archives.extend(present);
     let examples = root().join("examples/cpp-server");
     for (program, tag) in [("server", CPP_SERVER_IMAGE), ("player", CPP_PLAYER_IMAGE)] {
         let source = examples.join(program).with_extension("cpp");

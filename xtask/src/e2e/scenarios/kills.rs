@@ -210,7 +210,7 @@ fn check(stage: &Stage, name: &str, mut entries: Vec<Value>, sum: &mut Sum) -> a
     std::fs::write(&file, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", file.display()))?;
     sum.entries += entries.len();
     sum.results += results.len();
-    let program = crate::image::muster(&root(), stage.release);
+    let program = crate::image::muster(stage.release);
     let checked = Command::new(&program).args(["check-history", "--patience", PATIENCE]).arg(&file).output();
     let checked = checked.with_context(|| format!("cannot start {}", program.display()))?;
     ensure!(checked.status.success(), "the history has faults:\n{}", String::from_utf8_lossy(&checked.stdout));

@@ -48,6 +48,7 @@ async fn stay_up(options: &UpOptions, platform: &Platform, console: &str) {
     let data = options.data.display();
     let said = answer(&format!(
         "Muster is up. Ctrl-C drains it.\n  console     {console}\n  metagame    {api}\n  metrics     {admin}/metrics\n  \
+         operators   {admin}/ui (sign in with: muster operator-token YOUR-NAME --data {data})\n  \
          accounts in {data}\nSend bots: muster bots --players 8 --url {api}"
     ));
     if let Err(failure) = said {

@@ -56,6 +56,9 @@ pub use side::SideFile;
 pub use sql::{Engine, Sql};
 pub use value::{Args, List, ToValue, Value};
 
+/// What does a group with one statement: one outcome for each, in their order.
+type OfGroup<I, T> = fn(Database, Vec<I>) -> BoxFuture<'static, Result<Vec<T>, StoreError>>;
+
 /// An open database; cheap to clone.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
@@ -141,11 +144,7 @@ impl Database {
 
     /// Groups of a use case, each of which `run` does with one statement: one outcome for each of the group, in their order.
     /// Nothing on SQLite, whose writer groups by itself and whose reads cost no round trip.
-    pub(crate) fn lanes<I, T>(
-        &self,
-        domain: Domain,
-        run: fn(Self, Vec<I>) -> BoxFuture<'static, Result<Vec<T>, StoreError>>,
-    ) -> Option<Lanes<I, T>>
+    pub(crate) fn lanes<I, T>(&self, domain: Domain, run: OfGroup<I, T>) -> Option<Lanes<I, T>>
     where
         I: Send + 'static,
         T: Send + 'static,

@@ -69,7 +69,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let chosen = scenarios::chosen(&options.only)?;
     kubectl::reachable().context("the end-to-end tests need a cluster: set KUBECONFIG to one that may be changed")?;
     if !options.no_images {
-        images::bring(options)?;
+        images::bring(options, scenarios::need_previous(&chosen))?;
     }
     let mut report = Report::new(options.seed.unwrap_or_else(report::random_seed));
     let mut stage = Stage::set(options, report.seed)?;

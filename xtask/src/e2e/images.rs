@@ -21,14 +21,17 @@ pub(crate) const CPP_PLAYER_IMAGE: &str = "localhost/clicks-player:e2e";
 /// The previous Muster: what landed before Muster came to Kubernetes.
 const PREVIOUS_COMMIT: &str = "54625114";
 
-/// Builds the images and brings them onto the nodes.
-pub(crate) fn bring(options: &Options) -> anyhow::Result<()> {
+/// Builds the images and brings them onto the nodes; that of the previous Muster only for those who want it.
+pub(crate) fn bring(options: &Options, with_previous: bool) -> anyhow::Result<()> {
     let load = options.load.as_deref().context(
         "nothing says how images come onto the nodes: name a command with --load, such as `kind load image-archive`, or load \
          them yourself and say --no-images",
     )?;
     let out = root().join("target/e2e");
-    let mut archives = previous(&out.join("previous"), options.release)?;
+    let mut archives = Vec::new();
+    if with_previous {
+        archives.extend(previous(&out.join("previous"), options.release)?);
+    }
     // Last: its program checks histories.
     let present = crate::image::for_tests(&root(), &out.join("present"), IMAGE, Some(STANDIN_IMAGE), options.release)?;
     archives.extend(present);

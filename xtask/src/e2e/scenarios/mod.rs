@@ -30,6 +30,9 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&mut Stage) -> anyhow::Result<()>,
 }
 
+/// The one that starts from the previous Muster.
+const UPGRADE: &str = "upgrade";
+
 /// Every scenario. `install` comes first whatever is chosen.
 pub(crate) const ALL: [Scenario; 13] = [
     Scenario {
@@ -76,7 +79,7 @@ pub(crate) const ALL: [Scenario; 13] = [
         run: kills::run,
     },
     Scenario {
-        name: "upgrade",
+        name: UPGRADE,
         about: "the previous Muster, this one, and the previous again, while bots play",
         run: upgrade::run,
     },
@@ -92,4 +95,9 @@ pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>>
         scenario.name == "install" || names.is_empty() || names.iter().any(|n| n == scenario.name)
     };
     Ok(ALL.iter().filter(wanted).collect())
+}
+
+/// Whether one of these starts from the previous Muster.
+pub(crate) fn need_previous(chosen: &[&Scenario]) -> bool {
+    chosen.iter().any(|scenario| scenario.name == UPGRADE)
 }
